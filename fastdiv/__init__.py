@@ -1,0 +1,87 @@
+"""fastdiv: how far one probability distribution is from another.
+
+D(P‖Q): the first argument is P (data, reference, base model), the second Q (model, approximation,
+candidate). Distributions lie along `axis`, everything else broadcasts; results are float64, in nats
+unless ``base=`` says otherwise; 0·log 0 is 0, and nothing is ever clamped or smoothed.
+
+The house, ground floor first; a floor uses only floors below it:
+
+========  ====================================================  ==========================================
+floor     room                                                  knows
+========  ====================================================  ==========================================
+0         ``src_c/``                                            one term per divergence, one loop per source
+1         ``fastdiv/_core.pyx``                                 gufuncs, dtypes, exceptions
+2         ``divergences.py``, ``tokens.py``, ``runtime.py``     one typed function per public name
+3         ``meters.py``, ``tails.py``                           statistics over many tokens
+4         ``io/``, ``data/``                                    file formats; the embedded sample
+5         ``cli/``                                              commands
+========  ====================================================  ==========================================
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from fastdiv._version import __version__
+from fastdiv.divergences import (
+    chi2_divergence,
+    cross_entropy,
+    entropy,
+    hellinger_distance,
+    js_distance,
+    js_divergence,
+    kl_divergence,
+    reverse_kl_divergence,
+    squared_hellinger,
+    total_variation,
+)
+from fastdiv.runtime import available_isas, get_num_threads, isa, num_threads, set_num_threads
+from fastdiv.tokens import (
+    LogitComparison,
+    compare_logits,
+    logsumexp,
+    perplexity,
+    token_nll,
+    truncated_kl,
+)
+
+if TYPE_CHECKING:
+    from fastdiv.meters import ComparisonMeter, PerplexityMeter
+
+__all__ = [
+    "ComparisonMeter",
+    "LogitComparison",
+    "PerplexityMeter",
+    "__version__",
+    "available_isas",
+    "chi2_divergence",
+    "compare_logits",
+    "cross_entropy",
+    "entropy",
+    "get_num_threads",
+    "hellinger_distance",
+    "isa",
+    "js_distance",
+    "js_divergence",
+    "kl_divergence",
+    "logsumexp",
+    "num_threads",
+    "perplexity",
+    "reverse_kl_divergence",
+    "set_num_threads",
+    "squared_hellinger",
+    "token_nll",
+    "total_variation",
+    "truncated_kl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the meters when they are first asked for."""
+    if name in {"ComparisonMeter", "PerplexityMeter"}:
+        from fastdiv import meters
+
+        return getattr(meters, name)
+    raise AttributeError(f"module 'fastdiv' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

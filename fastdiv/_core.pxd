@@ -1,0 +1,41 @@
+"""The C interface of src_c/fastdiv.h as Cython sees it."""
+
+from libc.stdint cimport int64_t
+
+
+cdef extern from "fastdiv.h" nogil:
+    enum: FD_DIVERGENCES
+    enum: FD_SOURCES
+    enum: FD_COMPARISONS
+    enum: FD_DTYPES
+    enum: FD_COMPARE_hellinger
+    enum: FD_COMPARE_same_top
+    enum: FD_INVALID
+    enum: FD_float16
+    enum: FD_bfloat16
+    enum: FD_float32
+    enum: FD_float64
+
+    ctypedef struct fd_row:
+        const char *data
+        Py_ssize_t stride
+        int dtype
+
+    ctypedef int (*fd_pair_kernel)(fd_row, fd_row, Py_ssize_t, double *) noexcept nogil
+
+    ctypedef struct fd_kernels:
+        fd_pair_kernel pair[256][3][2]
+        int (*log_sum_exp[2])(fd_row, Py_ssize_t, double *) noexcept nogil
+        int (*token_nll[2])(fd_row, Py_ssize_t, int64_t, double *) noexcept nogil
+        int (*compare[2])(fd_row, fd_row, Py_ssize_t, int64_t, double *) noexcept nogil
+        int (*truncated_kl[2])(fd_row, fd_row, Py_ssize_t, double, double *) noexcept nogil
+
+    ctypedef struct fd_isa:
+        const char *name
+        const fd_kernels *kernels
+        int (*supported)() noexcept nogil
+
+    const fd_isa *fd_isas
+    ctypedef int (*fd_work)(void *, Py_ssize_t, Py_ssize_t) noexcept nogil
+    int fd_parallel(fd_work work, void *context, Py_ssize_t count, int threads)
+    const char *const *fd_names

@@ -1,0 +1,36 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+DIVERGENCES: tuple[str, ...]
+UNARY: tuple[str, ...]
+DTYPES: tuple[str, ...]
+SOURCES: tuple[str, ...]
+
+def available_isas() -> tuple[str, ...]: ...
+def force_isa(name: str) -> None: ...
+def isa() -> str: ...
+def set_threads(count: int) -> None: ...
+def get_threads() -> int: ...
+def gufunc(name: str, source: int) -> np.ufunc: ...
+def evaluate(
+    name: str,
+    rows: tuple[Any, ...],
+    axis: int,
+    keepdims: bool,
+    out: Any,
+    dtype: Any,
+    normalize: bool,
+    from_logits: bool,
+    checker: Callable[..., None] | None,
+) -> Any: ...
+def tokens(
+    name: str,
+    rows: tuple[Any, ...],
+    arguments: tuple[str, ...],
+    parameters: tuple[Any, ...],
+    out: Any,
+    dtype: Any,
+    vocab_size: int | None,
+) -> Any: ...

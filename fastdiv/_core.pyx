@@ -1,0 +1,467 @@
+# cython: language_level=3, freethreading_compatible=True
+"""The compiled core: NumPy generalised ufuncs over the C tables, dtypes in, exceptions out.
+
+One gufunc per divergence and source is made when it is first asked for.  Its loops differ in the storage types of the operands only;
+bfloat16 travels as uint16, so integer weights are cast before they get here.
+"""
+
+import os
+
+import numpy as np
+
+cimport cython
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdlib cimport malloc
+
+cnp.import_array()
+cnp.import_ufunc()
+
+cdef extern from "fenv.h" nogil:
+    int FE_INVALID
+    int feraiseexcept(int)
+
+
+# ---- which kernels, how many threads ----
+
+cdef const fd_kernels *kernels = NULL
+cdef str isa_name = ""
+cdef int thread_count = 1
+cdef object interruption = None
+
+
+def available_isas():
+    """Instruction sets that this build has and this processor runs, the slowest first."""
+    cdef int i = 0
+    names = []
+    while fd_isas[i].name != NULL:
+        if fd_isas[i].supported():
+            names.append(fd_isas[i].name.decode())
+        i += 1
+    return tuple(names)
+
+
+def force_isa(str name):
+    """Use the kernels of one instruction set from now on (for tests; users set FASTDIV_ISA)."""
+    global kernels, isa_name
+    cdef int i = 0
+    while fd_isas[i].name != NULL:
+        if fd_isas[i].name.decode() == name and fd_isas[i].supported():
+            kernels = fd_isas[i].kernels
+            isa_name = name
+            return
+        i += 1
+    raise ValueError(f"instruction set {name!r} is not available here; available: {', '.join(available_isas())}")
+
+
+def isa():
+    """Name of the instruction set whose kernels are in use."""
+    return isa_name
+
+
+def set_threads(int count):
+    """Most threads that a call may use."""
+    global thread_count
+    thread_count = count
+
+
+def get_threads():
+    """Most threads that a call may use."""
+    return thread_count
+
+
+# ---- loops ----
+
+cdef enum:
+    OPERANDS = 13  # the most that a gufunc here has: compare with 3 inputs and 9 outputs
+    SLICE = 1 << 22  # elements per thread between two looks at pending signals
+    THREADED = 1 << 17  # elements below which a second thread costs more than it brings
+
+
+cdef struct Loop:  # what distinguishes one loop of one gufunc from another
+    fd_work work
+    int operands
+    int which
+    int source
+    int dtype[2]
+
+
+cdef struct Job:  # one call of a loop
+    const Loop *loop
+    char *args[OPERANDS]
+    Py_ssize_t steps[OPERANDS]
+    Py_ssize_t inner[2]
+    Py_ssize_t n
+
+
+cdef inline fd_row row(const Job *job, int operand, Py_ssize_t i) noexcept nogil:
+    cdef fd_row r
+    r.data = job.args[operand] + i * job.steps[operand]
+    r.stride = job.inner[operand]
+    r.dtype = job.loop.dtype[operand]
+    return r
+
+
+cdef inline double *cell(const Job *job, int operand, Py_ssize_t i) noexcept nogil:
+    return <double *>(job.args[operand] + i * job.steps[operand])
+
+
+cdef inline int in_double(const Job *job, int rows) noexcept nogil:
+    return job.loop.dtype[0] == FD_float64 or (rows == 2 and job.loop.dtype[1] == FD_float64)
+
+
+cdef int pair_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef const Job *job = <const Job *>context
+    cdef fd_pair_kernel kernel = kernels.pair[job.loop.which][job.loop.source][in_double(job, 2)]
+    cdef int status = 0
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        status |= kernel(row(job, 0, i), row(job, 1, i), job.n, cell(job, 2, i))
+    return status
+
+
+cdef int single_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef const Job *job = <const Job *>context
+    cdef fd_pair_kernel kernel = kernels.pair[job.loop.which][job.loop.source][in_double(job, 1)]
+    cdef int status = 0
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        status |= kernel(row(job, 0, i), row(job, 0, i), job.n, cell(job, 1, i))
+    return status
+
+
+cdef int log_sum_exp_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef const Job *job = <const Job *>context
+    cdef int status = 0
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        status |= kernels.log_sum_exp[in_double(job, 1)](row(job, 0, i), job.n, cell(job, 1, i))
+    return status
+
+
+cdef int token_nll_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef const Job *job = <const Job *>context
+    cdef int status = 0
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        status |= kernels.token_nll[in_double(job, 1)](
+            row(job, 0, i), job.n, (<int64_t *>(job.args[1] + i * job.steps[1]))[0], cell(job, 2, i)
+        )
+    return status
+
+
+cdef int compare_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef const Job *job = <const Job *>context
+    cdef double result[FD_COMPARISONS]
+    cdef int status = 0, k
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        status |= kernels.compare[in_double(job, 2)](
+            row(job, 0, i), row(job, 1, i), job.n, (<int64_t *>(job.args[2] + i * job.steps[2]))[0], result
+        )
+        for k in range(FD_COMPARISONS):
+            cell(job, 3 + k, i)[0] = result[k]
+    return status
+
+
+cdef int truncated_kl_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef const Job *job = <const Job *>context
+    cdef int status = 0
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        status |= kernels.truncated_kl[in_double(job, 2)](
+            row(job, 0, i), row(job, 1, i), job.n, cell(job, 2, i)[0], cell(job, 3, i)
+        )
+    return status
+
+
+cdef int interrupted() noexcept with gil:
+    # An exception must not leave a ufunc's loop; the caller of the gufunc raises it.
+    global interruption
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        interruption = error
+        return 1
+    return 0
+
+
+cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *steps, void *data) noexcept nogil:
+    cdef Job job
+    cdef const Loop *kind = <const Loop *>data
+    cdef Py_ssize_t count = dimensions[0], first = 0, some, slice_rows
+    cdef int i, status = 0, threads = thread_count
+    job.loop = kind
+    job.n = dimensions[1]
+    for i in range(2):
+        job.inner[i] = steps[kind.operands + i]
+    if job.n == 0:
+        return
+    if count * job.n < THREADED:
+        threads = 1
+    slice_rows = max(1, SLICE // job.n) * threads
+    while first < count:
+        some = min(slice_rows, count - first)
+        for i in range(kind.operands):
+            job.args[i] = args[i] + first * steps[i]
+            job.steps[i] = steps[i]
+        status |= fd_parallel(kind.work, &job, some, threads)
+        first += some
+        if first < count and interrupted():
+            break
+    if status & FD_INVALID:
+        feraiseexcept(FE_INVALID)
+
+
+# ---- gufuncs ----
+
+cdef dict CODES = {FD_float16: "e", FD_bfloat16: "H", FD_float32: "f", FD_float64: "d"}
+# bfloat16 first: uint16 must never be taken for a number that is safely cast to float32.
+cdef tuple ORDER = (FD_bfloat16, FD_float16, FD_float32, FD_float64)
+cdef dict made = {}
+
+
+cdef object make(str name, str signature, fd_work work, int rows, str parameters, str outputs, int which=0, int source=0):
+    cdef int operands = rows + len(parameters) + len(outputs)
+    pairs = [(a, b) for a in ORDER for b in (ORDER if rows == 2 else (a,))]
+    pairs.sort(key=lambda pair: FD_bfloat16 not in pair)
+    cdef int count = len(pairs), k = 0
+    # NumPy keeps these pointers for the life of the ufunc, which is that of the process.
+    cdef Loop *loops = <Loop *>malloc(count * sizeof(Loop))
+    cdef void **data = <void **>malloc(count * sizeof(void *))
+    cdef cnp.PyUFuncGenericFunction *functions = <cnp.PyUFuncGenericFunction *>malloc(
+        count * sizeof(cnp.PyUFuncGenericFunction)
+    )
+    cdef char *types = <char *>malloc(count * operands)
+    if loops == NULL or data == NULL or functions == NULL or types == NULL:
+        raise MemoryError
+    for k, (a, b) in enumerate(pairs):
+        loops[k].work = work
+        loops[k].operands = operands
+        loops[k].which = which
+        loops[k].source = source
+        loops[k].dtype[0] = a
+        loops[k].dtype[1] = b
+        data[k] = &loops[k]
+        functions[k] = <cnp.PyUFuncGenericFunction>loop
+        for i, code in enumerate((CODES[a] + CODES[b])[:rows] + parameters + outputs):
+            types[k * operands + i] = ord(np.dtype(code).num.to_bytes(1, "little"))
+    text = name.encode()
+    kept.append(text)
+    kept.append(signature.encode())
+    return cnp.PyUFunc_FromFuncAndDataAndSignature(
+        functions, data, types, count, rows + len(parameters), len(outputs), cnp.PyUFunc_None, kept[-2], NULL, 0, kept[-1]
+    )
+
+
+cdef list kept = []  # the C strings that gufuncs point to
+DIVERGENCES = ()
+cdef dict number = {}
+cdef int _k = 0
+while fd_names[_k] != NULL:
+    number[fd_names[_k].decode()] = _k
+    _k += 1
+DIVERGENCES = tuple(number)
+UNARY = ("entropy",)
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+SOURCES = ("normalized", "raw", "logits")
+
+
+def gufunc(str name, int source):
+    """The gufunc of one divergence and one of SOURCES."""
+    key = (name, source)
+    if key not in made:
+        unary = name in UNARY
+        made[key] = make(
+            name, "(n)->()" if unary else "(n),(n)->()", single_work if unary else pair_work, 1 if unary else 2, "", "d",
+            number[name], source,
+        )
+    return made[key]
+
+
+cdef object token_gufunc(str name):
+    if name not in made:
+        if name == "logsumexp":
+            made[name] = make(name, "(n)->()", log_sum_exp_work, 1, "", "d")
+        elif name == "token_nll":
+            made[name] = make(name, "(n),()->()", token_nll_work, 1, "q", "d")
+        elif name == "compare_logits":
+            outputs = ",".join(["()"] * FD_COMPARISONS)
+            made[name] = make(name, "(n),(n),()->" + outputs, compare_work, 2, "q", "d" * FD_COMPARISONS)
+        else:
+            made[name] = make(name, "(n),(n),()->()", truncated_kl_work, 2, "d", "d")
+    return made[name]
+
+
+# ---- operands ----
+
+cdef extern from *:
+    """
+    typedef struct { int32_t device_type, device_id; } fd_dl_device;
+    typedef struct { uint8_t code, bits; uint16_t lanes; } fd_dl_type;
+    typedef struct {
+        void *data; fd_dl_device device; int32_t ndim; fd_dl_type dtype; int64_t *shape, *strides; uint64_t byte_offset;
+    } fd_dl_tensor;
+    """
+    ctypedef struct fd_dl_type:
+        uint8_t code
+        uint8_t bits
+        uint16_t lanes
+    ctypedef struct fd_dl_tensor:
+        void *data
+        int32_t ndim
+        fd_dl_type dtype
+        int64_t *shape
+        int64_t *strides
+        uint64_t byte_offset
+
+
+cdef object from_dlpack(object x, str function, str argument):
+    """An array over the memory of a DLPack object; bfloat16, which NumPy's own reader refuses, as uint16."""
+    if x.__dlpack_device__()[0] != 1:
+        raise ValueError(f"{function}: {argument} is not in the memory of the CPU; move it there first")
+    capsule = x.__dlpack__()
+    cdef fd_dl_tensor *tensor = <fd_dl_tensor *>PyCapsule_GetPointer(capsule, "dltensor")
+    if not (tensor.dtype.code == 4 and tensor.dtype.bits == 16 and tensor.dtype.lanes == 1):
+        return np.from_dlpack(x), False
+    cdef cnp.npy_intp shape[32]
+    cdef cnp.npy_intp strides[32]
+    cdef cnp.npy_intp step = 2
+    cdef int i
+    if tensor.ndim > 32:
+        raise ValueError(f"{function}: {argument} has {tensor.ndim} axes; at most 32 are taken")
+    for i in range(tensor.ndim - 1, -1, -1):
+        shape[i] = tensor.shape[i]
+        strides[i] = step if tensor.strides == NULL else 2 * tensor.strides[i]
+        step *= shape[i]
+    array = cnp.PyArray_New(
+        np.ndarray, tensor.ndim, shape, cnp.NPY_UINT16, strides, <char *>tensor.data + tensor.byte_offset, 2, 0, <object>NULL
+    )
+    # The capsule stays unused, so that its own destructor frees the tensor when the array is gone.
+    Py_INCREF(capsule)
+    cnp.PyArray_SetBaseObject(array, capsule)
+    return array, True
+
+
+cdef object unsupported(str function, str argument, object dtype):
+    return TypeError(
+        f"{function}: {argument} has dtype {dtype}; it takes float16, bfloat16, float32, float64 or integers"
+        " (uint16 with dtype='bfloat16' is read as raw bfloat16)"
+    )
+
+
+cdef object operand(object x, str function, str argument, object dtype):
+    """x as something that a gufunc takes: an array of the four storage types (bfloat16 as uint16), or a lazy array left lazy."""
+    cdef int kind
+    raw = False
+    if type(x) is not np.ndarray:
+        if hasattr(x, "__array_ufunc__") and hasattr(x, "__array_function__") and not isinstance(x, (np.ndarray, np.generic)):
+            if x.dtype.kind in "biu":
+                return x.astype(np.float64)
+            if x.dtype.char not in "efd":
+                raise unsupported(function, argument, x.dtype)
+            return x
+        if hasattr(x, "__dlpack__") and hasattr(x, "__dlpack_device__") and not isinstance(x, (np.ndarray, np.generic)):
+            x, raw = from_dlpack(x, function, argument)
+        else:
+            x = np.asarray(x)
+    if raw:
+        return x
+    kind = cnp.PyArray_TYPE(x)
+    if kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE or kind == cnp.NPY_FLOAT16:
+        return x
+    name = x.dtype.name
+    if name == "bfloat16":
+        return x.view(np.uint16)
+    if dtype is not None and (name == "uint16" or name == "void16"):
+        return x.view(np.uint16) if name == "void16" else x
+    if x.dtype.kind in "biu":
+        return x.astype(np.float32 if x.dtype.itemsize <= 2 else np.float64)
+    raise unsupported(function, argument, x.dtype)
+
+
+cdef int check_dtype(str function, object dtype) except -1:
+    if dtype is not None and str(dtype) != "bfloat16":
+        raise TypeError(f"{function}: dtype takes 'bfloat16' (for raw uint16) or None, not {dtype!r}")
+    return 0
+
+
+cdef int check_axis(object x, str function, str argument, object axis) except -1:
+    shape = x.shape
+    if len(shape) == 0:
+        raise ValueError(f"{function}: {argument} is a single number; it takes an array whose axis {axis} is a distribution")
+    if -len(shape) <= axis < len(shape) and shape[axis] == 0:
+        raise ValueError(f"{function}: {argument} has an empty distribution axis (shape {tuple(shape)}, axis {axis})")
+    return 0
+
+
+cdef object call(object function, tuple operands, dict keywords):
+    global interruption
+    result = function(*operands, **keywords) if keywords else function(*operands)
+    if interruption is not None:
+        error, interruption = interruption, None
+        raise error
+    return result
+
+
+def evaluate(str name, tuple rows, axis, keepdims, out, dtype, bint normalize, bint from_logits, checker):
+    """One divergence of rows: operands prepared, the gufunc called."""
+    cdef int source = 2 if from_logits else 0 if normalize else 1
+    check_dtype(name, dtype)
+    operands = tuple([operand(x, name, "q" if i else "p", dtype) for i, x in enumerate(rows)])
+    for i, x in enumerate(operands):
+        check_axis(x, name, "q" if i else "p", axis)
+    if checker is not None:
+        checker(name, operands, axis, from_logits, dtype)
+    keywords = {}
+    if axis != -1:
+        keywords["axis"] = axis
+    if keepdims:
+        keywords["keepdims"] = True
+    if out is not None:
+        keywords["out"] = out
+    return call(gufunc(name, source), operands, keywords)
+
+
+def tokens(str name, tuple rows, tuple arguments, tuple parameters, out, dtype, vocab_size):
+    """A gufunc of rows of logits along the last axis, with parameters of one number per row."""
+    check_dtype(name, dtype)
+    operands = []
+    for argument, x in zip(arguments, rows):
+        x = operand(x, name, argument, dtype)
+        check_axis(x, name, argument, -1)
+        if vocab_size is not None:
+            if not 0 < vocab_size <= x.shape[-1]:
+                raise ValueError(f"{name}: vocab_size {vocab_size} is not in 1…{x.shape[-1]}, the length of a row of {argument}")
+            x = x[..., :vocab_size]
+        operands.append(x)
+    if len(operands) == 2 and operands[0].shape[-1] != operands[1].shape[-1]:
+        raise ValueError(
+            f"{name}: {arguments[0]} has a vocabulary of {operands[0].shape[-1]}, {arguments[1]} of {operands[1].shape[-1]};"
+            " vocab_size= cuts both to one length"
+        )
+    return call(token_gufunc(name), tuple(operands) + parameters, {} if out is None else {"out": out})
+
+
+# ---- set up ----
+
+cdef int set_up() except -1:
+    wanted = os.environ.get("FASTDIV_ISA", "")
+    try:
+        force_isa(wanted or available_isas()[-1])
+    except ValueError as error:
+        raise ImportError(f"FASTDIV_ISA: {error}") from None
+    text = os.environ.get("FASTDIV_NUM_THREADS", "")
+    if text:
+        if not (text.isascii() and text.isdigit() and int(text) > 0):
+            raise ImportError(f"FASTDIV_NUM_THREADS: {text!r} is not a positive number")
+        set_threads(min(int(text), 256))
+    else:
+        set_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return 0
+
+
+set_up()

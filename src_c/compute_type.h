@@ -1,0 +1,52 @@
+/* One compute type: what V, T and the limits of its window mean in the texts that are written for both.
+ *
+ * Inside the window [LOW, HIGH] no term of any divergence overflows or loses digits to subnormals; LIFT takes what lies below into it.
+ * EXP_LIMIT: e^-EXP_LIMIT is normal, and below the window in float.  Sums beyond SUM_LIMIT are scaled first.
+ */
+#ifdef COMPUTE_IN_DOUBLE
+#define T double
+#define V vd
+#define M md
+#define N 8
+#define INTEGERS vdi
+#define F(name) name##_double
+#define VNAME(name) vd_##name
+#define INAME(name) vdi_##name
+#define COMPUTES_DOUBLE 1
+#define NATIVE FD_float64
+#define UNIT 0x1p-53
+#define EXPONENT_ONE ((int64_t)1 << 52)
+#define MAGIC 0x1.8p52
+#define LOG2_E 0x1.71547652b82fep+0
+#define LN2_HIGH 0x1.62e42fefa2p-1
+#define LN2_LOW 0x1.9ef35793c7673p-41
+#define EXP_LIMIT 707.0
+#define LOW 0x1p-900
+#define HIGH 0x1p60
+#define LIFT 0x1p200
+#define SUM_LIMIT 0x1p400
+#define SCALE_LIMIT 900
+#else
+#define T float
+#define V vf
+#define M mf
+#define N 16
+#define INTEGERS vfi
+#define F(name) name##_float
+#define VNAME(name) vf_##name
+#define INAME(name) vfi_##name
+#define COMPUTES_DOUBLE 0
+#define NATIVE FD_float32
+#define UNIT 0x1p-24
+#define EXPONENT_ONE ((int32_t)1 << 23)
+#define MAGIC 0x1.8p23
+#define LOG2_E 0x1.715476p+0
+#define LN2_HIGH 0x1.62e4p-1
+#define LN2_LOW 0x1.7f7d1cp-20
+#define EXP_LIMIT 80.0
+#define LOW 0x1p-96
+#define HIGH 0x1p14
+#define LIFT 1.0 /* what is below the window is computed in double */
+#define SUM_LIMIT 0x1p40
+#define SCALE_LIMIT 100
+#endif

@@ -1,0 +1,40 @@
+/* Which instruction sets this build has and this processor can run.  One row each; a row more is all a new one needs. */
+#include "fastdiv.h"
+
+extern const fd_kernels fd_kernels_scalar;
+static int always(void) { return 1; }
+
+#if defined(__x86_64__)
+extern const fd_kernels fd_kernels_avx2, fd_kernels_avx512;
+/* __builtin_cpu_supports also asks whether the operating system saves the registers. */
+static int has_avx2(void) {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+static int has_avx512(void) {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#elif defined(__aarch64__)
+extern const fd_kernels fd_kernels_neon;
+#endif
+
+const fd_isa fd_isas[] = {
+    {"scalar", &fd_kernels_scalar, always},
+#if defined(__x86_64__)
+    {"avx2", &fd_kernels_avx2, has_avx2},
+    {"avx512", &fd_kernels_avx512, has_avx512},
+#elif defined(__aarch64__)
+    {"neon", &fd_kernels_neon, always},
+#endif
+    {NULL, NULL, NULL},
+};
+
+const char *const fd_names[] = {
+#define FD_DIVERGENCE(name, ...) #name,
+#define FD_ROOT(name, of) #name,
+#include "divergences.def"
+    "cross_entropy",
+    "entropy",
+    NULL,
+};

@@ -1,0 +1,81 @@
+/* The only C interface of fastdiv: what a row is, what can be computed of it, and one table of kernels per instruction set.
+ *
+ * Kernels take one row (or a pair of rows) and write its results as doubles.  They never print, never allocate, never read past
+ * `n` elements, and their bits depend on nothing but the row, its dtype and the parameters.
+ */
+#ifndef FASTDIV_H
+#define FASTDIV_H
+#include <stddef.h>
+#include <stdint.h>
+
+#define FD_INLINE static inline __attribute__((always_inline))
+
+enum fd_dtype {
+#define FD_DTYPE(name, compute) FD_##name,
+#include "dtypes.def"
+    FD_DTYPES
+};
+
+/* Everything that is one number per pair of rows: the divergences, then the entropies. */
+enum fd_divergence {
+#define FD_DIVERGENCE(name, ...) FD_##name,
+#define FD_ROOT(name, of) FD_##name,
+#include "divergences.def"
+    FD_cross_entropy,
+    FD_entropy,
+    FD_DIVERGENCES
+};
+
+enum fd_source {
+    FD_NORMALIZED, /* weights: each row stands for itself divided by its sum */
+    FD_RAW,        /* the numbers as given */
+    FD_LOGITS,     /* unnormalised log-probabilities */
+    FD_SOURCES
+};
+
+/* A row's status bit: a negative or infinite weight, no weight at all, or a logit of +infinity. */
+enum { FD_INVALID = 1 };
+
+typedef struct {
+    const char *data;
+    ptrdiff_t stride; /* bytes from element to element */
+    int dtype;        /* enum fd_dtype */
+} fd_row;
+
+/* The per-token results of fd_kernels.compare, in this order. */
+enum fd_comparison {
+#define FD_COMPARE(field, divergence) FD_COMPARE_##field,
+#include "divergences.def"
+    FD_COMPARE_nll_base,
+    FD_COMPARE_nll_candidate,
+    FD_COMPARE_delta_p,
+    FD_COMPARE_same_top,
+    FD_COMPARISONS
+};
+
+typedef int (*fd_pair_kernel)(fd_row p, fd_row q, ptrdiff_t n, double *result);
+
+/* A label outside 0…n-1 stands for an ignored token: its negative log-likelihood is 0. */
+typedef struct {
+    fd_pair_kernel pair[FD_DIVERGENCES][FD_SOURCES][2]; /* last index: 0 computes in float, 1 in double */
+    int (*log_sum_exp[2])(fd_row a, ptrdiff_t n, double *result);
+    int (*token_nll[2])(fd_row a, ptrdiff_t n, int64_t label, double *result);
+    int (*compare[2])(fd_row a, fd_row b, ptrdiff_t n, int64_t label, double result[FD_COMPARISONS]);
+    int (*truncated_kl[2])(fd_row log_p, fd_row b, ptrdiff_t n, double floor, double *result);
+} fd_kernels;
+
+/* dispatch.c */
+typedef struct {
+    const char *name;
+    const fd_kernels *kernels;
+    int (*supported)(void);
+} fd_isa;
+extern const fd_isa fd_isas[]; /* worst first; ends with a NULL name */
+extern const char *const fd_names[]; /* of enum fd_divergence */
+
+/* parallel.c: work(context, first, last) over 0 <= first < last <= count, at most `threads` of them at a time.  The
+ * floating-point environment of every worker is the default one, and the caller's is put back; returns the bits that the
+ * workers returned, or-ed. */
+typedef int (*fd_work)(void *context, ptrdiff_t first, ptrdiff_t last);
+int fd_parallel(fd_work work, void *context, ptrdiff_t count, int threads);
+#endif

@@ -1,0 +1,147 @@
+/* From the sums of one pair of rows to the divergence of the normalised rows.
+ *
+ * A = sum of terms, P = sum p, Q = sum q, S = sum (p - q).  The rows were compared as they stand (q possibly scaled by nearly P/Q);
+ * what the remaining difference S of their sums contributes is known in closed form, or bounded.  Where it is not small beside
+ * the result, `again` asks for another pass with a better scale.
+ */
+
+
+typedef struct {
+    double A[FD_COMPARISONS], P, Q, S;
+    double unit; /* rounding unit of the type that the terms were computed in */
+    int invalid;
+} sums;
+
+/* Elementary functions of one double: lane 0 of the vector ones, so that they have the same bits everywhere. */
+static double first_lane(vd x) {
+    double lane[8];
+    vd_store(lane, x);
+    return lane[0];
+}
+static double scalar_exp(double x) { return first_lane(exp_double(vd_set1(x), vd_set1(0.0))); }
+static double scalar_log(double x) { /* x positive and normal */
+    return isinf(x) ? x : first_lane(log_ratio_double(vd_set1(x), vd_set1(1.0), vd_set1(x - 1.0), vd_set1(1.0 / x)));
+}
+/* log(1 + x) - x = x^2 (PHI(x) - 1) / (1 + x) */
+static double log1p_minus(double x) {
+    if (x > -0.33 && x < 0.5) return x * x * (first_lane(phi_double(vd_set1(x))) - 1.0) / (1.0 + x);
+    return scalar_log(1.0 + x) - x;
+}
+static double scalar_log1p(double x) {
+    if (x > -0.33 && x < 0.5) {
+        double phi = first_lane(phi_double(vd_set1(x)));
+        return x * (1.0 + x * phi) / (1.0 + x);
+    }
+    return scalar_log(1.0 + x);
+}
+static double scalar_expm1(double x) {
+    if (fabs(x) <= 1.0) return x + x * x * first_lane(psi_double(vd_set1(x)));
+    return scalar_exp(x) - 1.0;
+}
+
+/* a - b >= 0 in exact arithmetic: what rounding alone can make negative is 0; anything else stays visible. */
+static double nonnegative_difference(double a, double b, const sums *s) {
+    double r = a - b;
+    return r < 0.0 && r >= -64.0 * s->unit * a ? 0.0 : r;
+}
+/* Likewise for a bound from above. */
+static double at_most(double bound, double x, const sums *s) { return x > bound && x <= bound * (1.0 + 64.0 * s->unit) ? bound : x; }
+
+static double finish_kl(double A, const sums *s, int *again) {
+    double excess = -log1p_minus(-s->S / s->P), r = nonnegative_difference(A / s->P, excess, s);
+    *again = excess > 0.125 * r;
+    return r;
+}
+static double finish_reverse_kl(double A, const sums *s, int *again) {
+    double excess = -log1p_minus(s->S / s->Q), r = nonnegative_difference(A / s->Q, excess, s);
+    *again = excess > 0.125 * r;
+    return r;
+}
+static double finish_chi2(double A, const sums *s, int *again) {
+    double shift = s->S / s->P, r = nonnegative_difference(A / s->P * (s->Q / s->P), shift * shift, s);
+    *again = shift * shift > 0.125 * r;
+    return r;
+}
+static double finish_squared_hellinger(double A, const sums *s, int *again) {
+    double shift = s->S / (sqrt(s->P) + sqrt(s->Q)), both = 2.0 * sqrt(s->P) * sqrt(s->Q);
+    double r = nonnegative_difference(2.0 * A / both, shift * shift / both, s);
+    *again = shift * shift / both > 0.125 * r;
+    return at_most(1.0, r, s);
+}
+/* First order in S cancels in A / ((P + Q) / 2) but for half of S / P times the result; second order is S^2 / 8 P^2. */
+static double finish_js(double A, const sums *s, int *again) {
+    double shift = fabs(s->S / s->P), r = 2.0 * A / (s->P + s->Q);
+    *again = shift > 4.0 * s->unit || shift * shift > 8.0 * s->unit * r;
+    return at_most(LN2, r, s);
+}
+/* |p - q| moves by no more than the scale does: S / 2 P in all. */
+static double finish_total_variation(double A, const sums *s, int *again) {
+    double r = 2.0 * A / (s->P + s->Q);
+    *again = fabs(s->S / s->P) > 4.0 * s->unit * r;
+    return at_most(1.0, r, s);
+}
+
+static double finish(int which, double A, const sums *s, int *again) {
+    double r = NAN;
+    int more = 0;
+    switch (which) {
+#define FD_DIVERGENCE(name, f0, f_inf, weights, logits, finish_it)                                                             \
+    case FD_##name: r = finish_it(A, s, &more); break;
+#include "divergences.def"
+    }
+    *again = more && s->S != 0.0 && isfinite(A);
+    return r;
+}
+
+/* The divergence whose square root `which` is, or itself. */
+FD_INLINE int squared(int which) {
+    switch (which) {
+#define FD_ROOT(name, of)                                                                                                      \
+    case FD_##name: return FD_##of;
+#include "divergences.def"
+    default: return which;
+    }
+}
+
+/* A set of divergences that one loop sums: a single one, or for COMPARED all that the fused comparison has. */
+static const int compared[] = {
+#define FD_COMPARE(field, divergence) FD_##divergence,
+#include "divergences.def"
+};
+FD_INLINE int members(int which) { return which == COMPARED ? (int)(sizeof compared / sizeof *compared) : 1; }
+FD_INLINE int member(int which, int i) { return which == COMPARED ? squared(compared[i]) : which; }
+
+FD_INLINE double limit_at_0(int which) {
+    switch (which) {
+#define FD_DIVERGENCE(name, f0, f_inf, weights, logits, finish_it)                                                             \
+    case FD_##name: return f0;
+#include "divergences.def"
+    }
+    return NAN;
+}
+FD_INLINE double limit_at_infinity(int which) {
+    switch (which) {
+#define FD_DIVERGENCE(name, f0, f_inf, weights, logits, finish_it)                                                             \
+    case FD_##name: return f_inf;
+#include "divergences.def"
+    }
+    return NAN;
+}
+
+/* The sums of a row while it is read. */
+typedef struct { lanes A[FD_COMPARISONS], P, Q, S; int invalid; } row_lanes;
+FD_INLINE row_lanes row_zero(int which) {
+    row_lanes r;
+    FD_UNROLL for (int i = 0; i < members(which); i++) r.A[i] = lanes_zero();
+    r.P = r.Q = r.S = lanes_zero();
+    r.invalid = 0;
+    return r;
+}
+FD_INLINE sums row_total(int which, const row_lanes *r) {
+    sums s = {.invalid = r->invalid};
+    for (int i = 0; i < members(which); i++) s.A[i] = lanes_total(&r->A[i]);
+    s.P = lanes_total(&r->P);
+    s.Q = lanes_total(&r->Q);
+    s.S = lanes_total(&r->S);
+    return s;
+}

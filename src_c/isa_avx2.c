@@ -1,0 +1,12 @@
+/* The kernels for AVX2. */
+#if defined(__x86_64__)
+#define FD_TARGET_AVX2
+#define FD_TABLE fd_kernels_avx2
+#include "target_begin.h"
+#include "fastdiv.h"
+#include "vec_avx2.h"
+#include "kernels.inc.h"
+#include "target_end.h"
+#else
+typedef int fd_no_avx2; /* another processor */
+#endif

@@ -1,0 +1,144 @@
+/* Rows of logits: log-sum-exp, and what is built on it.
+ *
+ * Block-online: the maximum m of a block of LOAD elements that has just come into the cache, then the sum of e^(a - m) over all that
+ * is not m, with the number of those that are; one rescaling per block.  So log(sum) = M + log1p(others) is right to its last
+ * bits even where one token has nearly all of the probability.  a - m is formed exactly (two floats).
+ * In float, a row whose `others` is so small that the float window may have cut it is summed again in double.
+ */
+typedef struct {
+    double max, others; /* sum of e^(a - max) over all but one element equal to max */
+    ptrdiff_t argmax;   /* the first one */
+    int invalid;
+} F(log_sum);
+
+static F(log_sum) F(lse)(fd_row row, ptrdiff_t n) {
+    T buffer[LOAD];
+    double max = -INFINITY, rest = 0.0, ties = 0.0;
+    ptrdiff_t argmax = 0;
+    int nan = 0;
+    for (ptrdiff_t start = 0; start < n; start += LOAD) {
+        int count = n - start < LOAD ? (int)(n - start) : LOAD, i = 0;
+        const T *a = F(load)(row, start, count, buffer);
+        V most = C(-INFINITY), second = most;
+        for (; i + 2 * N <= count; i += 2 * N) {
+            most = v_max(VNAME(load)(a + i), most);
+            second = v_max(VNAME(load)(a + i + N), second);
+        }
+        for (; i < count; i += N) most = v_max(F(padded)(FD_LOGITS, a + i, count - i < N ? count - i : N), most);
+        T lane[N], peak = -INFINITY;
+        v_store(lane, v_max(second, most));
+        for (int k = 0; k < N; k++) peak = lane[k] > peak ? lane[k] : peak;
+        if (isinf((double)peak)) {
+            if (peak > 0) return (F(log_sum)){NAN, NAN, 0, FD_INVALID};
+            for (i = 0; i < count; i++) nan |= a[i] != a[i];
+            continue;
+        }
+        V m = C(peak), floor = v_add(m, C(-EXP_LIMIT));
+        lanes others = lanes_zero(), equal = lanes_zero();
+        for (i = 0; i < count; i += 256) {
+            int end = count - i < 256 ? count : i + 256;
+            V sum = C(0.0), same = C(0.0);
+            for (int j = i; j < end; j += N) {
+                V x = end - j < N ? F(padded)(FD_LOGITS, a + j, end - j) : VNAME(load)(a + j), low;
+                M is_max = v_eq(x, m);
+                x = v_max(floor, x);
+                V high = F(difference)(x, m, &low), w = F(exp_normal)(high, low);
+                sum = v_add(sum, v_sel(m_or(is_max, v_le(x, floor)), C(0.0), w));
+                same = v_add(same, v_sel(is_max, C(1.0), C(0.0)));
+            }
+            F(flush)(&others, sum);
+            F(flush)(&equal, same);
+        }
+        double block_rest = lanes_total(&others), block_ties = lanes_total(&equal);
+        if ((double)peak > max) {
+            for (i = 0; a[i] != peak; i++) continue;
+            argmax = start + i;
+            rest = block_rest + (ties > 0.0 ? (rest + ties) * scalar_exp(max - (double)peak) : 0.0);
+            ties = block_ties;
+            max = (double)peak;
+        } else if ((double)peak == max) {
+            rest += block_rest;
+            ties += block_ties;
+        } else {
+            rest += (block_rest + block_ties) * scalar_exp((double)peak - max);
+        }
+    }
+    if (nan) return (F(log_sum)){NAN, NAN, 0, 0};
+    if (ties == 0.0) return (F(log_sum)){-INFINITY, 0.0, 0, 0};
+    return (F(log_sum)){max, rest + (ties - 1.0), argmax, 0};
+}
+
+/* The same with the digits that double has, where float may have lost them. */
+static log_sum_double F(log_sum_exp)(fd_row row, ptrdiff_t n) {
+#if COMPUTES_DOUBLE
+    return lse_double(row, n);
+#else
+    log_sum_float s = lse_float(row, n);
+    if (s.others < 0x1p-60) return lse_double(row, n);
+    return (log_sum_double){s.max, s.others, s.argmax, s.invalid};
+#endif
+}
+
+#if COMPUTES_DOUBLE
+/* A row without any weight (all -inf), or with infinite weight, is no distribution. */
+static int no_distribution(const log_sum_double *s) { return s->invalid || isinf(s->max) ? FD_INVALID : 0; }
+#endif
+
+static int F(row_log_sum_exp)(fd_row row, ptrdiff_t n, double *result) {
+    log_sum_double s = F(log_sum_exp)(row, n);
+    *result = s.max + scalar_log1p(s.others);
+    return s.invalid;
+}
+
+/* M - a >= 0 and log1p(others) >= 0: nothing cancels. */
+static double F(nll)(const log_sum_double *s, fd_row row, ptrdiff_t n, int64_t label) {
+    if (label < 0 || label >= n) return 0.0;
+    T buffer[1];
+    return (s->max - (double)*F(load)(row, (ptrdiff_t)label, 1, buffer)) + scalar_log1p(s->others);
+}
+
+static int F(row_token_nll)(fd_row row, ptrdiff_t n, int64_t label, double *result) {
+    *result = 0.0;
+    if (label < 0 || label >= n) return 0;
+    log_sum_double s = F(log_sum_exp)(row, n);
+    int status = no_distribution(&s);
+    *result = status ? NAN : F(nll)(&s, row, n, label);
+    return status;
+}
+
+FD_INLINE sums F(logits_pass)(int which, fd_row a, fd_row b, ptrdiff_t n, const log_sum_double *s, const log_sum_double *t) {
+    double ratio = (1.0 + s->others) / (1.0 + t->others);
+    F(frame) f = {1.0, 1.0, 0.0, s->max, t->max, ratio, (s->max - t->max) + scalar_log(ratio)};
+    return F(pass)(which, FD_LOGITS, 0, a, b, n, f);
+}
+
+FD_INLINE int F(logits_divergence)(int which, fd_row a, fd_row b, ptrdiff_t n, double *result) {
+    log_sum_double s = F(log_sum_exp)(a, n), t = F(log_sum_exp)(b, n);
+    int status = no_distribution(&s) | no_distribution(&t), again;
+    *result = NAN;
+    if (status || isnan(s.others) || isnan(t.others)) return status;
+    sums total = F(logits_pass)(which, a, b, n, &s, &t);
+    *result = finish(which, total.A[0], &total, &again);
+    return 0;
+}
+
+static int F(row_compare)(fd_row a, fd_row b, ptrdiff_t n, int64_t label, double result[FD_COMPARISONS]) {
+    log_sum_double s = F(log_sum_exp)(a, n), t = F(log_sum_exp)(b, n);
+    int status = no_distribution(&s) | no_distribution(&t), again;
+    if (status || isnan(s.others) || isnan(t.others)) {
+        for (int i = 0; i < FD_COMPARISONS; i++) result[i] = NAN;
+        result[FD_COMPARE_same_top] = 0.0;
+        return status;
+    }
+    sums total = F(logits_pass)(COMPARED, a, b, n, &s, &t);
+    for (int i = 0; i < members(COMPARED); i++) {
+        double r = finish(member(COMPARED, i), total.A[i], &total, &again);
+        result[i] = member(COMPARED, i) == compared[i] ? r : sqrt(r);
+    }
+    double base = F(nll)(&s, a, n, label), candidate = F(nll)(&t, b, n, label);
+    result[FD_COMPARE_nll_base] = base;
+    result[FD_COMPARE_nll_candidate] = candidate;
+    result[FD_COMPARE_delta_p] = isinf(base) ? scalar_exp(-candidate) : scalar_exp(-base) * scalar_expm1(base - candidate);
+    result[FD_COMPARE_same_top] = s.argmax == t.argmax;
+    return 0;
+}

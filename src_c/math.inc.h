@@ -1,0 +1,104 @@
+/* Elementary functions over V (vf or vd); included once per compute type T.
+ *
+ * exp     y = n log2 + r with |r| <= log2 / 2 (Cody and Waite, two constants), e^r = 1 + r + r^2 EXP(r), 2^n added to the
+ *         exponent's bits.  Below 1 ulp.  A second float `low` carries what y alone can't hold.
+ * split   p/q = 2^k (1 + r), 2^(-0.586) <= 1 + r <= 2^0.586, k from the difference of the bits of p and q: a float's bits are
+ *         its logarithm but for 0.0861.  Both must be positive and normal.  With d = p - q given, r is right to its last bits
+ *         for p as near to q as can be, and no logarithm is needed to find out that they are near.
+ * kl      p log(p/q) - p + q = t r^2 PHI(r) + (k log2 p + q - t), t = 2^k q: for k = 0 the bracket is exactly 0, and else the sum
+ *         of both loses at most two bits.
+ * psi     (e^x - 1 - x) / x^2 for |x| <= 1.
+ * Coefficients: tools/coefficients.py.
+ */
+FD_INLINE V F(set)(double x) { return VNAME(set1)((T)x); }
+#define C(x) F(set)(x)
+#define NEG(a) v_sub(C(0.0), a)
+
+FD_INLINE V F(horner)(const T *coefficients, int degree, V x) {
+    V sum = VNAME(set1)(coefficients[degree]);
+    FD_UNROLL for (int i = degree - 1; i >= 0; i--) sum = v_fma(sum, x, VNAME(set1)(coefficients[i]));
+    return sum;
+}
+#define HORNER(NAME, x) F(horner)(F(NAME), (int)(sizeof F(NAME) / sizeof(T)) - 1, x)
+
+/* 1 + (e^r - 1) and, in *t, a float whose lowest bits are the integer n. */
+FD_INLINE V F(exp_mantissa)(V y, V low, V *t) {
+    *t = v_fma(y, C(LOG2_E), C(MAGIC));
+    V n = v_sub(*t, C(MAGIC));
+    V r = v_add(v_fnma(n, C(LN2_LOW), v_fnma(n, C(LN2_HIGH), y)), low);
+    return v_add(C(1.0), v_fma(v_mul(r, r), HORNER(EXP, r), r));
+}
+
+/* e^(y + low) where the result is a normal number. */
+FD_INLINE V F(exp_normal)(V y, V low) {
+    V t, w = F(exp_mantissa)(y, low, &t);
+    return i_float(i_add(v_bits(w), i_to_exponent(v_bits(t))));
+}
+
+FD_INLINE V F(power_of_two)(V integer) {
+    return i_float(i_add(v_bits(C(1.0)), i_to_exponent(v_bits(v_add(integer, C(MAGIC))))));
+}
+
+/* e^(y + low) for any y, down to subnormals and up to infinity: 2^n in two factors. */
+FD_INLINE V F(exp)(V y, V low) {
+    V t, w = F(exp_mantissa)(v_min(C(2 * EXP_LIMIT), v_max(C(-2 * EXP_LIMIT), y)), low, &t);
+    V n = v_sub(t, C(MAGIC)), half = v_sub(v_fma(n, C(0.5), C(MAGIC)), C(MAGIC));
+    return v_mul(v_mul(w, F(power_of_two)(half)), F(power_of_two)(v_sub(n, half)));
+}
+
+/* a - b = high + low, exactly. */
+FD_INLINE V F(difference)(V a, V b, V *low) {
+    V high = v_sub(a, b), back = v_sub(high, a);
+    *low = v_sub(v_sub(a, v_sub(high, back)), v_add(b, back));
+    return high;
+}
+
+typedef struct { V k, t, d; } F(ratio);
+
+FD_INLINE F(ratio) F(split)(V p, V q, V d) {
+    F(ratio) s;
+    INTEGERS k = i_and(i_add(i_sub(v_bits(p), v_bits(q)), INAME(set1)(EXPONENT_ONE / 2)), INAME(set1)(-EXPONENT_ONE));
+    s.t = i_float(i_add(v_bits(q), k));
+    s.k = i_from_exponent(k);
+    s.d = v_sel(v_eq(s.k, C(0.0)), d, v_sub(p, s.t));
+    return s;
+}
+
+FD_INLINE V F(phi)(V r) { return HORNER(PHI, r); }
+
+FD_INLINE V F(kl)(V p, V q, V d) {
+    F(ratio) s = F(split)(p, q, d);
+    V r = v_div(s.d, s.t);
+    V far = v_fma(v_mul(s.k, C(LN2)), p, v_sub(q, s.t));
+    return v_fma(v_mul(s.d, r), F(phi)(r), far);
+}
+#define KL(p, q, d) F(kl)(p, q, d)
+
+/* log(p/q); p may be a constant, then so is inverse_p = 1/p. */
+FD_INLINE V F(log_ratio)(V p, V q, V d, V inverse_p) {
+    F(ratio) s = F(split)(p, q, d);
+    V r = v_div(s.d, s.t);
+    V near = v_mul(v_fma(v_mul(s.d, r), F(phi)(r), s.d), inverse_p);
+    return v_fma(s.k, C(LN2), near);
+}
+
+FD_INLINE V F(psi)(V x) { return HORNER(PSI, x); }
+
+/* p log(p/q) - p + q where x = log(p/q) and d = p - q are known. */
+FD_INLINE V F(kl_log)(V p, V d, V x) {
+    V near = v_mul(v_mul(p, v_mul(x, x)), F(psi)(NEG(x)));
+    return v_sel(v_le(v_abs(x), C(1.0)), near, v_sub(v_mul(p, x), d));
+}
+#define KL_LOG(p, d, x) F(kl_log)(p, d, x)
+
+FD_INLINE V F(js)(V p, V q, V d) {
+    V m = v_fma(C(0.5), p, v_mul(C(0.5), q)), half = v_mul(C(0.5), d);
+    return v_mul(C(0.5), v_add(F(kl)(p, m, half), F(kl)(q, m, NEG(half))));
+}
+#define JS(p, q, d) F(js)(p, q, d)
+
+FD_INLINE V F(hellinger)(V p, V q, V d) {
+    V root = v_div(d, v_add(v_sqrt(p), v_sqrt(q)));
+    return v_mul(C(0.5), v_mul(root, root));
+}
+#define HELLINGER(p, q, d) F(hellinger)(p, q, d)

@@ -1,0 +1,192 @@
+/* The row loop: sums of terms over two rows, written once for every divergence, source and compute type.
+ *
+ * 1. Blocks of LOAD elements become contiguous T (load.inc.h); inner blocks of 256 are summed in the lanes of V.
+ * 2. If all of an inner block was inside the window, its lanes go into the row's compensated double lanes.
+ * 3. Else it is summed again carefully: in T if zeros are all that is wrong, otherwise in double.
+ *
+ * `which` is a divergence or COMPARED, all fields of the fused comparison; like `source` and `scaled` it is a constant at every
+ * place of use, so the compiler makes one loop per divergence out of this text.
+ */
+FD_INLINE V F(term)(int which, int logits, F(pair) o) {
+    V p = o.p, q = o.q, d = o.d, x = o.x;
+    switch (which) {
+#define FD_DIVERGENCE(name, f0, f_inf, by_weights, by_logits, finish_it)                                                       \
+    case FD_##name: return logits ? (by_logits) : (by_weights);
+#include "divergences.def"
+    }
+    return x;
+}
+
+/* The limits of the generator take the place of terms in which p or q is 0. */
+FD_INLINE V F(careful_term)(int which, int logits, F(pair) o) {
+    const double at_0 = limit_at_0(which), at_inf = limit_at_infinity(which);
+    M p_is_0 = v_eq(o.p, C(0.0)), q_is_0 = v_eq(o.q, C(0.0)), both = m_and(p_is_0, q_is_0);
+    M no_p = isinf(at_0) ? o.no_p : p_is_0, no_q = isinf(at_inf) ? o.no_q : q_is_0, either = m_or(no_p, no_q);
+    F(pair) safe = o;
+    safe.p = v_sel(either, C(1.0), o.p);
+    safe.q = v_sel(either, C(1.0), o.q);
+    safe.d = v_sel(either, C(0.0), o.d);
+    safe.x = v_sel(either, C(0.0), o.x);
+    V t = F(term)(which, logits, safe);
+    t = v_sel(no_q, v_mul(o.p, C(at_inf)), t);
+    t = v_sel(no_p, v_mul(o.q, C(at_0)), t);
+    return v_div(v_sel(both, C(0.0), t), o.lift);
+}
+
+typedef struct { V A[FD_COMPARISONS], P, Q, S; } F(block);
+FD_INLINE F(block) F(block_zero)(int which) {
+    F(block) s;
+    FD_UNROLL for (int i = 0; i < members(which); i++) s.A[i] = C(0.0);
+    s.P = s.Q = s.S = C(0.0);
+    return s;
+}
+FD_INLINE void F(block_flush)(int which, row_lanes *row, const F(block) *s) {
+    FD_UNROLL for (int i = 0; i < members(which); i++) F(flush)(&row->A[i], s->A[i]);
+    F(flush)(&row->P, s->P);
+    F(flush)(&row->Q, s->Q);
+    F(flush)(&row->S, s->S);
+}
+
+FD_INLINE void F(careful_add)(int which, int source, int scaled, const F(frame) *f, V a, V b, F(block) *s, int *invalid) {
+    F(pair) o = source == FD_LOGITS ? F(logits)(1, f, a, b) : F(weights)(scaled, 1, f, a, b, invalid);
+    FD_UNROLL for (int i = 0; i < members(which); i++)
+        s->A[i] = v_add(s->A[i], F(careful_term)(member(which, i), source == FD_LOGITS, o));
+    s->P = v_add(s->P, v_div(o.p, o.lift));
+    s->Q = v_add(s->Q, v_div(o.q, o.lift));
+    s->S = v_add(s->S, v_div(o.d, o.lift));
+}
+
+/* Padding of a last, partial vector: nothing on both sides. */
+FD_INLINE V F(padded)(int source, const T *x, int n) {
+    return source == FD_LOGITS ? v_sel(VNAME(first)(n), VNAME(loadn)(x, n), C(-INFINITY)) : VNAME(loadn)(x, n);
+}
+
+#if COMPUTES_DOUBLE
+FD_INLINE void F(careful_block)(int which, int source, int scaled, const F(frame) *f, const T *a, const T *b, int n,
+                                row_lanes *row) {
+    F(block) s = F(block_zero)(which);
+    for (int i = 0; i < n; i += N)
+        F(careful_add)(which, source, scaled, f, F(padded)(source, a + i, n - i < N ? n - i : N),
+                       F(padded)(source, b + i, n - i < N ? n - i : N), &s, &row->invalid);
+    F(block_flush)(which, row, &s);
+}
+#else
+FD_INLINE void F(careful_block)(int which, int source, int scaled, const F(frame) *f, const T *a, const T *b, int n,
+                                row_lanes *row) {
+    if (source != FD_LOGITS) {
+        M outside = VNAME(first)(0);
+        for (int i = 0; i < n; i += N) {
+            int some = n - i < N ? n - i : N;
+            F(pair) o = F(weights)(scaled, 0, f, F(padded)(source, a + i, some), F(padded)(source, b + i, some), &row->invalid);
+            V low = v_min(v_sel(v_eq(o.p, C(0.0)), C(1.0), o.p), v_sel(v_eq(o.q, C(0.0)), C(1.0), o.q));
+            outside = m_or(outside, m_or(v_lt(low, C(LOW)), v_lt(C(HIGH), v_max(o.p, o.q))));
+        }
+        if (!m_any(outside)) {
+            F(block) s = F(block_zero)(which);
+            for (int i = 0; i < n; i += N)
+                F(careful_add)(which, source, scaled, f, F(padded)(source, a + i, n - i < N ? n - i : N),
+                               F(padded)(source, b + i, n - i < N ? n - i : N), &s, &row->invalid);
+            F(block_flush)(which, row, &s);
+            return;
+        }
+    }
+    frame_double wide = {f->scale, f->high, f->low, f->max_a, f->max_b, f->ratio, f->shift};
+    block_double s = block_zero_double(which);
+    for (int i = 0; i < n; i += N) {
+        V x = F(padded)(source, a + i, n - i < N ? n - i : N), y = F(padded)(source, b + i, n - i < N ? n - i : N);
+        careful_add_double(which, source, scaled, &wide, vf_lo(x), vf_lo(y), &s, &row->invalid);
+        careful_add_double(which, source, scaled, &wide, vf_hi(x), vf_hi(y), &s, &row->invalid);
+    }
+    block_flush_double(which, row, &s);
+}
+#endif
+
+/* One vector of the fast loop; `valid` < N only in a row's last one. */
+FD_INLINE void F(fast_add)(int which, int source, int scaled, const F(frame) *f, V a, V b, int valid, F(block) *s, V *least,
+                           V *most) {
+    int ignored;
+    F(pair) o = source == FD_LOGITS ? F(logits)(0, f, a, b) : F(weights)(scaled, 0, f, a, b, &ignored);
+    if (valid < N) {
+        M in = VNAME(first)(valid);
+        o.p = v_sel(in, o.p, C(1.0));
+        o.q = v_sel(in, o.q, C(1.0));
+        o.d = v_sel(in, o.d, C(0.0));
+        o.x = v_sel(in, o.x, C(0.0));
+    }
+    *least = v_min(v_min(o.p, o.q), *least);
+    if (source != FD_LOGITS) *most = v_max(v_max(o.p, o.q), *most);
+    FD_UNROLL for (int i = 0; i < members(which); i++) s->A[i] = v_add(s->A[i], F(term)(member(which, i), source == FD_LOGITS, o));
+    if (valid < N) {
+        M in = VNAME(first)(valid);
+        o.p = v_sel(in, o.p, C(0.0));
+        o.q = v_sel(in, o.q, C(0.0));
+    }
+    s->P = v_add(s->P, o.p);
+    s->Q = v_add(s->Q, o.q);
+    s->S = v_add(s->S, o.d);
+}
+
+FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t n, F(frame) f) {
+    T buffer_p[LOAD], buffer_q[LOAD];
+    row_lanes row = row_zero(which);
+    for (ptrdiff_t start = 0; start < n; start += LOAD) {
+        int count = n - start < LOAD ? (int)(n - start) : LOAD;
+        const T *a = F(load)(p, start, count, buffer_p), *b = F(load)(q, start, count, buffer_q);
+        for (int i = 0; i < count; i += 256, a += 256, b += 256) {
+            int m = count - i < 256 ? count - i : 256, j = 0;
+            F(block) s = F(block_zero)(which);
+            V least = C(1.0), most = C(1.0);
+            for (; j + N <= m; j += N) F(fast_add)(which, source, scaled, &f, VNAME(load)(a + j), VNAME(load)(b + j), N, &s, &least, &most);
+            if (j < m)
+                F(fast_add)(which, source, scaled, &f, VNAME(loadn)(a + j, m - j), VNAME(loadn)(b + j, m - j), m - j, &s, &least, &most);
+            if (m_any(m_or(v_lt(least, C(LOW)), v_lt(C(HIGH), most))))
+                F(careful_block)(which, source, scaled, &f, a, b, m, &row);
+            else
+                F(block_flush)(which, &row, &s);
+        }
+    }
+    sums total = row_total(which, &row);
+    total.unit = UNIT;
+    return total;
+}
+
+/* Weights, as they stand or normalised. */
+FD_INLINE int F(divergence)(int which, int source, fd_row p, fd_row q, ptrdiff_t n, double *result) {
+    F(frame) f = {1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0};
+    sums s = F(pass)(which, source, 0, p, q, n, f);
+    if (s.invalid) {
+        *result = NAN;
+        return FD_INVALID;
+    }
+    if (source == FD_RAW) {
+        *result = s.A[0];
+        return 0;
+    }
+    if (!(s.P > 0.0 && s.Q > 0.0)) { /* NaN or nothing */
+        *result = NAN;
+        return s.P == 0.0 || s.Q == 0.0 ? FD_INVALID : 0;
+    }
+    int again, far = !(s.P < SUM_LIMIT && s.Q < SUM_LIMIT && s.P > 1.0 / SUM_LIMIT && s.Q > 1.0 / SUM_LIMIT);
+    double r = finish(which, s.A[0], &s, &again);
+    for (int tries = 0; (again || far) && tries < 4; tries++) {
+        if (isinf(s.P) || isinf(s.Q)) { /* finite weights whose sum is not: only in double, at the end of its range */
+            f.scale = f.high = 1.0 / SUM_LIMIT;
+        } else if (far) { /* powers of two that bring both sums near 1, or as near as a T can */
+            int exponent_p, exponent_q;
+            frexp(s.P, &exponent_p);
+            frexp(s.Q, &exponent_q);
+            int least = exponent_p < exponent_q ? exponent_p : exponent_q, lower = least < -SCALE_LIMIT ? -SCALE_LIMIT - least : 0;
+            f.scale = ldexp(f.scale, -exponent_p - lower);
+            f.high = ldexp(f.high, -exponent_q - lower);
+        } else { /* q's scale times P/Q = 1 + S/Q, in two pieces of type T */
+            double more = (f.high + f.low) * (s.S / s.Q), high = (double)(T)(f.high + (f.low + more));
+            f.low = (f.high - high) + f.low + more;
+            f.high = high;
+        }
+        s = F(pass)(which, source, 1, p, q, n, f);
+        r = finish(which, s.A[0], &s, &again);
+        far = isinf(s.P) || isinf(s.Q) || (far && (s.P > SUM_LIMIT || s.Q > SUM_LIMIT));
+    }
+    *result = r;
+    return 0;
+}

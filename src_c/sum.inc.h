@@ -1,0 +1,28 @@
+/* Sums of doubles whose order is fixed by the shape of vd alone, with the error of every addition kept (Neumaier, per lane). */
+typedef struct { vd high, low; } lanes;
+
+FD_INLINE lanes lanes_zero(void) { return (lanes){vd_set1(0.0), vd_set1(0.0)}; }
+
+FD_INLINE void lanes_add(lanes *sum, vd x) {
+    vd total = vd_add(sum->high, x), back = vd_sub(total, sum->high);
+    sum->low = vd_add(sum->low, vd_add(vd_sub(sum->high, vd_sub(total, back)), vd_sub(x, back)));
+    sum->high = total;
+}
+
+static double lanes_total(const lanes *sum) {
+    double high[8], low[8], total = 0.0, rest = 0.0, plain = 0.0;
+    vd_store(high, sum->high);
+    vd_store(low, sum->low);
+    for (int i = 0; i < 8; i++) {
+        double next = total + high[i], back = next - total;
+        rest += (total - (next - back)) + (high[i] - back) + low[i];
+        total = next;
+        plain += high[i];
+    }
+    /* Infinity minus infinity in the error terms must not turn an infinite sum into NaN. */
+    return isfinite(plain) ? total + rest : plain;
+}
+
+/* The lanes of one inner block into the sum. */
+FD_INLINE void flush_double(lanes *sum, vd x) { lanes_add(sum, x); }
+FD_INLINE void flush_float(lanes *sum, vf x) { lanes_add(sum, vd_add(vf_lo(x), vf_hi(x))); }

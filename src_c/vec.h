@@ -1,0 +1,31 @@
+/* One set of names for both widths: v_add(a, b) adds two vf or two vd.  A text over these names serves float and double,
+ * and every instruction set whose vec_*.h was included before. */
+#ifndef FASTDIV_VEC_H
+#define FASTDIV_VEC_H
+#define BY_TYPE(NAME, A) _Generic((A), vf: vf_##NAME, vd: vd_##NAME)
+#define v_add(a, b) BY_TYPE(add, a)(a, b)
+#define v_sub(a, b) BY_TYPE(sub, a)(a, b)
+#define v_mul(a, b) BY_TYPE(mul, a)(a, b)
+#define v_div(a, b) BY_TYPE(div, a)(a, b)
+#define v_min(a, b) BY_TYPE(min, a)(a, b)
+#define v_max(a, b) BY_TYPE(max, a)(a, b) /* a > b ? a : b, so a NaN in b wins */
+#define v_sqrt(a) BY_TYPE(sqrt, a)(a)
+#define v_abs(a) BY_TYPE(abs, a)(a)
+#define v_fma(a, b, c) BY_TYPE(fma, a)(a, b, c)   /* a b + c, rounded once */
+#define v_fnma(a, b, c) BY_TYPE(fnma, a)(a, b, c) /* c - a b, rounded once */
+#define v_lt(a, b) BY_TYPE(lt, a)(a, b)
+#define v_le(a, b) BY_TYPE(le, a)(a, b)
+#define v_eq(a, b) BY_TYPE(eq, a)(a, b)
+#define v_sel(m, a, b) BY_TYPE(sel, a)(m, a, b) /* m ? a : b */
+#define v_bits(a) BY_TYPE(bits, a)(a)
+#define v_store(x, a) BY_TYPE(store, a)(x, a)
+#define m_or(a, b) _Generic((a), mf: vf_m_or, md: vd_m_or)(a, b)
+#define m_and(a, b) _Generic((a), mf: vf_m_and, md: vd_m_and)(a, b)
+#define m_any(a) _Generic((a), mf: vf_m_any, md: vd_m_any)(a)
+#define i_add(a, b) _Generic((a), vfi: vfi_add, vdi: vdi_add)(a, b)
+#define i_sub(a, b) _Generic((a), vfi: vfi_sub, vdi: vdi_sub)(a, b)
+#define i_and(a, b) _Generic((a), vfi: vfi_and, vdi: vdi_and)(a, b)
+#define i_float(a) _Generic((a), vfi: vfi_float, vdi: vdi_float)(a)
+#define i_to_exponent(a) _Generic((a), vfi: vfi_to_exponent, vdi: vdi_to_exponent)(a)       /* integer k -> k << mantissa */
+#define i_from_exponent(a) _Generic((a), vfi: vfi_from_exponent, vdi: vdi_from_exponent)(a) /* k << mantissa -> (float)k */
+#endif

@@ -117,7 +117,7 @@ FD_INLINE double limit_at_0(int which) {
     case FD_##name: return f0;
 #include "divergences.def"
     }
-    return NAN;
+    return 0.0; /* cross-entropy */
 }
 FD_INLINE double limit_at_infinity(int which) {
     switch (which) {
@@ -125,8 +125,11 @@ FD_INLINE double limit_at_infinity(int which) {
     case FD_##name: return f_inf;
 #include "divergences.def"
     }
-    return NAN;
+    return INFINITY; /* cross-entropy */
 }
+
+/* The sum of one row, that of all but its largest element apart. */
+typedef struct { double largest, others, total; int invalid; } row_sum;
 
 /* The sums of a row while it is read. */
 typedef struct { lanes A[FD_COMPARISONS], P, Q, S; int invalid; } row_lanes;

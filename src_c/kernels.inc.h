@@ -25,6 +25,7 @@
 #include "pairs.inc.h"
 #include "reduce.inc.h"
 #include "logits.inc.h"
+#include "entropy.inc.h"
 #include "compute_type_end.h"
 #undef COMPUTE_IN_DOUBLE
 
@@ -34,12 +35,11 @@
 #include "pairs.inc.h"
 #include "reduce.inc.h"
 #include "logits.inc.h"
+#include "entropy.inc.h"
 #include "compute_type_end.h"
 
-#include "entropy.inc.h"
-
 /* One function per divergence, source and compute type. */
-#define PAIR_KERNELS(name, root, type)                                                                                         \
+#define PAIR_KERNELS(name, type)                                                                                         \
     static int name##_normalized_##type(fd_row p, fd_row q, ptrdiff_t n, double *r) {                                          \
         return divergence_##type(FD_##name, FD_NORMALIZED, p, q, n, r);                                                        \
     }                                                                                                                          \
@@ -49,7 +49,7 @@
     static int name##_logits_##type(fd_row p, fd_row q, ptrdiff_t n, double *r) {                                              \
         return logits_divergence_##type(FD_##name, p, q, n, r);                                                                \
     }
-#define FD_DIVERGENCE(name, ...) PAIR_KERNELS(name, , float) PAIR_KERNELS(name, , double)
+#define FD_DIVERGENCE(name, ...) PAIR_KERNELS(name, float) PAIR_KERNELS(name, double)
 #include "divergences.def"
 #define ROOT_KERNEL(name, of, source)                                                                                          \
     static int name##_##source(fd_row p, fd_row q, ptrdiff_t n, double *r) {                                                   \
@@ -66,14 +66,10 @@
     ROOT_KERNEL(name, of, logits_double)
 #include "divergences.def"
 
-static int cross_entropy_normalized(fd_row p, fd_row q, ptrdiff_t n, double *r) { return weights_entropy(FD_NORMALIZED, p, q, n, r); }
-static int cross_entropy_raw(fd_row p, fd_row q, ptrdiff_t n, double *r) { return weights_entropy(FD_RAW, p, q, n, r); }
-
+#define BOTH(f) {f##_float, f##_double}
 #define PAIR(name)                                                                                                             \
-    [FD_##name] = {{name##_normalized_float, name##_normalized_double}, {name##_raw_float, name##_raw_double},                 \
-                   {name##_logits_float, name##_logits_double}},
-#define TWICE(f) {f, f}
-#define ENTROPY {TWICE(cross_entropy_normalized), TWICE(cross_entropy_raw), TWICE(logits_entropy)}
+    [FD_##name] = {BOTH(name##_normalized), BOTH(name##_raw), BOTH(name##_logits)},
+#define ENTROPY {BOTH(cross_entropy_normalized), BOTH(cross_entropy_raw), BOTH(logits_entropy)}
 const fd_kernels FD_TABLE = {
     .pair = {
 #define FD_DIVERGENCE(name, ...) PAIR(name)
@@ -82,8 +78,8 @@ const fd_kernels FD_TABLE = {
         [FD_cross_entropy] = ENTROPY,
         [FD_entropy] = ENTROPY,
     },
-    .log_sum_exp = {row_log_sum_exp_float, row_log_sum_exp_double},
-    .token_nll = {row_token_nll_float, row_token_nll_double},
-    .compare = {row_compare_float, row_compare_double},
-    .truncated_kl = TWICE(truncated_kl),
+    .log_sum_exp = BOTH(row_log_sum_exp),
+    .token_nll = BOTH(row_token_nll),
+    .compare = BOTH(row_compare),
+    .truncated_kl = {truncated_kl, truncated_kl},
 };

@@ -108,7 +108,7 @@ static int F(row_token_nll)(fd_row row, ptrdiff_t n, int64_t label, double *resu
 
 FD_INLINE sums F(logits_pass)(int which, fd_row a, fd_row b, ptrdiff_t n, const log_sum_double *s, const log_sum_double *t) {
     double ratio = (1.0 + s->others) / (1.0 + t->others);
-    F(frame) f = {1.0, 1.0, 0.0, s->max, t->max, ratio, (s->max - t->max) + scalar_log(ratio)};
+    F(frame) f = {.max_a = s->max, .max_b = t->max, .ratio = ratio, .shift = (s->max - t->max) + scalar_log(ratio)};
     return F(pass)(which, FD_LOGITS, 0, a, b, n, f);
 }
 

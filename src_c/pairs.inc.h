@@ -5,21 +5,24 @@
  * logits   p = e^(a - max a), q = c e^(b - max b) with c the ratio of the rows' sums; x = (a - b) - (lse a - lse b) from exact
  *          differences; d = p (1 - e^-x) without cancellation.
  *
+ * For the cross-entropy d is Q - q, with Q the sum of q, or from logits x is max b - b.
+ *
  * Each exists in two strengths.  The fast one is right for numbers inside the window [LOW, HIGH]; the careful one for anything: it
  * marks zeros, lifts subnormals, notes what is no weight.  Outside the window a block of 256 is redone carefully, in double.
  */
 typedef struct {
     V p, q, d, x;
     M no_p, no_q; /* careful only: a true zero, not one that underflowed */
-    V lift;       /* careful only: p, q and d were multiplied by this power of two */
+    V lift;       /* p, q and d were multiplied by this power of two */
 } F(pair);
 
 typedef struct {
     double scale, high, low;           /* weights: p scale, q (high + low) */
     double max_a, max_b, ratio, shift; /* logits: c = ratio, lse a - lse b = shift */
+    row_sum q;                         /* cross-entropy of weights */
 } F(frame);
 
-FD_INLINE F(pair) F(weights)(int scaled, int careful, const F(frame) *f, V p, V q, int *invalid) {
+FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const F(frame) *f, V p, V q, int *invalid) {
     F(pair) o;
     if (careful) {
         M wrong = m_or(m_or(v_lt(p, C(0.0)), v_lt(q, C(0.0))), m_or(v_eq(p, C(INFINITY)), v_eq(q, C(INFINITY))));
@@ -29,9 +32,12 @@ FD_INLINE F(pair) F(weights)(int scaled, int careful, const F(frame) *f, V p, V 
         p = v_mul(p, C(f->scale));
         o.d = v_fnma(C(f->low), q, v_fnma(C(f->high), q, p));
         q = v_mul(q, C(f->high));
+    } else if (which == FD_cross_entropy) {
+        o.d = v_sel(v_eq(q, C(f->q.largest)), C(f->q.others), v_sub(C(f->q.total), q));
     } else {
         o.d = v_sub(p, q);
     }
+    o.lift = C(1.0);
     if (careful) {
         o.no_p = v_eq(p, C(0.0));
         o.no_q = v_eq(q, C(0.0));
@@ -46,29 +52,30 @@ FD_INLINE F(pair) F(weights)(int scaled, int careful, const F(frame) *f, V p, V 
     return o;
 }
 
-FD_INLINE F(pair) F(logits)(int careful, const F(frame) *f, V a, V b) {
+FD_INLINE F(pair) F(logits)(int which, int careful, const F(frame) *f, V a, V b) {
     F(pair) o;
-    V max_a = C(f->max_a), max_b = C(f->max_b), low;
+    V max_a = C(f->max_a), max_b = C(f->max_b), low, high;
+    o.lift = C(1.0);
     if (careful) {
         o.no_p = v_eq(a, C(-INFINITY));
         o.no_q = v_eq(b, C(-INFINITY));
-        o.lift = C(1.0);
         a = v_sel(o.no_p, max_a, a);
         b = v_sel(o.no_q, max_b, b);
-        V high = F(difference)(a, max_a, &low);
-        o.p = v_sel(o.no_p, C(0.0), F(exp)(high, low));
-        high = F(difference)(b, max_b, &low);
-        o.q = v_mul(v_sel(o.no_q, C(0.0), F(exp)(high, low)), C(f->ratio));
     } else {
         /* What lies below is outside the window, as this limit itself is. */
         a = v_max(v_add(max_a, C(-EXP_LIMIT)), a);
         b = v_max(v_add(max_b, C(-EXP_LIMIT)), b);
-        V high = F(difference)(a, max_a, &low);
-        o.p = F(exp_normal)(high, low);
-        high = F(difference)(b, max_b, &low);
-        o.q = v_mul(F(exp_normal)(high, low), C(f->ratio));
     }
-    V high = F(difference)(a, b, &low);
+    high = F(difference)(a, max_a, &low);
+    o.p = careful ? v_sel(o.no_p, C(0.0), F(exp)(high, low)) : F(exp_normal)(high, low);
+    if (which == FD_cross_entropy) {
+        o.q = o.p;
+        o.d = o.x = v_sub(max_b, b);
+        return o;
+    }
+    high = F(difference)(b, max_b, &low);
+    o.q = v_mul(careful ? v_sel(o.no_q, C(0.0), F(exp)(high, low)) : F(exp_normal)(high, low), C(f->ratio));
+    high = F(difference)(a, b, &low);
     o.x = v_add(v_sub(high, C(f->shift)), v_sub(low, C(f->shift - (double)(T)f->shift)));
     V near = v_mul(v_mul(o.p, o.x), v_fnma(o.x, F(psi)(NEG(o.x)), C(1.0)));
     o.d = v_sel(v_le(v_abs(o.x), C(1.0)), near, v_sub(o.p, o.q));

@@ -4,12 +4,14 @@
  * 2. If all of an inner block was inside the window, its lanes go into the row's compensated double lanes.
  * 3. Else it is summed again carefully: in T if zeros are all that is wrong, otherwise in double.
  *
- * `which` is a divergence or COMPARED, all fields of the fused comparison; like `source` and `scaled` it is a constant at every
+ * `which` is a divergence, the cross-entropy, or COMPARED, all fields of the fused comparison; like `source` and `scaled` it is a constant at every
  * place of use, so the compiler makes one loop per divergence out of this text.
  */
-FD_INLINE V F(term)(int which, int logits, F(pair) o) {
+FD_INLINE V F(term)(int which, int logits, const F(frame) *f, F(pair) o) {
     V p = o.p, q = o.q, d = o.d, x = o.x;
     switch (which) {
+    case FD_cross_entropy:
+        return logits ? v_mul(p, x) : v_mul(p, F(log_ratio)(v_mul(C(f->q.total), o.lift), q, d, v_div(C(1.0 / f->q.total), o.lift)));
 #define FD_DIVERGENCE(name, f0, f_inf, by_weights, by_logits, finish_it)                                                       \
     case FD_##name: return logits ? (by_logits) : (by_weights);
 #include "divergences.def"
@@ -18,7 +20,7 @@ FD_INLINE V F(term)(int which, int logits, F(pair) o) {
 }
 
 /* The limits of the generator take the place of terms in which p or q is 0. */
-FD_INLINE V F(careful_term)(int which, int logits, F(pair) o) {
+FD_INLINE V F(careful_term)(int which, int logits, const F(frame) *f, F(pair) o) {
     const double at_0 = limit_at_0(which), at_inf = limit_at_infinity(which);
     M p_is_0 = v_eq(o.p, C(0.0)), q_is_0 = v_eq(o.q, C(0.0)), both = m_and(p_is_0, q_is_0);
     M no_p = isinf(at_0) ? o.no_p : p_is_0, no_q = isinf(at_inf) ? o.no_q : q_is_0, either = m_or(no_p, no_q);
@@ -27,7 +29,7 @@ FD_INLINE V F(careful_term)(int which, int logits, F(pair) o) {
     safe.q = v_sel(either, C(1.0), o.q);
     safe.d = v_sel(either, C(0.0), o.d);
     safe.x = v_sel(either, C(0.0), o.x);
-    V t = F(term)(which, logits, safe);
+    V t = F(term)(which, logits, f, safe);
     t = v_sel(no_q, v_mul(o.p, C(at_inf)), t);
     t = v_sel(no_p, v_mul(o.q, C(at_0)), t);
     return v_div(v_sel(both, C(0.0), t), o.lift);
@@ -48,9 +50,9 @@ FD_INLINE void F(block_flush)(int which, row_lanes *row, const F(block) *s) {
 }
 
 FD_INLINE void F(careful_add)(int which, int source, int scaled, const F(frame) *f, V a, V b, F(block) *s, int *invalid) {
-    F(pair) o = source == FD_LOGITS ? F(logits)(1, f, a, b) : F(weights)(scaled, 1, f, a, b, invalid);
+    F(pair) o = source == FD_LOGITS ? F(logits)(which, 1, f, a, b) : F(weights)(which, scaled, 1, f, a, b, invalid);
     FD_UNROLL for (int i = 0; i < members(which); i++)
-        s->A[i] = v_add(s->A[i], F(careful_term)(member(which, i), source == FD_LOGITS, o));
+        s->A[i] = v_add(s->A[i], F(careful_term)(member(which, i), source == FD_LOGITS, f, o));
     s->P = v_add(s->P, v_div(o.p, o.lift));
     s->Q = v_add(s->Q, v_div(o.q, o.lift));
     s->S = v_add(s->S, v_div(o.d, o.lift));
@@ -77,7 +79,7 @@ FD_INLINE void F(careful_block)(int which, int source, int scaled, const F(frame
         M outside = VNAME(first)(0);
         for (int i = 0; i < n; i += N) {
             int some = n - i < N ? n - i : N;
-            F(pair) o = F(weights)(scaled, 0, f, F(padded)(source, a + i, some), F(padded)(source, b + i, some), &row->invalid);
+            F(pair) o = F(weights)(which, scaled, 0, f, F(padded)(source, a + i, some), F(padded)(source, b + i, some), &row->invalid);
             V low = v_min(v_sel(v_eq(o.p, C(0.0)), C(1.0), o.p), v_sel(v_eq(o.q, C(0.0)), C(1.0), o.q));
             outside = m_or(outside, m_or(v_lt(low, C(LOW)), v_lt(C(HIGH), v_max(o.p, o.q))));
         }
@@ -90,7 +92,7 @@ FD_INLINE void F(careful_block)(int which, int source, int scaled, const F(frame
             return;
         }
     }
-    frame_double wide = {f->scale, f->high, f->low, f->max_a, f->max_b, f->ratio, f->shift};
+    frame_double wide = {f->scale, f->high, f->low, f->max_a, f->max_b, f->ratio, f->shift, f->q};
     block_double s = block_zero_double(which);
     for (int i = 0; i < n; i += N) {
         V x = F(padded)(source, a + i, n - i < N ? n - i : N), y = F(padded)(source, b + i, n - i < N ? n - i : N);
@@ -105,7 +107,7 @@ FD_INLINE void F(careful_block)(int which, int source, int scaled, const F(frame
 FD_INLINE void F(fast_add)(int which, int source, int scaled, const F(frame) *f, V a, V b, int valid, F(block) *s, V *least,
                            V *most) {
     int ignored;
-    F(pair) o = source == FD_LOGITS ? F(logits)(0, f, a, b) : F(weights)(scaled, 0, f, a, b, &ignored);
+    F(pair) o = source == FD_LOGITS ? F(logits)(which, 0, f, a, b) : F(weights)(which, scaled, 0, f, a, b, &ignored);
     if (valid < N) {
         M in = VNAME(first)(valid);
         o.p = v_sel(in, o.p, C(1.0));
@@ -115,7 +117,10 @@ FD_INLINE void F(fast_add)(int which, int source, int scaled, const F(frame) *f,
     }
     *least = v_min(v_min(o.p, o.q), *least);
     if (source != FD_LOGITS) *most = v_max(v_max(o.p, o.q), *most);
-    FD_UNROLL for (int i = 0; i < members(which); i++) s->A[i] = v_add(s->A[i], F(term)(member(which, i), source == FD_LOGITS, o));
+    FD_UNROLL for (int i = 0; i < members(which); i++) {
+        V t = F(term)(member(which, i), source == FD_LOGITS, f, o);
+        s->A[i] = v_add(s->A[i], valid < N ? v_sel(VNAME(first)(valid), t, C(0.0)) : t);
+    }
     if (valid < N) {
         M in = VNAME(first)(valid);
         o.p = v_sel(in, o.p, C(0.0));
@@ -152,7 +157,7 @@ FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, pt
 
 /* Weights, as they stand or normalised. */
 FD_INLINE int F(divergence)(int which, int source, fd_row p, fd_row q, ptrdiff_t n, double *result) {
-    F(frame) f = {1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0};
+    F(frame) f = {.scale = 1.0, .high = 1.0};
     sums s = F(pass)(which, source, 0, p, q, n, f);
     if (s.invalid) {
         *result = NAN;

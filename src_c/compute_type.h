@@ -1,6 +1,6 @@
 /* One compute type: what V, T and the limits of its window mean in the texts that are written for both.
  *
- * Inside the window [LOW, HIGH] no term of any divergence overflows or loses digits to subnormals; LIFT takes what lies below into it.
+ * Inside the window [LOW, HIGH] no term of any divergence overflows or loses digits to subnormals; What is below TINY is lifted by LIFT to normal numbers.
  * EXP_LIMIT: e^-EXP_LIMIT is normal, and below the window in float.  Sums beyond SUM_LIMIT are scaled first.
  */
 #ifdef COMPUTE_IN_DOUBLE
@@ -23,7 +23,8 @@
 #define EXP_LIMIT 707.0
 #define LOW 0x1p-900
 #define HIGH 0x1p60
-#define LIFT 0x1p200
+#define TINY 0x1p-1000
+#define LIFT 0x1p54
 #define SUM_LIMIT 0x1p400
 #define SCALE_LIMIT 900
 #else
@@ -46,7 +47,8 @@
 #define EXP_LIMIT 80.0
 #define LOW 0x1p-96
 #define HIGH 0x1p14
-#define LIFT 1.0 /* what is below the window is computed in double */
+#define TINY 0.0 /* what is below the window is computed in double */
+#define LIFT 1.0
 #define SUM_LIMIT 0x1p40
 #define SCALE_LIMIT 100
 #endif

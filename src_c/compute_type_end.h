@@ -18,5 +18,6 @@
 #undef LOW
 #undef HIGH
 #undef LIFT
+#undef TINY
 #undef SUM_LIMIT
 #undef SCALE_LIMIT

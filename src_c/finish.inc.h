@@ -22,10 +22,10 @@ static double scalar_exp(double x) { return first_lane(exp_double(vd_set1(x), vd
 static double scalar_log(double x) { /* x positive and normal */
     return isinf(x) ? x : first_lane(log_ratio_double(vd_set1(x), vd_set1(1.0), vd_set1(x - 1.0), vd_set1(1.0 / x)));
 }
-/* log(1 + x) - x = x^2 (PHI(x) - 1) / (1 + x) */
-static double log1p_minus(double x) {
-    if (x > -0.33 && x < 0.5) return x * x * (first_lane(phi_double(vd_set1(x))) - 1.0) / (1.0 + x);
-    return scalar_log(1.0 + x) - x;
+/* log(1 + x) - x = x^2 (PHI(x) - 1) / (1 + x), given 1 + x too, which x can't tell near -1. */
+static double log1p_minus(double x, double one_plus_x) {
+    if (x > -0.33 && x < 0.5) return x * x * (first_lane(phi_double(vd_set1(x))) - 1.0) / one_plus_x;
+    return scalar_log(one_plus_x) - x;
 }
 static double scalar_log1p(double x) {
     if (x > -0.33 && x < 0.5) {
@@ -48,12 +48,12 @@ static double nonnegative_difference(double a, double b, const sums *s) {
 static double at_most(double bound, double x, const sums *s) { return x > bound && x <= bound * (1.0 + 64.0 * s->unit) ? bound : x; }
 
 static double finish_kl(double A, const sums *s, int *again) {
-    double excess = -log1p_minus(-s->S / s->P), r = nonnegative_difference(A / s->P, excess, s);
+    double excess = -log1p_minus(-s->S / s->P, s->Q / s->P), r = nonnegative_difference(A / s->P, excess, s);
     *again = excess > 0.125 * r;
     return r;
 }
 static double finish_reverse_kl(double A, const sums *s, int *again) {
-    double excess = -log1p_minus(s->S / s->Q), r = nonnegative_difference(A / s->Q, excess, s);
+    double excess = -log1p_minus(s->S / s->Q, s->P / s->Q), r = nonnegative_difference(A / s->Q, excess, s);
     *again = excess > 0.125 * r;
     return r;
 }
@@ -89,7 +89,9 @@ static double finish(int which, double A, const sums *s, int *again) {
     case FD_##name: r = finish_it(A, s, &more); break;
 #include "divergences.def"
     }
-    *again = more && s->S != 0.0 && isfinite(A);
+    /* An infinite sum stays so, unless rows of very different sums made its terms overflow. */
+    int overflow = isinf(A) && s->unit < 0x1p-50 && !(s->P < 2.0 * s->Q && s->Q < 2.0 * s->P);
+    *again = (more && s->S != 0.0 && isfinite(A)) || overflow;
     return r;
 }
 

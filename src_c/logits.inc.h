@@ -107,8 +107,11 @@ static int F(row_token_nll)(fd_row row, ptrdiff_t n, int64_t label, double *resu
 }
 
 FD_INLINE sums F(logits_pass)(int which, fd_row a, fd_row b, ptrdiff_t n, const log_sum_double *s, const log_sum_double *t) {
-    double ratio = (1.0 + s->others) / (1.0 + t->others);
-    F(frame) f = {.max_a = s->max, .max_b = t->max, .ratio = ratio, .shift = (s->max - t->max) + scalar_log(ratio)};
+    /* lse a - lse b as two numbers; each part keeps its own digits, so that the most probable token has its own difference too. */
+    double ratio = (1.0 + s->others) / (1.0 + t->others), excess = (s->others - t->others) / (1.0 + t->others);
+    double shift = s->max - t->max, back = shift - s->max, low = (s->max - (shift - back)) - (t->max + back);
+    low += excess > -0.33 && excess < 0.5 ? scalar_log1p(excess) : scalar_log(ratio);
+    F(frame) f = {.max_a = s->max, .max_b = t->max, .ratio = ratio, .shift = shift, .shift_low = low};
     return F(pass)(which, FD_LOGITS, 0, a, b, n, f);
 }
 

@@ -18,7 +18,7 @@ typedef struct {
 
 typedef struct {
     double scale, high, low;           /* weights: p scale, q (high + low) */
-    double max_a, max_b, ratio, shift; /* logits: c = ratio, lse a - lse b = shift */
+    double max_a, max_b, ratio, shift, shift_low; /* logits: c = ratio, lse a - lse b = shift + shift_low */
     row_sum q;                         /* cross-entropy of weights */
 } F(frame);
 
@@ -41,7 +41,7 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const F(frame) 
     if (careful) {
         o.no_p = v_eq(p, C(0.0));
         o.no_q = v_eq(q, C(0.0));
-        o.lift = v_sel(v_lt(v_min(p, q), C(LOW)), C(LIFT), C(1.0));
+        o.lift = v_sel(v_lt(v_min(p, q), C(TINY)), C(LIFT), C(1.0));
         p = v_mul(p, o.lift);
         q = v_mul(q, o.lift);
         o.d = v_mul(o.d, o.lift);
@@ -64,7 +64,6 @@ FD_INLINE F(pair) F(logits)(int which, int careful, const F(frame) *f, V a, V b)
     } else {
         /* What lies below is outside the window, as this limit itself is. */
         a = v_max(v_add(max_a, C(-EXP_LIMIT)), a);
-        b = v_max(v_add(max_b, C(-EXP_LIMIT)), b);
     }
     high = F(difference)(a, max_a, &low);
     o.p = careful ? v_sel(o.no_p, C(0.0), F(exp)(high, low)) : F(exp_normal)(high, low);
@@ -73,10 +72,11 @@ FD_INLINE F(pair) F(logits)(int which, int careful, const F(frame) *f, V a, V b)
         o.d = o.x = v_sub(max_b, b);
         return o;
     }
+    if (!careful) b = v_max(v_add(max_b, C(-EXP_LIMIT)), b);
     high = F(difference)(b, max_b, &low);
     o.q = v_mul(careful ? v_sel(o.no_q, C(0.0), F(exp)(high, low)) : F(exp_normal)(high, low), C(f->ratio));
     high = F(difference)(a, b, &low);
-    o.x = v_add(v_sub(high, C(f->shift)), v_sub(low, C(f->shift - (double)(T)f->shift)));
+    o.x = v_add(v_sub(high, C(f->shift)), v_sub(low, C(f->shift - (double)(T)f->shift + f->shift_low)));
     V near = v_mul(v_mul(o.p, o.x), v_fnma(o.x, F(psi)(NEG(o.x)), C(1.0)));
     o.d = v_sel(v_le(v_abs(o.x), C(1.0)), near, v_sub(o.p, o.q));
     if (careful) o.d = v_sel(m_or(o.no_p, o.no_q), v_sub(o.p, o.q), o.d);

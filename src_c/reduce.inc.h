@@ -92,7 +92,7 @@ FD_INLINE void F(careful_block)(int which, int source, int scaled, const F(frame
             return;
         }
     }
-    frame_double wide = {f->scale, f->high, f->low, f->max_a, f->max_b, f->ratio, f->shift, f->q};
+    frame_double wide = {f->scale, f->high, f->low, f->max_a, f->max_b, f->ratio, f->shift, f->shift_low, f->q};
     block_double s = block_zero_double(which);
     for (int i = 0; i < n; i += N) {
         V x = F(padded)(source, a + i, n - i < N ? n - i : N), y = F(padded)(source, b + i, n - i < N ? n - i : N);
@@ -185,6 +185,14 @@ FD_INLINE int F(divergence)(int which, int source, fd_row p, fd_row q, ptrdiff_t
             f.high = ldexp(f.high, -exponent_q - lower);
         } else { /* q's scale times P/Q = 1 + S/Q, in two pieces of type T */
             double more = (f.high + f.low) * (s.S / s.Q), high = (double)(T)(f.high + (f.low + more));
+            if (tries == 0) { /* one row a power of two times the other is no rare case, and then they are equal to the last bit */
+                int exponent;
+                double fraction = frexp(high, &exponent);
+                if (fabs(fraction - 0.5) < 32.0 * UNIT || fabs(fraction - 1.0) < 32.0 * UNIT) {
+                    high = ldexp(1.0, fraction < 0.75 ? exponent - 1 : exponent);
+                    more = high - f.high - f.low;
+                }
+            }
             f.low = (f.high - high) + f.low + more;
             f.high = high;
         }

@@ -6,16 +6,17 @@ unless ``base=`` says otherwise; 0·log 0 is 0, and nothing is ever clamped or s
 
 The house, ground floor first; a floor uses only floors below it:
 
-========  ====================================================  ==========================================
-floor     room                                                  knows
-========  ====================================================  ==========================================
-0         ``src_c/``                                            one term per divergence, one loop per source
-1         ``fastdiv/_core.pyx``                                 gufuncs, dtypes, exceptions
-2         ``divergences.py``, ``tokens.py``, ``runtime.py``     one typed function per public name
-3         ``meters.py``, ``tails.py``                           statistics over many tokens
-4         ``io/``, ``data/``                                    file formats; the embedded sample
-5         ``cli/``                                              commands
-========  ====================================================  ==========================================
+=====  ===============================================  =====================================
+floor  room                                             knows
+=====  ===============================================  =====================================
+0      ``src_c/``                                       one term per divergence, one row loop
+1      ``_core.pyx``                                    gufuncs, dtypes, exceptions
+2      ``divergences.py``, ``tokens.py``                one typed function per public name
+2      ``runtime.py``                                   instruction sets, threads
+3      ``meters.py``, ``tails.py``                      statistics over many tokens
+4      ``io/``, ``data/``                               file formats; the embedded sample
+5      ``cli/``                                         commands
+=====  ===============================================  =====================================
 """
 
 from typing import TYPE_CHECKING, Any

@@ -47,8 +47,8 @@ PARAMETERS = """Parameters
     axis : int, default -1
         The axis that a distribution lies along.
     {base}normalize : bool, default True
-        Divide each row by its sum, so weights and counts are welcome. False: take the numbers as they
-        are given, {raw}.
+        Divide each row by its sum, so weights and counts are welcome. False: take the numbers as
+        they are given, {raw}.
     from_logits : bool, default False
         The rows are unnormalised log-probabilities (`normalize` is then without meaning).
     keepdims : bool, default False
@@ -75,9 +75,9 @@ ERRORS = """Raises
     Warns
     -----
     RuntimeWarning
-        "invalid value" for a row with a negative or infinite weight or none at all (logits: +inf, or
-        nothing but −inf), whose result is NaN; ``numpy.errstate`` governs it. A NaN makes its own
-        row's result NaN, silently."""
+        "invalid value" for a row with a negative or infinite weight or, if `normalize`, none at all
+        (logits: +inf, or nothing but −inf), whose result is NaN; ``numpy.errstate`` governs it. A
+        NaN makes its own row's result NaN, silently."""
 
 
 def _described(
@@ -152,12 +152,13 @@ def kl_divergence(
     dtype: str | None = None,
     validate: bool = False,
 ) -> Any:
-    r"""Kullback-Leibler divergence D(P‖Q) = Σ p log(p/q): the nats lost by coding P with a code for Q.
+    r"""Kullback-Leibler divergence D(P‖Q): the nats lost by coding P with a code for Q.
 
     .. math:: D(P\|Q) = \sum_i p_i \log\frac{p_i}{q_i}
 
-    0 log 0 is 0; p > 0 where q = 0 makes it infinite. Every term is formed as p log(p/q) − p + q ≥ 0
-    without cancellation, so near-equal rows keep their digits and no result is negative.
+    0 log 0 is 0; p > 0 where q = 0 makes it infinite. Every term is formed as
+    p log(p/q) − p + q ≥ 0 without cancellation, so near-equal rows keep their digits and no result
+    is negative.
 
     {parameters}
 
@@ -205,7 +206,7 @@ def reverse_kl_divergence(
     dtype: str | None = None,
     validate: bool = False,
 ) -> Any:
-    r"""Kullback-Leibler divergence D(Q‖P) = Σ q log(q/p): `kl_divergence` with its arguments exchanged.
+    r"""Kullback-Leibler divergence D(Q‖P): `kl_divergence` with its arguments exchanged.
 
     .. math:: D(Q\|P) = \sum_i q_i \log\frac{q_i}{p_i}
 

@@ -1,5 +1,6 @@
 """Per-token quantities of language models, from logits along the last axis."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -169,11 +170,16 @@ def perplexity(
     >>> fd.perplexity([[0.0, 0.0], [5.0, 1.0]], [1, -100])
     2.0
     """
-    from fastdiv.meters import PerplexityMeter
-
-    meter = PerplexityMeter(ignore_index=ignore_index, vocab_size=vocab_size, dtype=dtype)
-    meter.update(logits, labels)
-    return meter.compute().perplexity.value
+    vocabulary = _vocabulary("perplexity", logits, vocab_size)
+    shape = np.shape(logits)[:-1]
+    checked = _labels("perplexity", labels, shape, vocabulary, ignore_index)
+    counted = int(
+        np.count_nonzero(np.broadcast_to(checked, np.broadcast_shapes(checked.shape, shape)) + 1)
+    )
+    if counted == 0:
+        raise ValueError(f"perplexity: none of the {checked.size} labels is counted")
+    nll = token_nll(logits, labels, ignore_index=ignore_index, vocab_size=vocab_size, dtype=dtype)
+    return float(np.exp(math.fsum(np.ravel(nll)) / counted))
 
 
 class LogitComparison(NamedTuple):
@@ -283,10 +289,12 @@ def compare_logits(
         dtype,
         vocab_size,
     )
-    *columns, same_top = fields
+    kl, reverse_kl, js, tv, hellinger, nll_base, nll_candidate, delta_p, same_top = fields
     if labels is None:
-        columns[-3:] = [None] * 3
-    return LogitComparison(*columns, same_top=same_top != 0)
+        nll_base = nll_candidate = delta_p = None
+    return LogitComparison(
+        kl, reverse_kl, js, tv, hellinger, nll_base, nll_candidate, delta_p, same_top != 0
+    )
 
 
 def logsumexp(logits: ArrayLike, *, dtype: str | None = None) -> Any:
@@ -334,8 +342,8 @@ def truncated_kl(
 
     .. math:: \sum_{j:\, l_j > \mathrm{floor}} e^{l_j}\,(l_j - \log\mathrm{softmax}(b)_j)
 
-    It is no divergence: the rest of `log_p` is dropped, not accounted for, so it may be too high, too
-    low or negative. It is here to reproduce the numbers of llama.cpp.
+    It is no divergence: the rest of `log_p` is dropped, not accounted for, so it may be too high,
+    too low or negative. It is here to reproduce the numbers of llama.cpp.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
-"""Write src_c/coefficients.h: the minimax polynomials of math.inc.h, by the Remez exchange in 60 digits.
+"""Write src_c/coefficients.h: the minimax polynomials of math.inc.h, by Remez in 60 digits.
 
-Run ``python src_c/tools/coefficients.py > src_c/coefficients.h`` (needs mpmath).  Every polynomial has the form
-c0 + x (c1 + x (c2 + ...)) with c0 = 1/2 exactly, the limit of its function at 0, so that the quadratic form that the
-divergences become for near-equal rows is exact.  The printed error is that of the rounded coefficients, relative to the function.
+Run ``python src_c/tools/coefficients.py > src_c/coefficients.h`` (needs mpmath). Each polynomial
+has the form c0 + x (c1 + x (c2 + ...)) with c0 = 1/2 exactly, the limit of its function at 0, so
+that the quadratic form that the divergences become for near-equal rows is exact. The printed error
+is that of the rounded coefficients, relative to the function.
 """
 
 from collections.abc import Callable
@@ -24,10 +25,10 @@ def psi(x: mp.mpf) -> mp.mpf:
 
 
 def remez(f: Function, low: mp.mpf, high: mp.mpf, degree: int) -> list[mp.mpf]:
-    """Coefficients of the polynomial 1/2 + c1 x + ... with the smallest largest relative error on [low, high].
+    """Find the polynomial 1/2 + c1 x + ... with the smallest largest relative error on [low, high].
 
-    With c0 given, what is approximated is (f - 1/2) / x with the weight |x| / f: its error alternates, so the error of the
-    whole alternates but for one step across 0.
+    With c0 given, what is approximated is (f - 1/2) / x with the weight |x| / f: its error
+    alternates, so the error of the whole alternates but for one step across 0.
     """
     count = degree + 1
     middle, half = (low + high) / 2, (high - low) / 2
@@ -37,11 +38,15 @@ def remez(f: Function, low: mp.mpf, high: mp.mpf, degree: int) -> list[mp.mpf]:
     values = [f(x) for x in grid]
     solution: list[mp.mpf] = []
     for _ in range(12):
-        rows = [[x**k for k in range(1, degree + 1)] + [(-1) ** i * mp.sign(x) * f(x)] for i, x in enumerate(nodes)]
+        rows = [
+            [x**k for k in range(1, degree + 1)] + [(-1) ** i * mp.sign(x) * f(x)]
+            for i, x in enumerate(nodes)
+        ]
         solved = mp.lu_solve(mp.matrix(rows), mp.matrix([f(x) - mp.mpf(1) / 2 for x in nodes]))
         solution = [solved[i] for i in range(degree)]
         errors = [
-            mp.sign(x) * (polynomial([mp.mpf(1) / 2, *solution], x) / v - 1) for x, v in zip(grid, values, strict=True)
+            mp.sign(x) * (polynomial([mp.mpf(1) / 2, *solution], x) / v - 1)
+            for x, v in zip(grid, values, strict=True)
         ]
         extremes: list[int] = []
         for i, error in enumerate(errors):
@@ -67,7 +72,7 @@ def polynomial(coefficients: list[mp.mpf], x: mp.mpf) -> mp.mpf:
 
 
 def rounded(x: mp.mpf, bits: int) -> mp.mpf:
-    """x to the nearest number of so many significant bits."""
+    """Round x to the nearest number of so many significant bits."""
     if x == 0:
         return x
     exponent = mp.floor(mp.log(abs(x), 2)) + 1 - bits
@@ -91,7 +96,8 @@ def main() -> None:
             points = [low + (high - low) * i / 997 for i in range(998)]
             worst = max(abs(polynomial(coefficients, x) / f(x) - 1) for x in points)
             power = mp.nstr(mp.log(worst, 2), 4)
-            print(f"/* {f.__doc__} on [{mp.nstr(low, 4)}, {mp.nstr(high, 4)}]: degree {degree}, relative error 2^{power} */")
+            what = f"{f.__doc__} on [{mp.nstr(low, 4)}, {mp.nstr(high, 4)}]: degree {degree}"
+            print(f"/* {what}, relative error 2^{power} */")
             suffix = "f" if bits == 24 else ""
             body = ", ".join(float(c).hex() + suffix for c in coefficients)
             print(f"static const {label} {name}_{label}[{degree + 1}] = {{{body}}};")

@@ -1,0 +1,168 @@
+"""What people write today: for each name the NumPy line, SciPy's and torch's where they have one.
+
+Every line takes the arguments of fastdiv's function and returns one number per row.  A key's first
+word is the library, and says whose arrays the line is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Line = Callable[..., Any]
+Lines = dict[str, Line]
+
+
+def _numpy_log_softmax(x: Any) -> Any:
+    shifted = x - x.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def _numpy_js(p: Any, q: Any) -> Any:
+    m = (p + q) / 2
+    return (p * np.log(p / m) + q * np.log(q / m)).sum(-1) / 2
+
+
+def _numpy_compare(a: Any, b: Any, labels: Any) -> tuple[Any, ...]:
+    la, lb = _numpy_log_softmax(a), _numpy_log_softmax(b)
+    p, q = np.exp(la), np.exp(lb)
+    nll_a, nll_b = (-np.take_along_axis(x, labels[:, None], -1)[:, 0] for x in (la, lb))
+    return (
+        (p * (la - lb)).sum(-1),
+        (q * (lb - la)).sum(-1),
+        _numpy_js(p, q),
+        np.abs(p - q).sum(-1) / 2,
+        np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum(-1) / 2),
+        nll_a,
+        nll_b,
+        np.exp(-nll_b) - np.exp(-nll_a),
+        a.argmax(-1) == b.argmax(-1),
+    )
+
+
+def _numpy_nll(a: Any, labels: Any) -> Any:
+    return -np.take_along_axis(_numpy_log_softmax(a), labels[:, None], -1)[:, 0]
+
+
+def _numpy_logsumexp(a: Any) -> Any:
+    top = a.max(-1, keepdims=True)
+    return top[..., 0] + np.log(np.exp(a - top).sum(-1))
+
+
+def _numpy_truncated_kl(log_p: Any, b: Any) -> Any:
+    return np.where(log_p > -16, np.exp(log_p) * (log_p - _numpy_log_softmax(b)), 0).sum(-1)
+
+
+WEIGHTS: dict[str, Lines] = {
+    "entropy": {"numpy": lambda p: -(p * np.log(p)).sum(-1)},
+    "cross_entropy": {"numpy": lambda p, q: -(p * np.log(q)).sum(-1)},
+    "kl_divergence": {"numpy": lambda p, q: (p * np.log(p / q)).sum(-1)},
+    "reverse_kl_divergence": {"numpy": lambda p, q: (q * np.log(q / p)).sum(-1)},
+    "js_divergence": {"numpy": _numpy_js},
+    "js_distance": {"numpy": lambda p, q: np.sqrt(_numpy_js(p, q))},
+    "total_variation": {"numpy": lambda p, q: np.abs(p - q).sum(-1) / 2},
+    "squared_hellinger": {"numpy": lambda p, q: ((np.sqrt(p) - np.sqrt(q)) ** 2).sum(-1) / 2},
+    "hellinger_distance": {
+        "numpy": lambda p, q: np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum(-1) / 2)
+    },
+    "chi2_divergence": {"numpy": lambda p, q: ((p - q) ** 2 / q).sum(-1)},
+}
+
+
+def _after_softmax(line: Line) -> Line:
+    return lambda *logits: line(*(np.exp(_numpy_log_softmax(x)) for x in logits))
+
+
+def _numpy_logits_kl(a: Any, b: Any) -> Any:
+    la, lb = _numpy_log_softmax(a), _numpy_log_softmax(b)
+    return (np.exp(la) * (la - lb)).sum(-1)
+
+
+LOGITS: dict[str, Lines] = {
+    name: {"numpy": _after_softmax(lines["numpy"])} for name, lines in WEIGHTS.items()
+}
+LOGITS["kl_divergence"] = {"numpy": _numpy_logits_kl}
+LOGITS["reverse_kl_divergence"] = {"numpy": lambda a, b: _numpy_logits_kl(b, a)}
+
+TOKENS: dict[str, Lines] = {
+    "token_nll": {"numpy": _numpy_nll},
+    "perplexity": {"numpy": lambda a, labels: np.exp(_numpy_nll(a, labels).mean())},
+    "logsumexp": {"numpy": _numpy_logsumexp},
+    "truncated_kl": {"numpy": _numpy_truncated_kl},
+    "compare_logits": {"numpy": _numpy_compare},
+}
+
+
+def _add_scipy() -> None:
+    from scipy import special, stats
+    from scipy.spatial.distance import jensenshannon
+
+    WEIGHTS["entropy"]["scipy entr"] = lambda p: special.entr(p).sum(-1)
+    WEIGHTS["entropy"]["scipy stats.entropy"] = lambda p: stats.entropy(p, axis=-1)
+    WEIGHTS["cross_entropy"]["scipy xlogy"] = lambda p, q: -special.xlogy(p, q).sum(-1)
+    WEIGHTS["kl_divergence"]["scipy rel_entr"] = lambda p, q: special.rel_entr(p, q).sum(-1)
+    WEIGHTS["kl_divergence"]["scipy stats.entropy"] = lambda p, q: stats.entropy(p, q, axis=-1)
+    WEIGHTS["reverse_kl_divergence"]["scipy rel_entr"] = lambda p, q: special.rel_entr(q, p).sum(-1)
+    WEIGHTS["js_divergence"]["scipy jensenshannon²"] = lambda p, q: (
+        jensenshannon(p, q, axis=-1) ** 2
+    )
+    WEIGHTS["js_distance"]["scipy jensenshannon"] = lambda p, q: jensenshannon(p, q, axis=-1)
+    TOKENS["logsumexp"]["scipy"] = lambda a: special.logsumexp(a, axis=-1)
+    TOKENS["token_nll"]["scipy"] = lambda a, labels: (
+        special.logsumexp(a, axis=-1) - np.take_along_axis(a, labels[:, None], -1)[:, 0]
+    )
+
+
+def _add_torch() -> None:
+    import torch
+    from torch.nn import functional
+
+    def kl(p: Any, q: Any) -> Any:
+        return functional.kl_div(q.log(), p, reduction="none").sum(-1)
+
+    def logits_kl(a: Any, b: Any) -> Any:
+        la, lb = a.log_softmax(-1), b.log_softmax(-1)
+        return functional.kl_div(lb, la, reduction="none", log_target=True).sum(-1)
+
+    def compare(a: Any, b: Any, labels: Any) -> tuple[Any, ...]:
+        la, lb = a.log_softmax(-1), b.log_softmax(-1)
+        p, q = la.exp(), lb.exp()
+        log_m = ((p + q) / 2).log()
+        nll_a, nll_b = (-x.gather(-1, labels[:, None])[:, 0] for x in (la, lb))
+        return (
+            (p * (la - lb)).sum(-1),
+            (q * (lb - la)).sum(-1),
+            (p * (la - log_m) + q * (lb - log_m)).sum(-1) / 2,
+            (p - q).abs().sum(-1) / 2,
+            ((p.sqrt() - q.sqrt()).square().sum(-1) / 2).sqrt(),
+            nll_a,
+            nll_b,
+            (-nll_b).exp() - (-nll_a).exp(),
+            a.argmax(-1) == b.argmax(-1),
+        )
+
+    WEIGHTS["entropy"]["torch entr"] = lambda p: torch.special.entr(p).sum(-1)
+    WEIGHTS["kl_divergence"]["torch kl_div"] = kl
+    WEIGHTS["reverse_kl_divergence"]["torch kl_div"] = lambda p, q: kl(q, p)
+    LOGITS["kl_divergence"]["torch kl_div"] = logits_kl
+    LOGITS["reverse_kl_divergence"]["torch kl_div"] = lambda a, b: logits_kl(b, a)
+    LOGITS["cross_entropy"]["torch cross_entropy"] = lambda a, b: functional.cross_entropy(
+        b, a.softmax(-1), reduction="none"
+    )
+    TOKENS["token_nll"]["torch cross_entropy"] = lambda a, labels: functional.cross_entropy(
+        a, labels, reduction="none"
+    )
+    TOKENS["perplexity"]["torch cross_entropy"] = lambda a, labels: functional.cross_entropy(
+        a, labels
+    ).exp()
+    TOKENS["logsumexp"]["torch"] = lambda a: a.logsumexp(-1)
+    TOKENS["compare_logits"]["torch"] = compare
+
+
+for _add in (_add_scipy, _add_torch):
+    try:
+        _add()
+    except ModuleNotFoundError:
+        continue

@@ -1,0 +1,104 @@
+"""Fixtures isa × dtype × divergence × layout, all from the registries: a new line is tested too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import HealthCheck, settings
+from layouts import LAYOUTS
+from reference import ORACLES
+
+import fastdiv as fd
+from fastdiv import _core
+
+ISAS = fd.available_isas()
+assert ISAS, "no instruction set is available: nothing would be tested"
+
+settings.register_profile(
+    "reproducible",
+    derandomize=True,
+    deadline=None,
+    max_examples=500,
+    database=None,
+    # Fixtures are the same for all examples of a test, as they should be.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("reproducible")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes more than ten seconds")
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """A public function called with a pair of rows, of which a unary one takes the first."""
+
+    name: str
+
+    @property
+    def unary(self) -> bool:
+        return self.name in _core.UNARY
+
+    def __call__(
+        self, p: npt.ArrayLike, q: npt.ArrayLike, **options: object
+    ) -> npt.NDArray[np.float64]:
+        arguments = (p,) if self.unary else (p, q)
+        result: npt.NDArray[np.float64] = getattr(fd, self.name)(*arguments, **options)
+        return result
+
+
+# A name without its oracle fails in test_divergences, and an oracle without its name here.
+DIVERGENCES = [Divergence(name) for name in dict.fromkeys((*_core.DIVERGENCES, *ORACLES))]
+
+
+@pytest.fixture(params=ISAS)
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = fd.isa()
+    _core.force_isa(request.param)
+    assert fd.isa() == request.param
+    yield request.param
+    _core.force_isa(before)
+
+
+@pytest.fixture
+def each_isa() -> Iterator[Callable[[], Iterator[str]]]:
+    """For a test that compares instruction sets, or whose oracle is dear: all of them in turn."""
+
+    def each() -> Iterator[str]:
+        for name in ISAS:
+            _core.force_isa(name)
+            yield name
+
+    before = fd.isa()
+    yield each
+    _core.force_isa(before)
+
+
+@pytest.fixture(params=_core.DTYPES)
+def dtype(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=DIVERGENCES, ids=lambda d: d.name)
+def divergence(request: pytest.FixtureRequest) -> Divergence:
+    found = request.param
+    assert isinstance(found, Divergence)
+    return found
+
+
+@pytest.fixture
+def divergences() -> list[Divergence]:
+    """All of them, for a test that spends more on its rows than on the calls."""
+    return DIVERGENCES
+
+
+@pytest.fixture(params=LAYOUTS)
+def layout(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Lays an array out; returns the array and the axis along which its rows lie now."""
+    return lambda x: LAYOUTS[request.param](x, tmp_path)

@@ -1,0 +1,235 @@
+"""The textbook in 50 digits, and the one table of tolerances.
+
+Each divergence is one mpmath line on exact input values, written from its definition and never
+from the code under test.  `normalize=True` and `from_logits=True` are the same line on normalised
+rows, so a name needs nothing else.  The tolerances are promises P2 to P4 of the numerical contract.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Literal, NamedTuple
+
+import mpmath
+import numpy as np
+from layouts import Case, rows
+
+# A context of our own: 50 digits leave 23 for a KL of 1e-27, whose terms are of order 1.
+mp = mpmath.mp.clone()
+mp.dps = 50
+mpf = mp.mpf
+INF = mpf("inf")
+
+Row = Sequence[mpmath.mpf]
+Form = Literal["generalised", "normalised", "logits"]
+
+
+def _log_ratio(weight: mpf, top: mpf, bottom: mpf) -> mpf:
+    """weight·log(top/bottom) with the limits that the zero rules ask for."""
+    if weight == 0:
+        return mpf(0)
+    if bottom == 0:
+        return INF
+    return weight * mp.log(top / bottom)
+
+
+def _sum(terms: Sequence[mpf]) -> mpf:
+    return INF if any(t == INF for t in terms) else mp.fsum(terms)
+
+
+def entropy(p: Row, q: Row) -> mpf:
+    return _sum([_log_ratio(x, mpf(1), x) for x in p])
+
+
+def cross_entropy(p: Row, q: Row) -> mpf:
+    return _sum([_log_ratio(x, mpf(1), y) for x, y in zip(p, q, strict=True)])
+
+
+def kl_divergence(p: Row, q: Row) -> mpf:
+    return _sum([_log_ratio(x, x, y) - x + y for x, y in zip(p, q, strict=True)])
+
+
+def reverse_kl_divergence(p: Row, q: Row) -> mpf:
+    return kl_divergence(q, p)
+
+
+def js_divergence(p: Row, q: Row) -> mpf:
+    return _sum(
+        [
+            (_log_ratio(x, 2 * x, x + y) + _log_ratio(y, 2 * y, x + y)) / 2
+            for x, y in zip(p, q, strict=True)
+        ]
+    )
+
+
+def js_distance(p: Row, q: Row) -> mpf:
+    return mp.sqrt(js_divergence(p, q))
+
+
+def total_variation(p: Row, q: Row) -> mpf:
+    return _sum([abs(x - y) for x, y in zip(p, q, strict=True)]) / 2
+
+
+def squared_hellinger(p: Row, q: Row) -> mpf:
+    return _sum([(mp.sqrt(x) - mp.sqrt(y)) ** 2 for x, y in zip(p, q, strict=True)]) / 2
+
+
+def hellinger_distance(p: Row, q: Row) -> mpf:
+    return mp.sqrt(squared_hellinger(p, q))
+
+
+def chi2_divergence(p: Row, q: Row) -> mpf:
+    return _sum(
+        [(x - y) ** 2 / y if y else (INF if x else mpf(0)) for x, y in zip(p, q, strict=True)]
+    )
+
+
+ORACLES: dict[str, Callable[[Row, Row], mpf]] = {
+    f.__name__: f
+    for f in (
+        entropy,
+        cross_entropy,
+        kl_divergence,
+        reverse_kl_divergence,
+        js_divergence,
+        js_distance,
+        total_variation,
+        squared_hellinger,
+        hellinger_distance,
+        chi2_divergence,
+    )
+}
+# Their `normalize=False` is the literal sum, whose terms change sign where a number passes 1.
+LITERAL = frozenset({"entropy", "cross_entropy"})
+# First order in the difference of the rows, where the others are second order.
+LINEAR = frozenset({"js_distance", "total_variation", "hellinger_distance"})
+
+
+# --- exact rows ---------------------------------------------------------------------------------
+
+
+def exact(row: np.ndarray) -> list[mpf]:
+    """The numbers of a float row as they are: every supported dtype fits in a float64."""
+    return [mpf(float(x)) for x in row.astype(np.float64)]
+
+
+def normalised(row: Row) -> list[mpf]:
+    total = mp.fsum(row)
+    return [x / total for x in row]
+
+
+def logsumexp(logits: Row) -> mpf:
+    top = max(logits)
+    return top if mp.isinf(top) else top + mp.log(mp.fsum(mp.exp(x - top) for x in logits))
+
+
+def softmax(logits: Row) -> list[mpf]:
+    top = max(logits)
+    return normalised([mp.exp(x - top) for x in logits])
+
+
+def token_nll(logits: Row, label: int) -> mpf:
+    return logsumexp(logits) - logits[label]
+
+
+def truncated_kl(log_p: Row, logits_q: Row, floor: float = -16.0) -> mpf:
+    log_z = logsumexp(logits_q)
+    return _sum(
+        [mp.exp(a) * (a - (b - log_z)) for a, b in zip(log_p, logits_q, strict=True) if a > floor]
+    )
+
+
+# --- cached references of the cases -------------------------------------------------------------
+
+
+@cache
+def _rows_in_form(case: Case, form: Form) -> tuple[Row, Row]:
+    change = {"generalised": list, "normalised": normalised, "logits": softmax}[form]
+    p, q = rows(case)
+    return change(exact(p)), change(exact(q))
+
+
+@cache
+def reference(name: str, case: Case, form: Form) -> mpf:
+    return ORACLES[name](*_rows_in_form(case, form))
+
+
+# --- the contract -------------------------------------------------------------------------------
+
+UNIT = {"float16": 2.0**-24, "bfloat16": 2.0**-24, "float32": 2.0**-24, "float64": 2.0**-53}
+TINIEST = 5e-324
+
+
+def _by_closeness(u: float, kl: mpf, factor: float = 1.0) -> float:
+    return 16 * u * (1 + factor * float(mp.sqrt(2 / kl))) if kl else math.inf
+
+
+def logits_magnitude(*logits: np.ndarray) -> float:
+    """|a|max of P4, without masks: what has probability 0 cannot excuse an error."""
+    values = np.abs(np.concatenate([x.astype(np.float64).ravel() for x in logits]))
+    return float(values[values < 1e6].max(initial=0.0))
+
+
+def log_tolerance(dtype: str, value: mpf, magnitude: float) -> float:
+    """P4 for what stands alone: an NLL, an entropy, a cross-entropy."""
+    if dtype != "float64":
+        return 1e-6
+    closeness = float(mp.sqrt(2 / value)) if value else math.inf
+    return 16 * UNIT[dtype] * (1 + magnitude * min(1.0, closeness))
+
+
+class Bound(NamedTuple):
+    relative: float
+    absolute: float = TINIEST
+
+
+def generalised_bound(name: str, p: Row, q: Row, u: float) -> Bound:
+    """P2; a literal sum is held to the size of its terms."""
+    # Where a float64 result is subnormal its terms have no relative precision, only this grid.
+    underflow = 4 * len(p) * TINIEST
+    if name not in LITERAL:
+        return Bound(16 * u, math.sqrt(underflow) if name.endswith("distance") else underflow)
+    terms = [
+        abs(_log_ratio(x, mpf(1), x if name == "entropy" else y)) for x, y in zip(p, q, strict=True)
+    ]
+    return Bound(0.0, float(16 * u * _sum(terms)) + underflow)
+
+
+def bound(name: str, case: Case, form: Form) -> Bound:
+    """What the contract allows for one result: P2, P3 or P4."""
+    u = UNIT[case.dtype]
+    if form == "generalised":
+        return generalised_bound(name, *_rows_in_form(case, form), u)
+    value = reference(name, case, form)
+    if value == 0:
+        # A relative bound says nothing here: what moving the inputs by 16u would give, and no more.
+        return Bound(0.0, 32 * u if name in LINEAR | LITERAL else 2 * (16 * u) ** 2)
+    kl = value if name in LITERAL else reference("kl_divergence", case, form)
+    if form == "normalised":
+        return Bound(_by_closeness(u, kl))
+    if case.dtype == "float64":
+        magnitude = logits_magnitude(*rows(case))
+        if name in LITERAL:
+            return Bound(log_tolerance(case.dtype, value, magnitude))
+        return Bound(_by_closeness(u, kl, magnitude))
+    if name in LITERAL or (name.endswith("kl_divergence") and value >= 1e-12):
+        return Bound(1e-6)
+    return Bound(_by_closeness(u, kl))
+
+
+def excess(got: float, want: mpf, allowed: Bound) -> str | None:
+    """None where `got` keeps the bound, else what to print."""
+    if abs(want) > np.finfo(np.float64).max:
+        return None if got == math.copysign(math.inf, want) else f"got {got!r}, want an infinity"
+    if not math.isfinite(got):
+        return f"got {got!r}, want {mp.nstr(want, 17)}"
+    error = abs(mpf(float(got)) - want)
+    if error <= allowed.relative * abs(want) + allowed.absolute:
+        return None
+    relative = mp.nstr(error / abs(want), 3) if want else "inf"
+    return (
+        f"got {got!r}, want {mp.nstr(want, 17)}: relative error {relative}, "
+        f"allowed {allowed.relative:.3g} (absolute {allowed.absolute:.3g})"
+    )

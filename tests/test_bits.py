@@ -1,0 +1,184 @@
+"""P7: the bits of a row's result depend on the row, its dtype and the parameters alone."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import platform
+from collections.abc import Callable
+
+import ml_dtypes
+import numpy as np
+import pytest
+from layouts import DTYPES
+
+import fastdiv as fd
+from fastdiv import _core
+
+FORMS = {"generalised": {"normalize": False}, "normalised": {}, "logits": {"from_logits": True}}
+ODD = (1, 3, 7, 13, 31, 97, 255, 259, 515, 2051)
+TOKEN_FUNCTIONS: dict[str, Callable[..., tuple[np.ndarray, ...]]] = {
+    "token_nll": lambda a, b: (fd.token_nll(a, a.shape[-1] // 2),),
+    "logsumexp": lambda a, b: (fd.logsumexp(a),),
+    "truncated_kl": lambda a, b: (fd.truncated_kl(a, b),),
+    "compare_logits": lambda a, b: tuple(fd.compare_logits(a, b, a.shape[-1] // 2)),
+}
+
+
+def batch(dtype, form, n, count, seed=0):
+    """Rows far apart, near, equal, sparse or masked, half subnormal, and one with a NaN."""
+    rng = np.random.default_rng([n, seed])
+    p, q = rng.gamma(0.5, size=(2, count, n)) + 1e-4
+    if form == "logits":
+        p, q = 3 * np.log(p), 3 * np.log(q)
+    near = np.arange(count) % 4 == 1
+    q[near] = p[near] * (1 + 1e-3 * rng.standard_normal((near.sum(), n)))
+    q[2::4] = p[2::4]
+    nothing = -np.inf if form == "logits" else 0.0
+    hidden = rng.random((count, n)) < 0.3
+    hidden[:, 0] = False
+    p[3::4][hidden[3::4]] = nothing
+    q[3::8][hidden[3::8]] = nothing
+    tiny = 60.0 if form == "logits" else float(ml_dtypes.finfo(DTYPES[dtype]).smallest_normal)
+    small = (np.arange(count) % 8 == 4)[:, None] & (rng.random((count, n)) < 0.7)
+    small[:, 0] = False
+    p[small] = p[small] - tiny if form == "logits" else p[small] * tiny
+    q[small & (np.arange(n) % 2 == 0)] *= 0.5
+    p[0, n // 2] = np.nan
+    return p.astype(DTYPES[dtype]), q.astype(DTYPES[dtype])
+
+
+def bits(result):
+    return np.ascontiguousarray(result, np.float64).view(np.int64).tolist()
+
+
+def same(columns, wanted):
+    for column, want in zip(columns, wanted, strict=True):
+        assert bits(column) == bits(want)
+
+
+@pytest.fixture(params=[*FORMS, *TOKEN_FUNCTIONS])
+def statistic(request, dtype):
+    """A function of a batch of pairs that returns columns of results, and what makes the batch."""
+    name = request.param
+    if name in TOKEN_FUNCTIONS:
+        return TOKEN_FUNCTIONS[name], lambda n, count, seed=0: batch(
+            dtype, "logits", n, count, seed
+        )
+
+    def columns(p, q):
+        arguments = {d: (p,) if d in _core.UNARY else (p, q) for d in _core.DIVERGENCES}
+        return tuple(getattr(fd, d)(*x, **FORMS[name]) for d, x in arguments.items())
+
+    return columns, lambda n, count, seed=0: batch(dtype, name, n, count, seed)
+
+
+def test_instruction_sets(each_isa, statistic):
+    """10,000 rows: no bit differs between any two."""
+    function, make = statistic
+    for n in ODD:
+        p, q = make(n, 1000)
+        first, *others = [function(p, q) for _ in each_isa()]
+        for other in others:
+            same(other, first)
+
+
+def test_batches(isa, statistic):
+    """A row alone, in a slice, in another order and in a batch of more dimensions."""
+    function, make = statistic
+    for n in ODD:
+        p, q = make(n, 24)
+        order = np.random.default_rng(n).permutation(24)
+        whole = function(p, q)
+        alone = [function(p[i], q[i]) for i in range(24)]
+        split = [function(p[a:b], q[a:b]) for a, b in ((0, 5), (5, 23), (23, 24))]
+        shuffled = function(p[order], q[order])
+        folded = function(p.reshape(2, 3, 4, n), q.reshape(2, 3, 4, n))
+        same([list(column) for column in zip(*alone, strict=True)], whole)
+        same([np.concatenate(parts) for parts in zip(*split, strict=True)], whole)
+        same(shuffled, [np.asarray(column)[order] for column in whole])
+        same([column.ravel() for column in folded], whole)
+
+
+def test_threads(isa, statistic):
+    function, make = statistic
+    p, q = make(2051, 150)
+    with fd.num_threads(1):
+        want = function(p, q)
+    for threads in (2, 3, 7):
+        with fd.num_threads(threads):
+            same(function(p, q), want)
+
+
+def test_alignment(isa, statistic):
+    """The same rows at every element offset from a cache line."""
+    function, make = statistic
+    for n in (97, 515):
+        p, q = make(n, 8)
+        want = function(p, q)
+        room = np.empty((2, 8 * n + 64), p.dtype)
+        for offset in range(33):
+            moved = []
+            for place, x, shift in ((room[0], p, offset), (room[1], q, (offset * 7) % 33)):
+                view = place[shift : shift + x.size].reshape(x.shape)
+                view[...] = x
+                moved.append(view)
+            same(function(*moved), want)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_layouts(isa, dtype, divergence, layout, form):
+    for n in (1, 17, 300):
+        p, q = (x[1:] for x in batch(dtype, form, n, 9))
+        (x, axis), (y, _) = layout(p), layout(q)
+        raw = {"dtype": "bfloat16"} if x.dtype.kind == "u" else {}
+        # What the views hold, as plainly as can be: some layouts repeat values.
+        plain = [
+            np.ascontiguousarray(np.moveaxis(z, axis, -1), z.dtype.newbyteorder("=")).view(p.dtype)
+            for z in (x, y)
+        ]
+        want = divergence(*plain, **FORMS[form])
+        same([divergence(x, y, axis=axis, **raw, **FORMS[form])], [want])
+        if axis == -1:
+            same([divergence(x, plain[1], **raw, **FORMS[form])], [want])
+            same([divergence(plain[0], y, **raw, **FORMS[form])], [want])
+
+
+# --- the floating-point environment ---------------------------------------------------------------
+
+# FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO as <fenv.h> of each architecture numbers them
+ROUNDING = {"x86_64": (0x400, 0x800, 0xC00), "aarch64": (0x800000, 0x400000, 0xC00000)}
+
+
+@pytest.mark.parametrize("mode", range(3), ids=["downward", "upward", "toward zero"])
+def test_rounding_mode(isa, statistic, mode):
+    library = ctypes.util.find_library("m")
+    if library is None or platform.machine() not in ROUNDING:
+        pytest.skip("no fesetround known here")
+    libm = ctypes.CDLL(library)
+    function, make = statistic
+    p, q = make(515, 40)
+    want = function(p, q)
+    before = libm.fegetround()
+    assert libm.fesetround(ROUNDING[platform.machine()][mode]) == 0
+    try:
+        got = function(p, q)
+        after = libm.fegetround()
+    finally:
+        libm.fesetround(before)
+    assert after == ROUNDING[platform.machine()][mode], "the caller's mode was not put back"
+    same(got, want)
+
+
+def test_flush_to_zero(isa, statistic):
+    torch = pytest.importorskip("torch")
+    function, make = statistic
+    p, q = make(515, 40)
+    want = function(p, q)
+    if not torch.set_flush_denormal(True):
+        pytest.skip("the processor cannot flush")
+    try:
+        got = function(p, q)
+    finally:
+        torch.set_flush_denormal(False)
+    same(got, want)

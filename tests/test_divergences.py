@@ -1,0 +1,246 @@
+"""Every divergence is as accurate as the contract says (P2 to P5), on every instruction set."""
+
+from __future__ import annotations
+
+import math
+
+import layouts
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from layouts import DTYPES, Case, logit_cases, probability_cases, rows
+from reference import LINEAR, ORACLES, UNIT, bound, exact, excess, generalised_bound, mp, reference
+
+import fastdiv as fd
+from fastdiv import _core
+
+LN2 = math.log(2)
+UPPER = {
+    "js_divergence": LN2,
+    "js_distance": math.sqrt(LN2),
+    "total_variation": 1.0,
+    "squared_hellinger": 1.0,
+    "hellinger_distance": 1.0,
+}
+OPTIONS = {
+    "generalised": {"normalize": False},
+    "normalised": {},
+    "logits": {"from_logits": True},
+}
+
+
+def test_registry_is_covered():
+    assert set(_core.DIVERGENCES) == set(ORACLES), (
+        "each name needs its own mpmath line in reference.py"
+    )
+    for name in _core.DIVERGENCES:
+        assert name in fd.__all__
+        assert callable(getattr(fd, name))
+    assert set(_core.UNARY) <= set(_core.DIVERGENCES)
+    assert tuple(DTYPES) == tuple(_core.DTYPES)
+
+
+def failures(function, name, form, cases):
+    for case in cases:
+        got = function(*rows(case), **OPTIONS[form])
+        problem = excess(got, reference(name, case, form), bound(name, case, form))
+        if problem:
+            yield f"{case}: {problem}"
+
+
+def test_generalised(isa, dtype, divergence):
+    """P2: 16u at any closeness."""
+    assert (
+        list(failures(divergence, divergence.name, "generalised", probability_cases(dtype))) == []
+    )
+
+
+def test_generalised_subnormal(isa, dtype, divergence):
+    """P2 where every number of both rows is subnormal."""
+    cases = [Case(dtype, "subnormal", n) for n in (2, 17, 300)]
+    assert list(failures(divergence, divergence.name, "generalised", cases)) == []
+
+
+def test_normalised(isa, dtype, divergence):
+    """P3: 16u(1 + √(2/KL)), for row sums from 0.1 to 1e6."""
+    assert list(failures(divergence, divergence.name, "normalised", probability_cases(dtype))) == []
+
+
+def test_from_logits(isa, dtype, divergence):
+    """P4: masks, shifts to 1e4, and rows so peaked that their entropy is 1e-20."""
+    assert list(failures(divergence, divergence.name, "logits", logit_cases(dtype))) == []
+
+
+LONG_CASES = [("near", "generalised"), ("near", "normalised"), ("logits_near", "logits")]
+
+
+@pytest.mark.parametrize(("kind", "form"), LONG_CASES, ids=[form for _, form in LONG_CASES])
+def test_long_rows(isa, dtype, divergence, kind, form):
+    """A row of 64 copies of a block of 4096 has the block's value, up to what the formula says."""
+    copies = 64
+    case = Case(dtype, kind, 4096, layouts.perturbations(dtype)[-1])
+    got = divergence(*(np.tile(x, copies) for x in rows(case)), **OPTIONS[form])
+    want, allowed = reference(divergence.name, case, form), bound(divergence.name, case, form)
+    if form == "generalised":
+        factor = mp.sqrt(copies) if divergence.name.endswith("distance") else copies
+        want, allowed = want * factor, allowed._replace(absolute=allowed.absolute * copies)
+    elif divergence.name.endswith("entropy"):
+        want += mp.log(copies)
+    assert excess(got, want, allowed) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "form"), [("float64", "generalised"), ("float32", "logits")])
+def test_quarter_million(isa, dtype, form):
+    """Every element of a row of 262,144 is another one."""
+    kind = dict(map(reversed, LONG_CASES))[form]
+    case = Case(dtype, kind, 262_144, layouts.perturbations(dtype)[-1])
+    assert list(failures(fd.kl_divergence, "kl_divergence", form, [case])) == []
+
+
+# --- any numbers at all ---------------------------------------------------------------------------
+
+BITS = {"float16": np.uint16, "bfloat16": np.uint16, "float32": np.uint32, "float64": np.uint64}
+
+
+@st.composite
+def weight_rows(draw, dtype):
+    """Two rows of arbitrary bit patterns of [0, 2), and of near-equal or zero pairs."""
+    word = BITS[dtype]
+    two = int(np.array(2, DTYPES[dtype]).view(word))
+    bits = st.integers(0, two - 1)
+    pair = st.one_of(
+        st.tuples(bits, bits),
+        st.tuples(bits, st.integers(-4, 4)).map(
+            lambda t: (t[0], min(max(t[0] + t[1], 0), two - 1))
+        ),
+        st.tuples(bits, st.just(0)),
+        st.tuples(st.just(0), bits),
+    )
+    pairs = draw(st.lists(pair, min_size=1, max_size=20))
+    p, q = np.array(pairs, word).T
+    return np.ascontiguousarray(p).view(DTYPES[dtype]), np.ascontiguousarray(q).view(DTYPES[dtype])
+
+
+def test_arbitrary_rows(each_isa, divergences, dtype):
+    """P2 for what hypothesis can think of: subnormals, zeros and last bits mixed in one row."""
+
+    @given(pair=weight_rows(dtype))
+    def check(pair):
+        p, q = pair
+        assume(p.any() and q.any())
+        p_exact, q_exact = exact(p), exact(q)
+        for divergence in divergences:
+            want = ORACLES[divergence.name](p_exact, q_exact)
+            allowed = generalised_bound(divergence.name, p_exact, q_exact, UNIT[dtype])
+            for isa in each_isa():
+                problem = excess(divergence(p, q, normalize=False), want, allowed)
+                assert problem is None, (divergence.name, isa, problem)
+
+    check()
+
+
+# --- sign and range -------------------------------------------------------------------------------
+
+
+def generated_rows(dtype, n, count, seed):
+    """Sparse rows over most of the range, a third of them with a partner a few ulps away."""
+    rng = np.random.default_rng(seed)
+    lowest = layouts.ml_dtypes.finfo(DTYPES[dtype]).minexp
+    p, q = np.ldexp(
+        1 + rng.random((2, count, n)), rng.integers(max(lowest, -300), 0, (2, count, n))
+    )
+    p[rng.random(p.shape) < 0.2] = 0
+    q[rng.random(q.shape) < 0.2] = 0
+    near = np.arange(count) % 3 == 0
+    steps = rng.integers(-2, 3, (count, n)) * layouts.machine_epsilon(dtype)
+    q[near] = (p * (1 + steps))[near]
+    p[:, 0] = q[:, 0] = 1
+    return p.astype(DTYPES[dtype]), q.astype(DTYPES[dtype])
+
+
+@pytest.mark.parametrize("form", OPTIONS)
+def test_sign_and_range(isa, dtype, divergence, form):
+    """P5 on 120,000 pairs of rows for each form."""
+    if form == "generalised" and divergence.name.endswith("entropy"):
+        pytest.skip("a literal sum has a sign")
+    for n in (1, 2, 3, 5, 17, 40):
+        p, q = generated_rows(dtype, n, 20_000, n)
+        if form == "logits":
+            with np.errstate(divide="ignore"):
+                p, q = (np.log(x.astype(np.float64)).astype(DTYPES[dtype]) for x in (p, q))
+        result = divergence(p, q, **OPTIONS[form])
+        assert not np.isnan(result).any()
+        assert not np.signbit(result).any()
+        if form != "generalised":
+            assert result.max() <= UPPER.get(divergence.name, np.inf)
+
+
+@pytest.mark.parametrize("form", OPTIONS)
+def test_same_row_twice(isa, dtype, divergence, form):
+    """P5: exactly +0.0, for weights also where one row is the other times a power of two."""
+    if divergence.name.endswith("entropy"):
+        pytest.skip("not a divergence")
+    cases = logit_cases(dtype) if form == "logits" else probability_cases(dtype)
+    for p in (row for case in cases for row in rows(case)):
+        result = divergence(p, p.copy(), **OPTIONS[form])
+        assert result == 0, p
+        assert not np.signbit(result), p
+        if form == "normalised" and p.max() < 1000:
+            result = divergence(p, p * DTYPES[dtype].type(8))
+            assert result == 0, p
+        assert not np.signbit(result), p
+
+
+def test_disjoint_rows_reach_the_upper_bound(isa, dtype, divergence):
+    p, q = np.eye(2, dtype=DTYPES[dtype])
+    if divergence.name in UPPER:
+        assert divergence(p, q) == UPPER[divergence.name]
+    with np.errstate(divide="ignore"):
+        logits = [np.log(x.astype(np.float64)).astype(DTYPES[dtype]) for x in (p, q)]
+    if divergence.name in UPPER:
+        assert divergence(*logits, from_logits=True) == UPPER[divergence.name]
+
+
+# --- weights that are not floats ------------------------------------------------------------------
+
+INTEGERS = [np.dtype(c) for c in "bBhHiIqQ"] + [np.dtype(bool)]
+
+
+@pytest.mark.parametrize("integer", INTEGERS, ids=str)
+def test_integers_are_weights(isa, divergence, integer):
+    """Computed in the smallest of float32 and float64 that holds the whole integer type."""
+    p, q = rows(Case("float64", "counts", 257))
+    if integer.itemsize < 4:
+        top = 1 if integer.kind == "b" else int(np.iinfo(integer).max)
+        p, q = p % (top + 1), (q % top) + 1
+    counted = [x.astype(integer) for x in (p, q)]
+    floats = [x.astype(np.float32 if integer.itemsize < 4 else np.float64) for x in (p, q)]
+    for options in OPTIONS["normalised"], OPTIONS["generalised"]:
+        assert divergence(*counted, **options) == divergence(*floats, **options)
+
+
+def test_mixed_dtypes(isa, divergence):
+    """A pair has the precision of its wider member."""
+    p = rows(Case("float16", "random", 257))[0]
+    for other in ("bfloat16", "float32", "float64"):
+        q = rows(Case(other, "random", 257))[1]
+        p_exact, q_exact = exact(p), exact(q)
+        want = ORACLES[divergence.name](p_exact, q_exact)
+        allowed = generalised_bound(divergence.name, p_exact, q_exact, UNIT[other])
+        assert excess(divergence(p, q, normalize=False), want, allowed) is None
+
+
+def test_base(isa, divergence):
+    case = Case("float64", "random", 257)
+    if divergence.name not in {*(n for n in ORACLES if "kl" in n or "js" in n or "entropy" in n)}:
+        with pytest.raises(TypeError, match="base"):
+            divergence(*rows(case), base=2)
+        return
+    want = reference(divergence.name, case, "normalised")
+    for base in (2, 10, 2.5):
+        unit = mp.sqrt(mp.log(base)) if divergence.name in LINEAR else mp.log(base)
+        got = divergence(*rows(case), base=base)
+        allowed = bound(divergence.name, case, "normalised")
+        assert excess(got, want / unit, allowed) is None

@@ -1,0 +1,411 @@
+"""Per-token statistics against the oracle, and everything that a label can do wrong."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from layouts import DTYPES, Case, logit_cases, rows
+from reference import (
+    Bound,
+    bound,
+    exact,
+    excess,
+    log_tolerance,
+    logits_magnitude,
+    logsumexp,
+    mp,
+    mpf,
+    reference,
+    softmax,
+    token_nll,
+    truncated_kl,
+)
+
+import fastdiv as fd
+
+LABEL_TYPES = [np.dtype(c) for c in "bBhHiIqQ"]
+FIELDS = {
+    "kl": "kl_divergence",
+    "reverse_kl": "reverse_kl_divergence",
+    "js": "js_divergence",
+    "tv": "total_variation",
+    "hellinger": "hellinger_distance",
+}
+
+
+def cases(dtype):
+    return [case for case in logit_cases(dtype) if case.n < 2000 or case.n == 4097]
+
+
+def labels_of(n):
+    return sorted({0, n // 3, n // 2, n - 1})
+
+
+@pytest.fixture
+def logits():
+    return np.random.default_rng(3).normal(0, 3, (4, 6, 50)).astype(np.float32)
+
+
+@pytest.fixture
+def labels():
+    return np.random.default_rng(4).integers(0, 50, (4, 6))
+
+
+# --- accuracy -------------------------------------------------------------------------------------
+
+
+def test_token_nll(isa, dtype):
+    """P4, with labels on the maximum, beside it and behind a mask."""
+    problems = []
+    for case in cases(dtype):
+        for row in rows(case):
+            z = logsumexp(exact(row))
+            for label in {*labels_of(case.n), int(np.argmax(row.astype(np.float64)))}:
+                want = z - mpf(float(row[label]))
+                allowed = Bound(log_tolerance(dtype, want, logits_magnitude(row)))
+                problem = excess(fd.token_nll(row, label), want, allowed)
+                if problem:
+                    problems.append(f"{case}, label {label}: {problem}")
+    assert problems == []
+
+
+def test_peaked_nll(isa, dtype):
+    """The label's own e⁰ must not swallow an NLL of 1e-20."""
+    for gap in (10, 46, 80):
+        row = np.full(1000, -gap, DTYPES[dtype])
+        row[700] = 0
+        want = token_nll(exact(row), 700)
+        allowed = Bound(log_tolerance(dtype, want, gap))
+        assert excess(fd.token_nll(row, 700), want, allowed) is None
+
+
+def test_logsumexp(isa, dtype):
+    problems = []
+    for case in cases(dtype):
+        for row in rows(case):
+            values = exact(row)
+            want = logsumexp(values)
+            # The top token's NLL has P4's bound, and the top itself is exact.
+            nll = want - max(values)
+            magnitude = logits_magnitude(row)
+            absolute = log_tolerance(dtype, nll, magnitude) * float(nll) + 2.0**-52 * abs(
+                float(want)
+            )
+            problem = excess(fd.logsumexp(row), want, Bound(0.0, absolute + 5e-324))
+            if problem:
+                problems.append(f"{case}: {problem}")
+    assert problems == []
+
+
+def test_logsumexp_special(isa, dtype):
+    inf = np.inf
+    rows = np.array([[-inf, -inf], [-inf, 1], [np.nan, 1], [0, 0]]).astype(DTYPES[dtype])
+    result = fd.logsumexp(rows)
+    assert result[0] == -inf
+    assert result[1] == 1
+    assert np.isnan(result[2])
+    assert result[3] == pytest.approx(math.log(2), rel=1e-7)
+    assert fd.logsumexp(rows.T, axis=0).tobytes() == result.tobytes()
+
+
+def test_truncated_kl(isa, dtype):
+    problems = []
+    for case in cases(dtype):
+        a, b = rows(case)
+        with np.errstate(over="ignore", invalid="ignore"):
+            log_p = (a.astype(np.float64) - float(logsumexp(exact(a)))).astype(DTYPES[dtype])
+        for floor in (-16.0, -6.0):
+            want = truncated_kl(exact(log_p), exact(b), floor)
+            z = logsumexp(exact(b))
+            kept = [(x, y) for x, y in zip(exact(log_p), exact(b), strict=True) if x > floor]
+            # A literal sum of terms of both signs: held to the size of those terms.
+            size = mp.fsum(mp.exp(x) * abs(x - y + z) for x, y in kept)
+            size = 1.0 if mp.isinf(size) else float(size)
+            slack = 16 * 2.0**-53 * (1 + logits_magnitude(b)) if dtype == "float64" else 1e-6
+            problem = excess(
+                fd.truncated_kl(log_p, b, floor=floor), want, Bound(0.0, slack * size + 5e-324)
+            )
+            if problem:
+                problems.append(f"{case}, floor {floor}: {problem}")
+    assert problems == []
+
+
+def test_truncated_kl_floor_is_excluded(isa):
+    log_p, b = np.array([-1.0, -16.0, -2.0]), np.zeros(3)
+    kept = sum(math.exp(x) * (x + math.log(3)) for x in (-1.0, -2.0))
+    assert fd.truncated_kl(log_p, b) == pytest.approx(kept, rel=1e-14)
+    assert fd.truncated_kl(np.full(3, -20.0), b) == 0
+
+
+def test_compare_logits(isa, dtype):
+    """Each field has the accuracy of the divergence that it is."""
+    problems = []
+    for case in cases(dtype):
+        a, b = rows(case)
+        p, q = softmax(exact(a)), softmax(exact(b))
+        for label in labels_of(case.n):
+            result = fd.compare_logits(a, b, label)
+            wants = {
+                f: (reference(name, case, "logits"), bound(name, case, "logits"))
+                for f, name in FIELDS.items()
+            }
+            slack_p = 0.0
+            for field, row, probability in (("nll_base", a, p), ("nll_candidate", b, q)):
+                want = token_nll(exact(row), label)
+                allowed = Bound(log_tolerance(dtype, want, logits_magnitude(row)))
+                wants[field] = want, allowed
+                if probability[label]:
+                    slack_p += allowed.relative * float(
+                        want * probability[label]
+                    ) + 2.0**-52 * float(probability[label])
+            wants["delta_p"] = q[label] - p[label], Bound(0.0, slack_p + 5e-324)
+            for field, (want, allowed) in wants.items():
+                problem = excess(getattr(result, field), want, allowed)
+                if problem:
+                    problems.append(f"{case}, label {label}, {field}: {problem}")
+            assert result.same_top == (np.argmax(a.astype(float)) == np.argmax(b.astype(float)))
+    assert problems == []
+
+
+def test_compare_logits_agrees_with_the_divergences(isa, dtype, logits):
+    """One read of both gives what the single functions give."""
+    a = logits.astype(DTYPES[dtype])
+    b = (logits + np.float32(0.25) * logits[::-1]).astype(DTYPES[dtype])
+    result = fd.compare_logits(a, b)
+    for field, name in FIELDS.items():
+        np.testing.assert_allclose(
+            getattr(result, field), getattr(fd, name)(a, b, from_logits=True), rtol=1e-6
+        )
+
+
+def test_same_top_takes_the_first_of_equals(isa):
+    result = fd.compare_logits([[1.0, 3, 3], [1, 3, 3]], [[0.0, 7, 1], [0, 1, 7]])
+    assert result.same_top.tolist() == [True, False]
+    assert result.same_top.dtype == bool
+
+
+def test_perplexity(isa, dtype):
+    case = Case(dtype, "logits", 513)
+    batch = np.stack([row for n in range(3) for row in rows(case._replace(size=float(n)))])
+    labels = np.array([0, 512, 100, -100, 256, 7])
+    nll = [token_nll(exact(row), y) for row, y in zip(batch, labels, strict=True) if y >= 0]
+    want = mp.exp(mp.fsum(nll) / len(nll))
+    result = fd.perplexity(batch, labels)
+    assert isinstance(result, float)
+    assert result == pytest.approx(float(want), rel=1e-5 if dtype != "float64" else 1e-13)
+
+
+# --- what comes out -------------------------------------------------------------------------------
+
+
+def test_shapes(logits, labels):
+    nll = fd.token_nll(logits, labels)
+    assert nll.shape == (4, 6)
+    assert nll.dtype == np.float64
+    single = fd.token_nll(logits[1, 2], labels[1, 2])
+    assert type(single) is np.float64
+    assert single == nll[1, 2]
+    assert type(fd.logsumexp(logits[1, 2])) is np.float64
+    assert fd.token_nll(logits, 7).shape == (4, 6)
+    assert (
+        fd.token_nll(logits, labels[:1]) == fd.token_nll(logits, np.repeat(labels[:1], 4, 0))
+    ).all()
+    assert fd.token_nll(logits[:, :0], labels[:, :0]).shape == (4, 0)
+    result = fd.compare_logits(logits, logits[::-1], labels)
+    assert all(column.shape == (4, 6) for column in result)
+    assert all(column.dtype == np.float64 for column in result[:-1])
+    assert fd.compare_logits(logits[:0], logits[:0]).kl.shape == (0, 6)
+    assert fd.compare_logits(logits[0, 0], logits, labels).kl.shape == (4, 6)
+
+
+def test_without_labels(logits):
+    result = fd.compare_logits(logits, logits)
+    assert result.nll_base is None
+    assert result.nll_candidate is None
+    assert result.delta_p is None
+    assert (result.kl == 0).all()
+    assert result.same_top.all()
+    assert not np.signbit(result.kl).any()
+
+
+def test_fields_are_those_of_the_interface():
+    assert fd.LogitComparison._fields == (
+        *FIELDS,
+        "nll_base",
+        "nll_candidate",
+        "delta_p",
+        "same_top",
+    )
+
+
+def test_base_is_a_unit(logits, labels):
+    np.testing.assert_allclose(
+        fd.token_nll(logits, labels, base=2), fd.token_nll(logits, labels) / math.log(2), rtol=1e-15
+    )
+
+
+def test_out(logits, labels):
+    out = np.full((4, 6), 9.0)
+    assert fd.token_nll(logits, labels, out=out) is out
+    assert (out == fd.token_nll(logits, labels)).all()
+    for wrong in (np.empty((4, 5)), np.empty((6, 4))):
+        with pytest.raises(ValueError, match=r"out|shape|dimension"):
+            fd.token_nll(logits, labels, out=wrong)
+    with pytest.raises(TypeError):
+        fd.token_nll(logits, labels, out=np.empty((4, 6), np.int64))
+    with pytest.raises(TypeError):
+        fd.token_nll(logits, labels, out=[[0.0] * 6] * 4)
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("integer", LABEL_TYPES, ids=str)
+def test_label_types(isa, logits, labels, integer):
+    want = fd.token_nll(logits, labels)
+    assert (fd.token_nll(logits, labels.astype(integer)) == want).all()
+    assert (fd.token_nll(logits, labels.astype(integer.newbyteorder(">"))) == want).all()
+    assert (fd.token_nll(logits, np.asfortranarray(labels.astype(integer))) == want).all()
+
+
+def test_labels_as_a_list(logits, labels):
+    assert (fd.token_nll(logits, labels.tolist()) == fd.token_nll(logits, labels)).all()
+
+
+FUNCTIONS = {
+    "token_nll": lambda x, y, **o: fd.token_nll(x, y, **o),
+    "perplexity": lambda x, y, **o: fd.perplexity(x, y, **o),
+    "compare_logits": lambda x, y, **o: fd.compare_logits(x, x, y, **o),
+}
+
+
+@pytest.fixture(params=FUNCTIONS)
+def function(request):
+    return FUNCTIONS[request.param]
+
+
+@pytest.mark.parametrize("bad", [50, 51, -1, -50, -99, -101, 2**31, 2**40, -(2**62)])
+def test_label_out_of_range(isa, function, logits, labels, bad):
+    labels[2, 3] = bad
+    with pytest.raises(IndexError) as error:
+        function(logits.reshape(-1, 50), labels.ravel())
+    for fact in (15, bad, 50):  # row, value, vocabulary
+        assert str(fact) in str(error.value)
+
+
+def test_label_beyond_int64(isa, logits, labels):
+    labels = labels.astype(np.uint64)
+    labels[0, 0] = 2**64 - 100  # is -100 where a cast wraps
+    with pytest.raises(IndexError, match=str(2**64 - 100)):
+        fd.token_nll(logits, labels)
+
+
+def test_small_type_label_out_of_range(isa, logits):
+    with pytest.raises(IndexError, match="200"):
+        fd.token_nll(logits[0], np.full(6, 200, np.uint8))
+    with pytest.raises(IndexError, match="-1"):
+        fd.token_nll(logits[0], np.full(6, -1, np.int8))
+
+
+def test_out_is_untouched_by_a_bad_label(isa, logits, labels):
+    out = np.full((4, 6), 9.0)
+    labels[3, 5] = 50
+    with pytest.raises(IndexError):
+        fd.token_nll(logits, labels, out=out)
+    assert (out == 9).all()
+
+
+@pytest.mark.parametrize("kind", [float, bool, complex, object, "U1", "datetime64[s]"])
+def test_labels_that_are_not_integers(function, logits, kind):
+    with pytest.raises(TypeError, match="label"):
+        function(logits, np.zeros((4, 6), kind))
+
+
+def test_ignored_labels(isa, logits, labels):
+    labels[0, :4] = -100
+    nll = fd.token_nll(logits, labels)
+    assert (nll[0, :4] == 0).all()
+    assert not np.signbit(nll).any()
+    assert (nll[0, 4:] > 0).all()
+    result = fd.compare_logits(logits, logits[::-1], labels)
+    for column in (result.nll_base, result.nll_candidate, result.delta_p):
+        assert (column[0, :4] == 0).all()
+        assert (column[0, 4:] != 0).all()
+    assert (result.kl[0] > 0).all()
+    kept = fd.token_nll(logits, labels)[labels >= 0]
+    assert fd.perplexity(logits, labels) == pytest.approx(math.exp(math.fsum(kept) / 20), rel=1e-15)
+
+
+def test_ignored_rows_may_hold_anything(isa, logits, labels):
+    labels[1, 1], logits[1, 1, 4] = -100, np.nan
+    assert fd.token_nll(logits, labels)[1, 1] == 0
+    assert math.isfinite(fd.perplexity(logits, labels))
+
+
+@pytest.mark.parametrize("ignored", [0, 7, -1, 255])
+def test_other_ignore_index(isa, function, logits, labels, ignored):
+    labels[labels == ignored] = 1
+    labels[1, 1] = ignored
+    assert np.isfinite(fd.token_nll(logits, labels, ignore_index=ignored)).all()
+    assert fd.token_nll(logits, labels, ignore_index=ignored)[1, 1] == 0
+    function(logits, labels, ignore_index=ignored)
+    labels[1, 2] = -100
+    with pytest.raises(IndexError, match="-100"):
+        function(logits, labels, ignore_index=ignored)
+
+
+def test_nothing_to_average(logits, labels):
+    for x, y in ((logits, np.full((4, 6), -100)), (logits[:0], labels[:0])):
+        with pytest.raises(ValueError, match="perplexity"):
+            fd.perplexity(x, y)
+
+
+# --- vocabularies ---------------------------------------------------------------------------------
+
+
+def test_vocab_size_cuts_the_padding(isa, dtype, logits, labels):
+    logits = logits.astype(DTYPES[dtype])
+    padded = np.concatenate([logits, np.full((4, 6, 14), 1000).astype(logits.dtype)], axis=-1)
+    other = np.concatenate([logits[::-1], np.full((4, 6, 3), np.nan).astype(logits.dtype)], axis=-1)
+    assert (fd.token_nll(padded, labels, vocab_size=50) == fd.token_nll(logits, labels)).all()
+    assert fd.perplexity(padded, labels, vocab_size=50) == fd.perplexity(logits, labels)
+    cut = fd.compare_logits(padded, other, labels, vocab_size=50)
+    for got, want in zip(cut, fd.compare_logits(logits, logits[::-1], labels), strict=True):
+        np.testing.assert_array_equal(got, want)
+    labels[0, 0] = 50
+    with pytest.raises(IndexError, match="50"):
+        fd.token_nll(padded, labels, vocab_size=50)
+
+
+def test_vocabularies_must_match(logits):
+    with pytest.raises(ValueError, match=r"50.*40|40.*50"):
+        fd.compare_logits(logits, logits[..., :40])
+    assert fd.compare_logits(logits, logits[..., :40], vocab_size=40).kl.max() == 0
+
+
+@pytest.mark.parametrize("size", [0, -1, 51])
+def test_impossible_vocab_size(function, logits, labels, size):
+    with pytest.raises(ValueError, match="vocab"):
+        function(logits, labels, vocab_size=size)
+
+
+def test_shapes_must_match(function, logits, labels):
+    with pytest.raises(ValueError, match=r"mismatch|broadcast|shape"):
+        function(logits, labels[:, :5])
+    with pytest.raises(ValueError, match=r"empty|vocab"):
+        function(logits[..., :0], labels)
+
+
+def test_masked_labels(isa, dtype):
+    """A token that was masked away has probability 0: an infinite NLL, no warning."""
+    row = np.array([0, -np.inf, 1]).astype(DTYPES[dtype])
+    assert fd.token_nll(row, 1) == np.inf
+    result = fd.compare_logits(row, row, 1)
+    assert result.nll_base == np.inf
+    assert result.delta_p == 0
+    assert result.kl == 0
+    with np.errstate(invalid="ignore"):
+        for bad in ([-np.inf] * 3, [0, np.inf, 1], [0, np.nan, 1]):
+            assert np.isnan(fd.token_nll(np.array(bad).astype(DTYPES[dtype]), 0))

@@ -9,7 +9,7 @@ relative error of its first row against the tests' 50-digit oracle.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -23,10 +23,12 @@ from fastdiv import _core
 HALVES = ("float16", "bfloat16")
 
 
-def members(table: dict[str, Lines], names: Iterable[str]) -> Iterator[Any]:
-    for name in names:
-        for implementation in ("fastdiv", *table[name]):
-            yield pytest.param(name, implementation, id=f"{name}-{implementation}")
+def members(table: dict[str, Lines], names: Iterable[str]) -> list[Any]:
+    return [
+        pytest.param(name, implementation, id=f"{name}-{implementation}")
+        for name in names
+        for implementation in ("fastdiv", *table[name])
+    ]
 
 
 def line(table: dict[str, Lines], name: str, implementation: str, **options: Any) -> Any:

@@ -33,4 +33,6 @@ def tokens(
     out: Any,
     dtype: Any,
     vocab_size: int | None,
+    axis: int = -1,
+    keepdims: bool = False,
 ) -> Any: ...

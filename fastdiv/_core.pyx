@@ -14,6 +14,7 @@ cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_INCREF
+from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport malloc
 
@@ -34,7 +35,19 @@ cdef object interruption = None
 
 
 def available_isas():
-    """Instruction sets that this build has and this processor runs, the slowest first."""
+    """Instruction sets that this build has and this processor runs.
+
+    Returns
+    -------
+    tuple of str
+        The slowest first; "scalar" is always there.
+
+    Examples
+    --------
+    >>> import fastdiv as fd
+    >>> fd.isa() in fd.available_isas()
+    True
+    """
     cdef int i = 0
     names = []
     while fd_isas[i].name != NULL:
@@ -58,7 +71,19 @@ def force_isa(str name):
 
 
 def isa():
-    """Name of the instruction set whose kernels are in use."""
+    """Name of the instruction set whose kernels are in use.
+
+    Returns
+    -------
+    str
+        "scalar", "avx2", "avx512" or "neon"; results have the same bits for each.
+
+    Examples
+    --------
+    >>> import fastdiv as fd
+    >>> fd.isa() in ("scalar", "avx2", "avx512", "neon")
+    True
+    """
     return isa_name
 
 
@@ -109,6 +134,12 @@ cdef inline double *cell(const Job *job, int operand, Py_ssize_t i) noexcept nog
     return <double *>(job.args[operand] + i * job.steps[operand])
 
 
+cdef inline void settle(double *result) noexcept nogil:
+    # The sign and payload of a NaN are the processor's business; results have the same bits everywhere.
+    if result[0] != result[0]:
+        result[0] = NAN
+
+
 cdef inline int in_double(const Job *job, int rows) noexcept nogil:
     return job.loop.dtype[0] == FD_float64 or (rows == 2 and job.loop.dtype[1] == FD_float64)
 
@@ -120,6 +151,7 @@ cdef int pair_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept no
     cdef Py_ssize_t i
     for i in range(first, last):
         status |= kernel(row(job, 0, i), row(job, 1, i), job.n, cell(job, 2, i))
+        settle(cell(job, 2, i))
     return status
 
 
@@ -130,6 +162,7 @@ cdef int single_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept 
     cdef Py_ssize_t i
     for i in range(first, last):
         status |= kernel(row(job, 0, i), row(job, 0, i), job.n, cell(job, 1, i))
+        settle(cell(job, 1, i))
     return status
 
 
@@ -139,6 +172,7 @@ cdef int log_sum_exp_work(void *context, Py_ssize_t first, Py_ssize_t last) noex
     cdef Py_ssize_t i
     for i in range(first, last):
         status |= kernels.log_sum_exp[in_double(job, 1)](row(job, 0, i), job.n, cell(job, 1, i))
+        settle(cell(job, 1, i))
     return status
 
 
@@ -150,6 +184,7 @@ cdef int token_nll_work(void *context, Py_ssize_t first, Py_ssize_t last) noexce
         status |= kernels.token_nll[in_double(job, 1)](
             row(job, 0, i), job.n, (<int64_t *>(job.args[1] + i * job.steps[1]))[0], cell(job, 2, i)
         )
+        settle(cell(job, 2, i))
     return status
 
 
@@ -163,6 +198,7 @@ cdef int compare_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept
             row(job, 0, i), row(job, 1, i), job.n, (<int64_t *>(job.args[2] + i * job.steps[2]))[0], result
         )
         for k in range(FD_COMPARISONS):
+            settle(&result[k])
             cell(job, 3 + k, i)[0] = result[k]
     return status
 
@@ -175,6 +211,7 @@ cdef int truncated_kl_work(void *context, Py_ssize_t first, Py_ssize_t last) noe
         status |= kernels.truncated_kl[in_double(job, 2)](
             row(job, 0, i), row(job, 1, i), job.n, cell(job, 2, i)[0], cell(job, 3, i)
         )
+        settle(cell(job, 3, i))
     return status
 
 
@@ -426,13 +463,13 @@ def evaluate(str name, tuple rows, axis, keepdims, out, dtype, bint normalize, b
     return call(gufunc(name, source), operands, keywords)
 
 
-def tokens(str name, tuple rows, tuple arguments, tuple parameters, out, dtype, vocab_size):
-    """A gufunc of rows of logits along the last axis, with parameters of one number per row."""
+def tokens(str name, tuple rows, tuple arguments, tuple parameters, out, dtype, vocab_size, axis=-1, keepdims=False):
+    """A gufunc of rows of logits, with parameters of one number per row."""
     check_dtype(name, dtype)
     operands = []
     for argument, x in zip(arguments, rows):
         x = operand(x, name, argument, dtype)
-        check_axis(x, name, argument, -1)
+        check_axis(x, name, argument, axis)
         if vocab_size is not None:
             if not 0 < vocab_size <= x.shape[-1]:
                 raise ValueError(f"{name}: vocab_size {vocab_size} is not in 1…{x.shape[-1]}, the length of a row of {argument}")
@@ -443,7 +480,12 @@ def tokens(str name, tuple rows, tuple arguments, tuple parameters, out, dtype, 
             f"{name}: {arguments[0]} has a vocabulary of {operands[0].shape[-1]}, {arguments[1]} of {operands[1].shape[-1]};"
             " vocab_size= cuts both to one length"
         )
-    return call(token_gufunc(name), tuple(operands) + parameters, {} if out is None else {"out": out})
+    keywords = {} if out is None else {"out": out}
+    if axis != -1:
+        keywords["axis"] = axis
+    if keepdims:
+        keywords["keepdims"] = True
+    return call(token_gufunc(name), tuple(operands) + parameters, keywords)
 
 
 # ---- set up ----

@@ -21,13 +21,20 @@ __all__ = [
 IGNORED = -1  # what the kernels take for "no label here"
 
 
-def _vocabulary(function: str, logits: Any, vocab_size: int | None) -> int:
+def _vocabulary(function: str, argument: str, logits: Any, vocab_size: int | None) -> int:
     shape = np.shape(logits)
     if not shape:
-        raise ValueError(f"{function}: the logits are a single number; a row of them is one token")
+        raise ValueError(f"{function}: {argument} is a single number; a row of them is one token")
+    if shape[-1] == 0:
+        raise ValueError(f"{function}: {argument} has an empty vocabulary (shape {shape})")
     if vocab_size is None:
         return int(shape[-1])
-    return min(int(vocab_size), int(shape[-1]))
+    if not 0 < vocab_size <= shape[-1]:
+        raise ValueError(
+            f"{function}: vocab_size {vocab_size} is not in 1…{shape[-1]}, the length of a row of"
+            f" {argument}"
+        )
+    return int(vocab_size)
 
 
 def _labels(
@@ -117,7 +124,7 @@ def token_nll(
     array([6.93147181e-01, 3.72007598e-44])
     """
     unit = _units("token_nll", base)
-    vocabulary = _vocabulary("token_nll", logits, vocab_size)
+    vocabulary = _vocabulary("token_nll", "logits", logits, vocab_size)
     checked = _labels("token_nll", labels, np.shape(logits)[:-1], vocabulary, ignore_index)
     result = _core.tokens("token_nll", (logits,), ("logits",), (checked,), out, dtype, vocab_size)
     return _in_units(result, unit, out)
@@ -170,7 +177,7 @@ def perplexity(
     >>> fd.perplexity([[0.0, 0.0], [5.0, 1.0]], [1, -100])
     2.0
     """
-    vocabulary = _vocabulary("perplexity", logits, vocab_size)
+    vocabulary = _vocabulary("perplexity", "logits", logits, vocab_size)
     shape = np.shape(logits)[:-1]
     checked = _labels("perplexity", labels, shape, vocabulary, ignore_index)
     counted = int(
@@ -203,6 +210,12 @@ class LogitComparison(NamedTuple):
         The candidate's probability of the label minus the base's; None without labels.
     same_top : ndarray of bool
         Whether both have the same most probable token (the first one of several).
+
+    Examples
+    --------
+    >>> import fastdiv as fd
+    >>> fd.compare_logits([[1.0, 2.0]], [[1.0, 2.0]]).kl
+    array([0.])
     """
 
     kl: Any
@@ -272,9 +285,9 @@ def compare_logits(
     >>> found.kl, found.same_top
     (array([0.0969991]), array([ True]))
     >>> found.delta_p
-    array([0.17835353])
+    array([0.17855378])
     """
-    vocabulary = _vocabulary("compare_logits", base, vocab_size)
+    vocabulary = _vocabulary("compare_logits", "base", base, vocab_size)
     batch = np.shape(base)[:-1]
     if labels is None:
         checked: Any = np.int64(IGNORED)
@@ -297,21 +310,34 @@ def compare_logits(
     )
 
 
-def logsumexp(logits: ArrayLike, *, dtype: str | None = None) -> Any:
-    r"""Logarithm of the sum of exponentials along the last axis.
+def logsumexp(
+    logits: ArrayLike,
+    *,
+    axis: int = -1,
+    keepdims: bool = False,
+    out: NDArray[np.float64] | None = None,
+    dtype: str | None = None,
+) -> Any:
+    r"""Logarithm of the sum of exponentials.
 
     .. math:: \log \sum_j e^{a_j}
 
     Parameters
     ----------
-    logits : array_like, shape (..., n)
+    logits : array_like
         float16, bfloat16, float32 or float64.
+    axis : int, default -1
+        The axis to sum over.
+    keepdims : bool, default False
+        Keep `axis` with length 1.
+    out : ndarray, optional
+        Array of float64 for the result.
     dtype : {'bfloat16'}, optional
         ``'bfloat16'``: a uint16 array holds raw bfloat16.
 
     Returns
     -------
-    float64 or ndarray of float64, shape (...)
+    float64 or ndarray of float64
         −inf for a row of nothing but −inf; NaN for a row with +inf.
 
     Raises
@@ -332,7 +358,7 @@ def logsumexp(logits: ArrayLike, *, dtype: str | None = None) -> Any:
     >>> fd.logsumexp([1000.0, 1000.0])
     np.float64(1000.6931471805599)
     """
-    return _core.tokens("logsumexp", (logits,), ("logits",), (), None, dtype, None)
+    return _core.tokens("logsumexp", (logits,), ("logits",), (), out, dtype, None, axis, keepdims)
 
 
 def truncated_kl(

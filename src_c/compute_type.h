@@ -1,7 +1,8 @@
 /* One compute type: what V, T and the limits of its window mean in the texts that are written for both.
  *
- * Inside the window [LOW, HIGH] no term of any divergence overflows or loses digits to subnormals; What is below TINY is lifted by LIFT to normal numbers.
- * EXP_LIMIT: e^-EXP_LIMIT is normal, and below the window in float.  Sums beyond SUM_LIMIT are scaled first.
+ * Inside the window [LOW, HIGH] no term of any divergence overflows or loses digits to subnormals; LIFT takes what lies below into it.
+ * EXP_LIMIT: e^-EXP_LIMIT is normal, and below the window in float.  Rows whose sums are
+ * beyond SUM_LIMIT or below its inverse are scaled by powers of two first, in double.
  */
 #ifdef COMPUTE_IN_DOUBLE
 #define T double
@@ -23,8 +24,7 @@
 #define EXP_LIMIT 707.0
 #define LOW 0x1p-900
 #define HIGH 0x1p60
-#define TINY 0x1p-1000
-#define LIFT 0x1p54
+#define LIFT 0x1p100
 #define SUM_LIMIT 0x1p400
 #define SCALE_LIMIT 900
 #else
@@ -47,8 +47,6 @@
 #define EXP_LIMIT 80.0
 #define LOW 0x1p-96
 #define HIGH 0x1p14
-#define TINY 0.0 /* what is below the window is computed in double */
-#define LIFT 1.0
+#define LIFT 1.0 /* what is below the window is computed in double */
 #define SUM_LIMIT 0x1p40
-#define SCALE_LIMIT 100
 #endif

@@ -18,6 +18,5 @@
 #undef LOW
 #undef HIGH
 #undef LIFT
-#undef TINY
 #undef SUM_LIMIT
 #undef SCALE_LIMIT

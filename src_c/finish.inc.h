@@ -39,10 +39,11 @@ static double scalar_expm1(double x) {
     return scalar_exp(x) - 1.0;
 }
 
-/* a - b >= 0 in exact arithmetic: what rounding alone can make negative is 0; anything else stays visible. */
+/* a - b >= 0 in exact arithmetic, where b is the square of the rounded rest of a scale: what rounding alone can make negative is 0;
+ * anything else stays visible. */
 static double nonnegative_difference(double a, double b, const sums *s) {
-    double r = a - b;
-    return r < 0.0 && r >= -64.0 * s->unit * a ? 0.0 : r;
+    double r = a - b, noise = 64.0 * s->unit;
+    return r < 0.0 && r >= -noise * (a + noise) ? 0.0 : r;
 }
 /* Likewise for a bound from above. */
 static double at_most(double bound, double x, const sums *s) { return x > bound && x <= bound * (1.0 + 64.0 * s->unit) ? bound : x; }
@@ -79,6 +80,18 @@ static double finish_total_variation(double A, const sums *s, int *again) {
     double r = 2.0 * A / (s->P + s->Q);
     *again = fabs(s->S / s->P) > 4.0 * s->unit * r;
     return at_most(1.0, r, s);
+}
+
+static int in_range(const sums *s, double limit) {
+    return s->P < limit && s->Q < limit && s->P > 1.0 / limit && s->Q > 1.0 / limit;
+}
+
+/* The power of two that x differs from by no more than a relative `tolerance`, or 0. */
+static double power_of_two_near(double x, double tolerance) {
+    int exponent;
+    double fraction = frexp(x, &exponent);
+    if (fraction - 0.5 <= tolerance) return ldexp(0.5, exponent);
+    return 1.0 - fraction <= tolerance ? ldexp(1.0, exponent) : 0.0;
 }
 
 static double finish(int which, double A, const sums *s, int *again) {

@@ -5,7 +5,11 @@
 
 #define LN2 0.693147180559945309417
 #define LOAD 2048
+#define PREFETCH 2048 /* bytes; a prefetch past the end of a row is no access */
 #define COMPARED (-1)
+#ifndef AHEAD
+#define AHEAD 4 /* vectors whose instructions a compiler may interleave */
+#endif
 #if defined(FD_COMPACT)
 #define FD_UNROLL
 #elif defined(__clang__)

@@ -1,3 +1,12 @@
+#if COMPUTES_DOUBLE
+FD_INLINE void store16_double(double *to, vf x) {
+    vd_store(to, vf_lo(x));
+    vd_store(to + 8, vf_hi(x));
+}
+#else
+FD_INLINE void store16_float(float *to, vf x) { vf_store(to, x); }
+#endif
+
 /* Elements [first, first + count) of a row as a contiguous block of T: the row itself where it already is one, else converted
  * into `buffer`.  One conversion per storage type; strides and dtypes end here. */
 static const T *F(load)(fd_row row, ptrdiff_t first, int count, T *buffer) {
@@ -17,18 +26,18 @@ static const T *F(load)(fd_row row, ptrdiff_t first, int count, T *buffer) {
         return buffer;
     }
 #endif
-    for (int start = 0; start < count; start += 16) {
+    int some = row.stride == 2 ? count & -16 : 0;
+    for (int i = 0; i < some; i += 16) {
+        const uint16_t *raw = (const uint16_t *)from + i;
+        F(store16)(buffer + i, row.dtype == FD_float16 ? vf_from_float16(raw) : vf_from_bfloat16(raw));
+    }
+    for (int i = some; i < count; i += 16) {
         uint16_t raw[16] = {0};
-        float lane[16];
-        int some = count - start < 16 ? count - start : 16;
-        if (row.stride == 2) {
-            memcpy(raw, from, 2 * (size_t)some);
-        } else {
-            for (int i = 0; i < some; i++) memcpy(raw + i, from + i * row.stride, 2);
-        }
-        from += 16 * row.stride;
-        vf_store(lane, row.dtype == FD_float16 ? vf_from_float16(raw) : vf_from_bfloat16(raw));
-        for (int i = 0; i < some; i++) buffer[start + i] = lane[i];
+        T last[16];
+        int left = count - i < 16 ? count - i : 16;
+        for (int k = 0; k < left; k++) memcpy(raw + k, from + (i + k) * row.stride, 2);
+        F(store16)(last, row.dtype == FD_float16 ? vf_from_float16(raw) : vf_from_bfloat16(raw));
+        memcpy(buffer + i, last, (size_t)left * sizeof(T));
     }
     return buffer;
 }

@@ -11,6 +11,40 @@ typedef struct {
     int invalid;
 } F(log_sum);
 
+/* Sum of e^(a - m) over the elements of a block that are not m, and how many are.
+ *
+ * `positive`: m >= 0.  Then a - m has the second float that makes it exact only for a >= -m; what lies below and is inexact is less
+ * than -16 - m, and `log_sum_exp` sees to rows in which that matters. */
+FD_INLINE V F(add_exp)(int positive, V x, V m, V floor, V sum, int *different) {
+    V low, high = F(ordered_difference)(positive, v_max(floor, x), m, &low);
+    M rest = v_ne(x, m);
+    *different += m_count(rest);
+    if (COMPUTES_DOUBLE) rest = m_and(rest, v_ne(v_max(floor, x), floor));
+    return v_sel(rest, v_add(sum, F(exp_normal)(high, low)), sum);
+}
+FD_INLINE double F(sum_exp)(int positive, const T *a, int count, const T *next, T peak, double *ties) {
+    V m = C(peak), floor = v_add(m, C(-EXP_LIMIT));
+    vd others = vd_set1(0.0);
+    int different = 0;
+    for (int i = 0; i < count; i += 256) {
+        int end = count - i < 256 ? count : i + 256, j = i;
+        V sum = C(0.0);
+        for (; j + AHEAD * N <= end; j += AHEAD * N) {
+            FD_UNROLL for (int k = 0; k < AHEAD; k++) __builtin_prefetch(next + j + k * N);
+            FD_UNROLL for (int k = 0; k < AHEAD; k++)
+                sum = F(add_exp)(positive, VNAME(load)(a + j + k * N), m, floor, sum, &different);
+        }
+        for (; j < end; j += N) {
+            int some = end - j < N ? end - j : N;
+            sum = F(add_exp)(positive, F(padded)(FD_LOGITS, a + j, some), m, floor, sum, &different);
+            different -= N - some; /* padding is no element */
+        }
+        others = vd_add(others, F(folded)(sum)); /* at most LOAD / 256 of them, all positive */
+    }
+    *ties = count - different;
+    return halved(others);
+}
+
 static F(log_sum) F(lse)(fd_row row, ptrdiff_t n) {
     T buffer[LOAD];
     double max = -INFINITY, rest = 0.0, ties = 0.0;
@@ -25,31 +59,20 @@ static F(log_sum) F(lse)(fd_row row, ptrdiff_t n) {
             second = v_max(VNAME(load)(a + i + N), second);
         }
         for (; i < count; i += N) most = v_max(F(padded)(FD_LOGITS, a + i, count - i < N ? count - i : N), most);
-        T lane[N], peak = -INFINITY;
+        T lane[N];
         v_store(lane, v_max(second, most));
-        for (int k = 0; k < N; k++) peak = lane[k] > peak ? lane[k] : peak;
+        for (int half = N / 2; half > 0; half /= 2)
+            for (int k = 0; k < half; k++) lane[k] = lane[k] > lane[k + half] ? lane[k] : lane[k + half];
+        T peak = lane[0];
         if (isinf((double)peak)) {
             if (peak > 0) return (F(log_sum)){NAN, NAN, 0, FD_INVALID};
             for (i = 0; i < count; i++) nan |= a[i] != a[i];
             continue;
         }
-        V m = C(peak), floor = v_add(m, C(-EXP_LIMIT));
-        lanes others = lanes_zero(), equal = lanes_zero();
-        for (i = 0; i < count; i += 256) {
-            int end = count - i < 256 ? count : i + 256;
-            V sum = C(0.0), same = C(0.0);
-            for (int j = i; j < end; j += N) {
-                V x = end - j < N ? F(padded)(FD_LOGITS, a + j, end - j) : VNAME(load)(a + j), low;
-                M is_max = v_eq(x, m);
-                x = v_max(floor, x);
-                V high = F(difference)(x, m, &low), w = F(exp_normal)(high, low);
-                sum = v_add(sum, v_sel(m_or(is_max, v_le(x, floor)), C(0.0), w));
-                same = v_add(same, v_sel(is_max, C(1.0), C(0.0)));
-            }
-            F(flush)(&others, sum);
-            F(flush)(&equal, same);
-        }
-        double block_rest = lanes_total(&others), block_ties = lanes_total(&equal);
+        /* The next block comes into the cache while this one is computed. */
+        const T *next = a != buffer && n - start > 2 * LOAD ? a + LOAD : a;
+        double block_ties, block_rest =
+            peak >= 0 ? F(sum_exp)(1, a, count, next, peak, &block_ties) : F(sum_exp)(0, a, count, next, peak, &block_ties);
         if ((double)peak > max) {
             for (i = 0; a[i] != peak; i++) continue;
             argmax = start + i;
@@ -74,7 +97,8 @@ static log_sum_double F(log_sum_exp)(fd_row row, ptrdiff_t n) {
     return lse_double(row, n);
 #else
     log_sum_float s = lse_float(row, n);
-    if (s.others < 0x1p-60) return lse_double(row, n);
+    double inexact = s.max >= 0.0 ? 8.0 * (double)n * scalar_exp(-16.0 - s.max) : 0.0; /* see sum_exp */
+    if (s.others < 0x1p-60 || s.others < inexact) return lse_double(row, n);
     return (log_sum_double){s.max, s.others, s.argmax, s.invalid};
 #endif
 }

@@ -1,6 +1,6 @@
 /* Elementary functions over V (vf or vd); included once per compute type T.
  *
- * exp     y = n log2 + r with |r| <= log2 / 2 (Cody and Waite, two constants), e^r = 1 + r + r^2 EXP(r), 2^n added to the
+ * exp     y = n log2 + r with |r| <= log2 / 2 (Cody and Waite, two constants), e^r = 1 + r (1 + r EXP(r)), 2^n added to the
  *         exponent's bits.  Below 1 ulp.  A second float `low` carries what y alone can't hold.
  * split   p/q = 2^k (1 + r), 2^(-0.586) <= 1 + r <= 2^0.586, k from the difference of the bits of p and q: a float's bits are
  *         its logarithm but for 0.0861.  Both must be positive and normal.  With d = p - q given, r is right to its last bits
@@ -14,19 +14,26 @@ FD_INLINE V F(set)(double x) { return VNAME(set1)((T)x); }
 #define C(x) F(set)(x)
 #define NEG(a) v_sub(C(0.0), a)
 
-FD_INLINE V F(horner)(const T *coefficients, int degree, V x) {
-    V sum = VNAME(set1)(coefficients[degree]);
-    FD_UNROLL for (int i = degree - 1; i >= 0; i--) sum = v_fma(sum, x, VNAME(set1)(coefficients[i]));
-    return sum;
+/* The even and the odd powers each by Horner's rule: one operation more than one chain, and half as long to wait for. */
+FD_INLINE V F(polynomial)(const T *coefficients, int degree, V x) {
+    V square = v_mul(x, x);
+    V sum = VNAME(set1)(coefficients[degree]), other = VNAME(set1)(coefficients[degree - 1]);
+    FD_UNROLL for (int i = degree - 2; i > 0; i -= 2) {
+        sum = v_fma(sum, square, VNAME(set1)(coefficients[i]));
+        other = v_fma(other, square, VNAME(set1)(coefficients[i - 1]));
+    }
+    if (degree % 2) return v_fma(sum, x, other);
+    sum = v_fma(sum, square, VNAME(set1)(coefficients[0]));
+    return v_fma(other, x, sum);
 }
-#define HORNER(NAME, x) F(horner)(F(NAME), (int)(sizeof F(NAME) / sizeof(T)) - 1, x)
+#define POLYNOMIAL(NAME, x) F(polynomial)(F(NAME), (int)(sizeof F(NAME) / sizeof(T)) - 1, x)
 
-/* 1 + (e^r - 1) and, in *t, a float whose lowest bits are the integer n. */
+/* e^r and, in *t, a float whose lowest bits are the integer n. */
 FD_INLINE V F(exp_mantissa)(V y, V low, V *t) {
     *t = v_fma(y, C(LOG2_E), C(MAGIC));
     V n = v_sub(*t, C(MAGIC));
     V r = v_add(v_fnma(n, C(LN2_LOW), v_fnma(n, C(LN2_HIGH), y)), low);
-    return v_add(C(1.0), v_fma(v_mul(r, r), HORNER(EXP, r), r));
+    return v_fma(v_fma(POLYNOMIAL(EXP, r), r, C(1.0)), r, C(1.0));
 }
 
 /* e^(y + low) where the result is a normal number. */
@@ -53,6 +60,13 @@ FD_INLINE V F(difference)(V a, V b, V *low) {
     return high;
 }
 
+/* The same with two operations less where |b| >= |a| (`larger`) or |b| <= |a|. */
+FD_INLINE V F(ordered_difference)(int larger, V a, V b, V *low) {
+    V high = v_sub(a, b);
+    *low = larger ? v_sub(a, v_add(high, b)) : v_sub(v_sub(a, high), b);
+    return high;
+}
+
 typedef struct { V k, t, d; } F(ratio);
 
 FD_INLINE F(ratio) F(split)(V p, V q, V d) {
@@ -64,7 +78,7 @@ FD_INLINE F(ratio) F(split)(V p, V q, V d) {
     return s;
 }
 
-FD_INLINE V F(phi)(V r) { return HORNER(PHI, r); }
+FD_INLINE V F(phi)(V r) { return POLYNOMIAL(PHI, r); }
 
 FD_INLINE V F(kl)(V p, V q, V d) {
     F(ratio) s = F(split)(p, q, d);
@@ -82,7 +96,7 @@ FD_INLINE V F(log_ratio)(V p, V q, V d, V inverse_p) {
     return v_fma(s.k, C(LN2), near);
 }
 
-FD_INLINE V F(psi)(V x) { return HORNER(PSI, x); }
+FD_INLINE V F(psi)(V x) { return POLYNOMIAL(PSI, x); }
 
 /* p log(p/q) - p + q where x = log(p/q) and d = p - q are known. */
 FD_INLINE V F(kl_log)(V p, V d, V x) {

@@ -41,7 +41,7 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const F(frame) 
     if (careful) {
         o.no_p = v_eq(p, C(0.0));
         o.no_q = v_eq(q, C(0.0));
-        o.lift = v_sel(v_lt(v_min(p, q), C(TINY)), C(LIFT), C(1.0));
+        o.lift = v_sel(v_lt(v_min(p, q), C(LOW)), C(LIFT), C(1.0));
         p = v_mul(p, o.lift);
         q = v_mul(q, o.lift);
         o.d = v_mul(o.d, o.lift);

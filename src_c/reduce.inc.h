@@ -30,9 +30,14 @@ FD_INLINE V F(careful_term)(int which, int logits, const F(frame) *f, F(pair) o)
     safe.d = v_sel(either, C(0.0), o.d);
     safe.x = v_sel(either, C(0.0), o.x);
     V t = F(term)(which, logits, f, safe);
+    t = v_div(t, o.lift);
+    if (COMPUTES_DOUBLE && !logits) { /* what only the lift made overflow */
+        F(pair) plain = {.p = v_div(safe.p, o.lift), .q = v_div(safe.q, o.lift), .d = v_div(safe.d, o.lift), .lift = C(1.0)};
+        t = v_sel(v_eq(t, C(INFINITY)), F(term)(which, logits, f, plain), t);
+    }
     t = v_sel(no_q, v_mul(o.p, C(at_inf)), t);
-    t = v_sel(no_p, v_mul(o.q, C(at_0)), t);
-    return v_div(v_sel(both, C(0.0), t), o.lift);
+    t = v_sel(no_p, v_mul(v_div(o.q, o.lift), C(at_0)), t);
+    return v_sel(both, C(0.0), t);
 }
 
 typedef struct { V A[FD_COMPARISONS], P, Q, S; } F(block);
@@ -79,8 +84,9 @@ FD_INLINE void F(careful_block)(int which, int source, int scaled, const F(frame
         M outside = VNAME(first)(0);
         for (int i = 0; i < n; i += N) {
             int some = n - i < N ? n - i : N;
-            F(pair) o = F(weights)(which, scaled, 0, f, F(padded)(source, a + i, some), F(padded)(source, b + i, some), &row->invalid);
-            V low = v_min(v_sel(v_eq(o.p, C(0.0)), C(1.0), o.p), v_sel(v_eq(o.q, C(0.0)), C(1.0), o.q));
+            V x = F(padded)(source, a + i, some), y = F(padded)(source, b + i, some);
+            F(pair) o = F(weights)(which, scaled, 0, f, x, y, &row->invalid);
+            V low = v_min(v_sel(v_eq(x, C(0.0)), C(1.0), o.p), v_sel(v_eq(y, C(0.0)), C(1.0), o.q));
             outside = m_or(outside, m_or(v_lt(low, C(LOW)), v_lt(C(HIGH), v_max(o.p, o.q))));
         }
         if (!m_any(outside)) {
@@ -141,6 +147,14 @@ FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, pt
             int m = count - i < 256 ? count - i : 256, j = 0;
             F(block) s = F(block_zero)(which);
             V least = C(1.0), most = C(1.0);
+            for (; j + AHEAD * N <= m; j += AHEAD * N) {
+                FD_UNROLL for (int k = 0; k < AHEAD; k++) {
+                    __builtin_prefetch((const char *)(a + j + k * N) + PREFETCH);
+                    __builtin_prefetch((const char *)(b + j + k * N) + PREFETCH);
+                }
+                FD_UNROLL for (int k = 0; k < AHEAD; k++)
+                    F(fast_add)(which, source, scaled, &f, VNAME(load)(a + j + k * N), VNAME(load)(b + j + k * N), N, &s, &least, &most);
+            }
             for (; j + N <= m; j += N) F(fast_add)(which, source, scaled, &f, VNAME(load)(a + j), VNAME(load)(b + j), N, &s, &least, &most);
             if (j < m)
                 F(fast_add)(which, source, scaled, &f, VNAME(loadn)(a + j, m - j), VNAME(loadn)(b + j, m - j), m - j, &s, &least, &most);
@@ -155,50 +169,57 @@ FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, pt
     return total;
 }
 
+/* The scales of the next pass over weights; 0 if none is needed. */
+FD_INLINE int F(next_frame)(F(frame) *f, const sums *s, int again, int first) {
+#if COMPUTES_DOUBLE
+    if (isinf(s->P) || isinf(s->Q)) { /* finite weights whose sum is not */
+        f->scale /= SUM_LIMIT;
+        f->high /= SUM_LIMIT;
+        return 1;
+    }
+    if (first && !in_range(s, SUM_LIMIT)) { /* powers of two that bring both sums near 1, or as near as a double can */
+        int exponent_p, exponent_q;
+        frexp(s->P, &exponent_p);
+        frexp(s->Q, &exponent_q);
+        int least = exponent_p < exponent_q ? exponent_p : exponent_q, lower = least < -SCALE_LIMIT ? -SCALE_LIMIT - least : 0;
+        f->scale = ldexp(f->scale, -exponent_p - lower);
+        f->high = ldexp(f->high, -exponent_q - lower);
+        return 1;
+    }
+#endif
+    if (!again) return 0;
+    int near = s->P < 2.0 * s->Q && s->Q < 2.0 * s->P;
+    /* The scale of q times P/Q; for near sums that is 1 + S/Q, which has a second piece. */
+    double more = near ? (f->high + f->low) * (s->S / s->Q) : 0.0;
+    double high = (double)(T)(near ? f->high + (f->low + more) : (f->high + f->low) * (s->P / s->Q));
+    /* One row a power of two times the other is no rare case, and then they are equal to the last bit. */
+    double power = first ? power_of_two_near(high, 32.0 * UNIT) : 0.0;
+    f->low = near && power == 0.0 ? (f->high - high) + f->low + more : 0.0;
+    f->high = power > 0.0 ? power : high;
+    return 1;
+}
+
 /* Weights, as they stand or normalised. */
 FD_INLINE int F(divergence)(int which, int source, fd_row p, fd_row q, ptrdiff_t n, double *result) {
     F(frame) f = {.scale = 1.0, .high = 1.0};
     sums s = F(pass)(which, source, 0, p, q, n, f);
-    if (s.invalid) {
-        *result = NAN;
-        return FD_INVALID;
-    }
+    *result = NAN;
+    if (s.invalid) return FD_INVALID;
+#if !COMPUTES_DOUBLE
+    /* Sums of any size, and products of differences so small that they underflow, are double's. */
+    if (!in_range(&s, SUM_LIMIT) || (s.A[0] < 0x1p-90 && (s.A[0] > 0.0 || s.S != 0.0)))
+        return divergence_double(which, source, p, q, n, result);
+#endif
     if (source == FD_RAW) {
         *result = s.A[0];
         return 0;
     }
-    if (!(s.P > 0.0 && s.Q > 0.0)) { /* NaN or nothing */
-        *result = NAN;
-        return s.P == 0.0 || s.Q == 0.0 ? FD_INVALID : 0;
-    }
-    int again, far = !(s.P < SUM_LIMIT && s.Q < SUM_LIMIT && s.P > 1.0 / SUM_LIMIT && s.Q > 1.0 / SUM_LIMIT);
+    if (!(s.P > 0.0 && s.Q > 0.0)) return s.P == 0.0 || s.Q == 0.0 ? FD_INVALID : 0; /* nothing, or NaN */
+    int again;
     double r = finish(which, s.A[0], &s, &again);
-    for (int tries = 0; (again || far) && tries < 4; tries++) {
-        if (isinf(s.P) || isinf(s.Q)) { /* finite weights whose sum is not: only in double, at the end of its range */
-            f.scale = f.high = 1.0 / SUM_LIMIT;
-        } else if (far) { /* powers of two that bring both sums near 1, or as near as a T can */
-            int exponent_p, exponent_q;
-            frexp(s.P, &exponent_p);
-            frexp(s.Q, &exponent_q);
-            int least = exponent_p < exponent_q ? exponent_p : exponent_q, lower = least < -SCALE_LIMIT ? -SCALE_LIMIT - least : 0;
-            f.scale = ldexp(f.scale, -exponent_p - lower);
-            f.high = ldexp(f.high, -exponent_q - lower);
-        } else { /* q's scale times P/Q = 1 + S/Q, in two pieces of type T */
-            double more = (f.high + f.low) * (s.S / s.Q), high = (double)(T)(f.high + (f.low + more));
-            if (tries == 0) { /* one row a power of two times the other is no rare case, and then they are equal to the last bit */
-                int exponent;
-                double fraction = frexp(high, &exponent);
-                if (fabs(fraction - 0.5) < 32.0 * UNIT || fabs(fraction - 1.0) < 32.0 * UNIT) {
-                    high = ldexp(1.0, fraction < 0.75 ? exponent - 1 : exponent);
-                    more = high - f.high - f.low;
-                }
-            }
-            f.low = (f.high - high) + f.low + more;
-            f.high = high;
-        }
+    for (int tries = 0; tries < 5 && F(next_frame)(&f, &s, again, tries == 0); tries++) {
         s = F(pass)(which, source, 1, p, q, n, f);
         r = finish(which, s.A[0], &s, &again);
-        far = isinf(s.P) || isinf(s.Q) || (far && (s.P > SUM_LIMIT || s.Q > SUM_LIMIT));
     }
     *result = r;
     return 0;

@@ -23,6 +23,15 @@ static double lanes_total(const lanes *sum) {
     return isfinite(plain) ? total + rest : plain;
 }
 
-/* The lanes of one inner block into the sum. */
+/* The sum of eight doubles, halving. */
+FD_INLINE double halved(vd x) {
+    double lane[8];
+    vd_store(lane, x);
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+/* The lanes of one inner block as doubles. */
+FD_INLINE vd folded_double(vd x) { return x; }
+FD_INLINE vd folded_float(vf x) { return vd_add(vf_lo(x), vf_hi(x)); }
 FD_INLINE void flush_double(lanes *sum, vd x) { lanes_add(sum, x); }
-FD_INLINE void flush_float(lanes *sum, vf x) { lanes_add(sum, vd_add(vf_lo(x), vf_hi(x))); }
+FD_INLINE void flush_float(lanes *sum, vf x) { lanes_add(sum, folded_float(x)); }

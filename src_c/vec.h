@@ -16,12 +16,14 @@
 #define v_lt(a, b) BY_TYPE(lt, a)(a, b)
 #define v_le(a, b) BY_TYPE(le, a)(a, b)
 #define v_eq(a, b) BY_TYPE(eq, a)(a, b)
+#define v_ne(a, b) BY_TYPE(ne, a)(a, b) /* true for NaN */
 #define v_sel(m, a, b) BY_TYPE(sel, a)(m, a, b) /* m ? a : b */
 #define v_bits(a) BY_TYPE(bits, a)(a)
 #define v_store(x, a) BY_TYPE(store, a)(x, a)
 #define m_or(a, b) _Generic((a), mf: vf_m_or, md: vd_m_or)(a, b)
 #define m_and(a, b) _Generic((a), mf: vf_m_and, md: vd_m_and)(a, b)
 #define m_any(a) _Generic((a), mf: vf_m_any, md: vd_m_any)(a)
+#define m_count(a) _Generic((a), mf: vf_m_count, md: vd_m_count)(a)
 #define i_add(a, b) _Generic((a), vfi: vfi_add, vdi: vdi_add)(a, b)
 #define i_sub(a, b) _Generic((a), vfi: vfi_sub, vdi: vdi_sub)(a, b)
 #define i_and(a, b) _Generic((a), vfi: vfi_and, vdi: vdi_and)(a, b)

@@ -55,9 +55,13 @@ FD_INLINE __m256 exponent_epi32(__m256i x) { return _mm256_cvtepi32_ps(_mm256_sr
     COMPARE(P, V, M, S, lt, _CMP_LT_OQ)                                                                                        \
     COMPARE(P, V, M, S, le, _CMP_LE_OQ)                                                                                        \
     COMPARE(P, V, M, S, eq, _CMP_EQ_OQ)                                                                                        \
+    COMPARE(P, V, M, S, ne, _CMP_NEQ_UQ)                                                                                       \
     BINARY(P##_m, M, M, or, _mm256_or_##S)                                                                                     \
     BINARY(P##_m, M, M, and, _mm256_and_##S)                                                                                   \
     FD_INLINE int P##_m_any(M m) { return _mm256_movemask_##S(_mm256_or_##S(m.a, m.b)) != 0; }                                 \
+    FD_INLINE int P##_m_count(M m) {                                                                                           \
+        return __builtin_popcount((unsigned)_mm256_movemask_##S(m.a) << 8 | (unsigned)_mm256_movemask_##S(m.b));               \
+    }                                                                                                                          \
     FD_INLINE V P##_sel(M m, V x, V y) { return (V){_mm256_blendv_##S(y.a, x.a, m.a), _mm256_blendv_##S(y.b, x.b, m.b)}; }     \
     FD_INLINE IV P##_bits(V x) { return (IV){_mm256_cast##S##_si256(x.a), _mm256_cast##S##_si256(x.b)}; }                      \
     FD_INLINE V P##i_float(IV x) { return (V){_mm256_castsi256_##S(x.a), _mm256_castsi256_##S(x.b)}; }                         \

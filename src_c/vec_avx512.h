@@ -29,9 +29,11 @@ typedef struct { __m512i v; } vdi;
     FD_INLINE M P##_lt(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_LT_OQ)}; }                                      \
     FD_INLINE M P##_le(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_LE_OQ)}; }                                      \
     FD_INLINE M P##_eq(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_EQ_OQ)}; }                                      \
+    FD_INLINE M P##_ne(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_NEQ_UQ)}; }                                     \
     FD_INLINE M P##_m_or(M a, M b) { return (M){(MASK)(a.m | b.m)}; }                                                          \
     FD_INLINE M P##_m_and(M a, M b) { return (M){(MASK)(a.m & b.m)}; }                                                         \
     FD_INLINE int P##_m_any(M a) { return a.m != 0; }                                                                          \
+    FD_INLINE int P##_m_count(M a) { return __builtin_popcount(a.m); }                                                         \
     FD_INLINE V P##_sel(M m, V a, V b) { return _mm512_mask_blend_##S(m.m, b, a); }                                            \
     FD_INLINE IV P##_bits(V a) { return (IV){_mm512_cast##S##_si512(a)}; }                                                     \
     FD_INLINE V P##i_float(IV a) { return _mm512_castsi512_##S(a.v); }                                                         \

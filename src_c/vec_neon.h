@@ -12,6 +12,8 @@ typedef struct { uint64x2_t v[4]; } md;
 typedef struct { int32x4_t v[4]; } vfi;
 typedef struct { int64x2_t v[4]; } vdi;
 
+#define not_u32(x) vmvnq_u32(x)
+#define not_u64(x) vreinterpretq_u64_u32(vmvnq_u32(vreinterpretq_u32_u64(x)))
 #define FOUR(R, EXPR) { R r; for (int i = 0; i < 4; i++) r.v[i] = EXPR; return r; }
 #define FLOATING(P, V, M, IV, T, I, S, U, IS, N, MANTISSA)                                                                     \
     FD_INLINE V P##_set1(T x) FOUR(V, vdupq_n_##S(x))                                                                          \
@@ -36,10 +38,16 @@ typedef struct { int64x2_t v[4]; } vdi;
     FD_INLINE M P##_lt(V a, V b) FOUR(M, vcltq_##S(a.v[i], b.v[i]))                                                            \
     FD_INLINE M P##_le(V a, V b) FOUR(M, vcleq_##S(a.v[i], b.v[i]))                                                            \
     FD_INLINE M P##_eq(V a, V b) FOUR(M, vceqq_##S(a.v[i], b.v[i]))                                                            \
+    FD_INLINE M P##_ne(V a, V b) FOUR(M, not_##U(vceqq_##S(a.v[i], b.v[i])))                                           \
     FD_INLINE M P##_m_or(M a, M b) FOUR(M, vorrq_##U(a.v[i], b.v[i]))                                                          \
     FD_INLINE M P##_m_and(M a, M b) FOUR(M, vandq_##U(a.v[i], b.v[i]))                                                         \
     FD_INLINE int P##_m_any(M m) {                                                                                             \
         return vmaxvq_u32(vreinterpretq_u32_##U(vorrq_##U(vorrq_##U(m.v[0], m.v[1]), vorrq_##U(m.v[2], m.v[3])))) != 0;        \
+    }                                                                                                                          \
+    FD_INLINE int P##_m_count(M m) {                                                                                           \
+        int r = 0;                                                                                                             \
+        for (int i = 0; i < 4; i++) r += (int)vaddvq_##U(vshrq_n_##U(m.v[i], 8 * sizeof(T) - 1));                              \
+        return r;                                                                                                              \
     }                                                                                                                          \
     FD_INLINE V P##_sel(M m, V a, V b) FOUR(V, vbslq_##S(m.v[i], a.v[i], b.v[i]))                                              \
     FD_INLINE IV P##_bits(V a) FOUR(IV, vreinterpretq_##IS##_##S(a.v[i]))                                                      \

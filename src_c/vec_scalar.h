@@ -38,9 +38,11 @@ typedef struct { int64_t v[8]; } vdi;
     BINARY(P, V, M, N, lt, -(a.v[i] < b.v[i]))                                                                                 \
     BINARY(P, V, M, N, le, -(a.v[i] <= b.v[i]))                                                                                \
     BINARY(P, V, M, N, eq, -(a.v[i] == b.v[i]))                                                                                \
+    BINARY(P, V, M, N, ne, -(a.v[i] != b.v[i]))                                                                                \
     BINARY(P##_m, M, M, N, or, a.v[i] | b.v[i])                                                                                \
     BINARY(P##_m, M, M, N, and, a.v[i] & b.v[i])                                                                               \
     FD_INLINE int P##_m_any(M m) { I r = 0; LANES(N) r |= m.v[i]; return r != 0; }                                             \
+    FD_INLINE int P##_m_count(M m) { int r = 0; LANES(N) r -= (int)m.v[i]; return r; }                                         \
     FD_INLINE V P##_sel(M m, V a, V b) { V r; LANES(N) r.v[i] = m.v[i] ? a.v[i] : b.v[i]; return r; }                          \
     FD_INLINE M P##_first(int n) { M r; LANES(N) r.v[i] = -(i < n); return r; }                                                \
     FD_INLINE IV P##_bits(V a) { IV r; memcpy(&r, &a, sizeof r); return r; }                                                   \

@@ -145,7 +145,7 @@ def truncated_kl(log_p: Row, logits_q: Row, floor: float = -16.0) -> mpf:
 
 
 @cache
-def _rows_in_form(case: Case, form: Form) -> tuple[Row, Row]:
+def rows_in_form(case: Case, form: Form) -> tuple[Row, Row]:
     change = {"generalised": list, "normalised": normalised, "logits": softmax}[form]
     p, q = rows(case)
     return change(exact(p)), change(exact(q))
@@ -153,7 +153,14 @@ def _rows_in_form(case: Case, form: Form) -> tuple[Row, Row]:
 
 @cache
 def reference(name: str, case: Case, form: Form) -> mpf:
-    return ORACLES[name](*_rows_in_form(case, form))
+    return ORACLES[name](*rows_in_form(case, form))
+
+
+@cache
+def log_normalisers(case: Case) -> tuple[mpf, mpf]:
+    """The log-sum-exp of both rows."""
+    a, b = rows(case)
+    return logsumexp(exact(a)), logsumexp(exact(b))
 
 
 # --- the contract -------------------------------------------------------------------------------
@@ -197,11 +204,12 @@ def generalised_bound(name: str, p: Row, q: Row, u: float) -> Bound:
     return Bound(0.0, float(16 * u * _sum(terms)) + underflow)
 
 
+@cache
 def bound(name: str, case: Case, form: Form) -> Bound:
     """What the contract allows for one result: P2, P3 or P4."""
     u = UNIT[case.dtype]
     if form == "generalised":
-        return generalised_bound(name, *_rows_in_form(case, form), u)
+        return generalised_bound(name, *rows_in_form(case, form), u)
     value = reference(name, case, form)
     if value == 0:
         # A relative bound says nothing here: what moving the inputs by 16u would give, and no more.

@@ -114,7 +114,7 @@ def test_base(divergence):
         for wrong in (1, 0, -2, math.inf, math.nan):
             with pytest.raises(ValueError, match="base"):
                 divergence(P, Q, base=wrong)
-        with pytest.raises(TypeError):
+        with pytest.raises((TypeError, ValueError), match="base"):
             divergence(P, Q, base="2")
     else:
         with pytest.raises(TypeError, match="base"):

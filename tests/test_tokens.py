@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
 from layouts import DTYPES, Case, logit_cases, rows
 from reference import (
+    UNIT,
     Bound,
     bound,
     exact,
     excess,
+    log_normalisers,
     log_tolerance,
     logits_magnitude,
-    logsumexp,
     mp,
     mpf,
     reference,
-    softmax,
+    rows_in_form,
     token_nll,
     truncated_kl,
 )
@@ -56,15 +58,19 @@ def labels():
 # --- accuracy -------------------------------------------------------------------------------------
 
 
+def nll_and_bound(case, which, label):
+    row = rows(case)[which]
+    want = log_normalisers(case)[which] - mpf(float(row[label]))
+    return want, Bound(log_tolerance(case.dtype, want, logits_magnitude(row)))
+
+
 def test_token_nll(isa, dtype):
     """P4, with labels on the maximum, beside it and behind a mask."""
     problems = []
     for case in cases(dtype):
-        for row in rows(case):
-            z = logsumexp(exact(row))
+        for which, row in enumerate(rows(case)):
             for label in {*labels_of(case.n), int(np.argmax(row.astype(np.float64)))}:
-                want = z - mpf(float(row[label]))
-                allowed = Bound(log_tolerance(dtype, want, logits_magnitude(row)))
+                want, allowed = nll_and_bound(case, which, label)
                 problem = excess(fd.token_nll(row, label), want, allowed)
                 if problem:
                     problems.append(f"{case}, label {label}: {problem}")
@@ -84,16 +90,12 @@ def test_peaked_nll(isa, dtype):
 def test_logsumexp(isa, dtype):
     problems = []
     for case in cases(dtype):
-        for row in rows(case):
-            values = exact(row)
-            want = logsumexp(values)
+        for which, row in enumerate(rows(case)):
             # The top token's NLL has P4's bound, and the top itself is exact.
-            nll = want - max(values)
-            magnitude = logits_magnitude(row)
-            absolute = log_tolerance(dtype, nll, magnitude) * float(nll) + 2.0**-52 * abs(
-                float(want)
-            )
-            problem = excess(fd.logsumexp(row), want, Bound(0.0, absolute + 5e-324))
+            nll, allowed = nll_and_bound(case, which, int(np.argmax(row.astype(np.float64))))
+            want = log_normalisers(case)[which]
+            absolute = allowed.relative * float(nll) + 2.0**-52 * abs(float(want)) + 5e-324
+            problem = excess(fd.logsumexp(row), want, Bound(0.0, absolute))
             if problem:
                 problems.append(f"{case}: {problem}")
     assert problems == []
@@ -110,23 +112,28 @@ def test_logsumexp_special(isa, dtype):
     assert fd.logsumexp(rows.T, axis=0).tobytes() == result.tobytes()
 
 
+@cache
+def truncated(case, floor):
+    """The log-probabilities of a case, their truncated KL, and the size of its terms' parts."""
+    (a, b), (z_a, z_b) = rows(case), log_normalisers(case)
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_p = (a.astype(np.float64) - float(z_a)).astype(a.dtype)
+    x, y = exact(log_p), exact(b)
+    kept = [(i, j - z_b) for i, j in zip(x, y, strict=True) if i > floor]
+    size = mp.fsum(mp.exp(i) * (abs(i) + abs(j)) for i, j in kept if not mp.isinf(j))
+    return log_p, truncated_kl(x, y, floor), float(size)
+
+
 def test_truncated_kl(isa, dtype):
+    """A literal sum of terms of both signs has the accuracy of the logarithms in it."""
     problems = []
     for case in cases(dtype):
-        a, b = rows(case)
-        with np.errstate(over="ignore", invalid="ignore"):
-            log_p = (a.astype(np.float64) - float(logsumexp(exact(a)))).astype(DTYPES[dtype])
+        b = rows(case)[1]
+        relative = 1e-6 if dtype != "float64" else 16 * UNIT[dtype] * (1 + logits_magnitude(b))
         for floor in (-16.0, -6.0):
-            want = truncated_kl(exact(log_p), exact(b), floor)
-            z = logsumexp(exact(b))
-            kept = [(x, y) for x, y in zip(exact(log_p), exact(b), strict=True) if x > floor]
-            # A literal sum of terms of both signs: held to the size of those terms.
-            size = mp.fsum(mp.exp(x) * abs(x - y + z) for x, y in kept)
-            size = 1.0 if mp.isinf(size) else float(size)
-            slack = 16 * 2.0**-53 * (1 + logits_magnitude(b)) if dtype == "float64" else 1e-6
-            problem = excess(
-                fd.truncated_kl(log_p, b, floor=floor), want, Bound(0.0, slack * size + 5e-324)
-            )
+            log_p, want, size = truncated(case, floor)
+            got = fd.truncated_kl(log_p, b, floor=floor)
+            problem = excess(got, want, Bound(0.0, relative * size + 5e-324))
             if problem:
                 problems.append(f"{case}, floor {floor}: {problem}")
     assert problems == []
@@ -139,29 +146,34 @@ def test_truncated_kl_floor_is_excluded(isa):
     assert fd.truncated_kl(np.full(3, -20.0), b) == 0
 
 
+@cache
+def comparison(case, label):
+    """Each field of a comparison with its bound."""
+    wants = {
+        field: (reference(name, case, "logits"), bound(name, case, "logits"))
+        for field, name in FIELDS.items()
+    }
+    wants["nll_base"] = nll_and_bound(case, 0, label)
+    wants["nll_candidate"] = nll_and_bound(case, 1, label)
+    p, q = (row[label] for row in rows_in_form(case, "logits"))
+    # An NLL's error is its probability's relative error; the exponential adds its own.
+    slack = 5e-324
+    for probability, field in ((p, "nll_base"), (q, "nll_candidate")):
+        nll, allowed = wants[field]
+        if probability:
+            slack += float(probability) * (allowed.relative * float(nll) + 16 * 2.0**-53)
+    wants["delta_p"] = q - p, Bound(0.0, slack)
+    return wants
+
+
 def test_compare_logits(isa, dtype):
     """Each field has the accuracy of the divergence that it is."""
     problems = []
     for case in cases(dtype):
         a, b = rows(case)
-        p, q = softmax(exact(a)), softmax(exact(b))
         for label in labels_of(case.n):
             result = fd.compare_logits(a, b, label)
-            wants = {
-                f: (reference(name, case, "logits"), bound(name, case, "logits"))
-                for f, name in FIELDS.items()
-            }
-            slack_p = 0.0
-            for field, row, probability in (("nll_base", a, p), ("nll_candidate", b, q)):
-                want = token_nll(exact(row), label)
-                allowed = Bound(log_tolerance(dtype, want, logits_magnitude(row)))
-                wants[field] = want, allowed
-                if probability[label]:
-                    slack_p += allowed.relative * float(
-                        want * probability[label]
-                    ) + 2.0**-52 * float(probability[label])
-            wants["delta_p"] = q[label] - p[label], Bound(0.0, slack_p + 5e-324)
-            for field, (want, allowed) in wants.items():
+            for field, (want, allowed) in comparison(case, label).items():
                 problem = excess(getattr(result, field), want, allowed)
                 if problem:
                     problems.append(f"{case}, label {label}, {field}: {problem}")
@@ -191,10 +203,11 @@ def test_perplexity(isa, dtype):
     batch = np.stack([row for n in range(3) for row in rows(case._replace(size=float(n)))])
     labels = np.array([0, 512, 100, -100, 256, 7])
     nll = [token_nll(exact(row), y) for row, y in zip(batch, labels, strict=True) if y >= 0]
-    want = mp.exp(mp.fsum(nll) / len(nll))
+    mean = mp.fsum(nll) / len(nll)
     result = fd.perplexity(batch, labels)
     assert isinstance(result, float)
-    assert result == pytest.approx(float(want), rel=1e-5 if dtype != "float64" else 1e-13)
+    relative = log_tolerance(dtype, mean, logits_magnitude(batch)) * float(mean)
+    assert excess(result, mp.exp(mean), Bound(relative)) is None
 
 
 # --- what comes out -------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def main() -> None:
     half_step = mp.mpf("0.5") + mp.mpf("0.0861")
     ratio = (mp.mpf(2) ** -half_step - 1, mp.mpf(2) ** half_step - 1)
     table = [
-        ("PHI", phi, *ratio, 10, 22),
+        ("PHI", phi, *ratio, 9, 22),
         ("EXP", psi, -mp.mpf("0.3467"), mp.mpf("0.3467"), 5, 10),
         ("PSI", psi, -mp.mpf(1), mp.mpf(1), 7, 15),
     ]

@@ -29,6 +29,7 @@ static const T *F(load)(fd_row row, ptrdiff_t first, int count, T *buffer) {
     int some = row.stride == 2 ? count & -16 : 0;
     for (int i = 0; i < some; i += 16) {
         const uint16_t *raw = (const uint16_t *)from + i;
+        __builtin_prefetch((const char *)raw + PREFETCH);
         F(store16)(buffer + i, row.dtype == FD_float16 ? vf_from_float16(raw) : vf_from_bfloat16(raw));
     }
     for (int i = some; i < count; i += 16) {

@@ -11,38 +11,34 @@ typedef struct {
     int invalid;
 } F(log_sum);
 
-/* Sum of e^(a - m) over the elements of a block that are not m, and how many are.
+/* sum + e^(x - m); `has_max`: where x is not m, and `different` counts those.
  *
- * `positive`: m >= 0.  Then a - m has the second float that makes it exact only for a >= -m; what lies below and is inexact is less
+ * `positive`: m >= 0.  Then x - m has the second float that makes it exact only for x >= -m; what lies below and is inexact is less
  * than -16 - m, and `log_sum_exp` sees to rows in which that matters. */
-FD_INLINE V F(add_exp)(int positive, V x, V m, V floor, V sum, int *different) {
-    V low, high = F(ordered_difference)(positive, v_max(floor, x), m, &low);
+FD_INLINE V F(add_exp)(int positive, int has_max, V x, V m, V floor, V sum, int *different) {
+    V low, high = F(ordered_difference)(positive, v_max(floor, x), m, &low), w = F(exp_normal)(high, low);
+    if (COMPUTES_DOUBLE) w = v_sel(v_ne(v_max(floor, x), floor), w, C(0.0)); /* float's rest below the window is dealt with later */
+    if (!has_max) return v_add(sum, w);
     M rest = v_ne(x, m);
     *different += m_count(rest);
-    if (COMPUTES_DOUBLE) rest = m_and(rest, v_ne(v_max(floor, x), floor));
-    return v_sel(rest, v_add(sum, F(exp_normal)(high, low)), sum);
+    return v_sel(rest, v_add(sum, w), sum);
 }
-FD_INLINE double F(sum_exp)(int positive, const T *a, int count, const T *next, T peak, double *ties) {
-    V m = C(peak), floor = v_add(m, C(-EXP_LIMIT));
-    vd others = vd_set1(0.0);
-    int different = 0;
-    for (int i = 0; i < count; i += 256) {
-        int end = count - i < 256 ? count : i + 256, j = i;
-        V sum = C(0.0);
-        for (; j + AHEAD * N <= end; j += AHEAD * N) {
-            FD_UNROLL for (int k = 0; k < AHEAD; k++) __builtin_prefetch(next + j + k * N);
-            FD_UNROLL for (int k = 0; k < AHEAD; k++)
-                sum = F(add_exp)(positive, VNAME(load)(a + j + k * N), m, floor, sum, &different);
-        }
-        for (; j < end; j += N) {
-            int some = end - j < N ? end - j : N;
-            sum = F(add_exp)(positive, F(padded)(FD_LOGITS, a + j, some), m, floor, sum, &different);
-            different -= N - some; /* padding is no element */
-        }
-        others = vd_add(others, F(folded)(sum)); /* at most LOAD / 256 of them, all positive */
+
+FD_INLINE V F(sum_exp_256)(int positive, int has_max, const T *a, int count, const char *next, V m, int *different) {
+    V floor = v_add(m, C(-EXP_LIMIT)), sum = C(0.0);
+    int j = 0;
+    for (; j + AHEAD * N <= count; j += AHEAD * N) {
+        FD_UNROLL for (int k = 0; k < AHEAD; k++) __builtin_prefetch(next + (j + k * N) * sizeof(T));
+        FD_UNROLL for (int k = 0; k < AHEAD; k++)
+            sum = F(add_exp)(positive, has_max, VNAME(load)(a + j + k * N), m, floor, sum, different);
     }
-    *ties = count - different;
-    return halved(others);
+    for (; j < count; j += N) {
+        int some = count - j < N ? count - j : N;
+        V x = F(padded)(FD_LOGITS, a + j, some), more = F(add_exp)(positive, has_max, x, m, floor, sum, different);
+        sum = v_sel(VNAME(first)(some), more, sum);
+        if (has_max) *different -= N - some; /* padding is no element */
+    }
+    return sum;
 }
 
 static F(log_sum) F(lse)(fd_row row, ptrdiff_t n) {
@@ -51,16 +47,22 @@ static F(log_sum) F(lse)(fd_row row, ptrdiff_t n) {
     ptrdiff_t argmax = 0;
     int nan = 0;
     for (ptrdiff_t start = 0; start < n; start += LOAD) {
-        int count = n - start < LOAD ? (int)(n - start) : LOAD, i = 0;
+        int count = n - start < LOAD ? (int)(n - start) : LOAD, i;
         const T *a = F(load)(row, start, count, buffer);
-        V most = C(-INFINITY), second = most;
-        for (; i + 2 * N <= count; i += 2 * N) {
-            most = v_max(VNAME(load)(a + i), most);
-            second = v_max(VNAME(load)(a + i + N), second);
+        V most = C(-INFINITY), tops[LOAD / 256];
+        for (i = 0; i < count; i += 256) {
+            int end = count - i < 256 ? count : i + 256, j = i;
+            V top = C(-INFINITY), second = top;
+            for (; j + 2 * N <= end; j += 2 * N) {
+                top = v_max(VNAME(load)(a + j), top);
+                second = v_max(VNAME(load)(a + j + N), second);
+            }
+            for (; j < end; j += N) top = v_max(F(padded)(FD_LOGITS, a + j, end - j < N ? end - j : N), top);
+            tops[i / 256] = v_max(second, top);
+            most = v_max(tops[i / 256], most);
         }
-        for (; i < count; i += N) most = v_max(F(padded)(FD_LOGITS, a + i, count - i < N ? count - i : N), most);
         T lane[N];
-        v_store(lane, v_max(second, most));
+        v_store(lane, most);
         for (int half = N / 2; half > 0; half /= 2)
             for (int k = 0; k < half; k++) lane[k] = lane[k] > lane[k + half] ? lane[k] : lane[k + half];
         T peak = lane[0];
@@ -69,10 +71,22 @@ static F(log_sum) F(lse)(fd_row row, ptrdiff_t n) {
             for (i = 0; i < count; i++) nan |= a[i] != a[i];
             continue;
         }
-        /* The next block comes into the cache while this one is computed. */
-        const T *next = a != buffer && n - start > 2 * LOAD ? a + LOAD : a;
-        double block_ties, block_rest =
-            peak >= 0 ? F(sum_exp)(1, a, count, next, peak, &block_ties) : F(sum_exp)(0, a, count, next, peak, &block_ties);
+        /* The next block, or row, comes into the cache while this one is computed. */
+        const char *next = (const char *)a + (a != buffer ? LOAD * sizeof(T) : 0);
+        V m = C(peak);
+        vd others = vd_set1(0.0);
+        double block_ties = 0.0;
+        for (i = 0; i < count; i += 256) {
+            int some = count - i < 256 ? count - i : 256, has_max = m_any(v_eq(tops[i / 256], m)), different = 0;
+            const char *ahead = next + i * sizeof(T);
+            V sum = peak >= 0 ? (has_max ? F(sum_exp_256)(1, 1, a + i, some, ahead, m, &different)
+                                         : F(sum_exp_256)(1, 0, a + i, some, ahead, m, &different))
+                              : (has_max ? F(sum_exp_256)(0, 1, a + i, some, ahead, m, &different)
+                                         : F(sum_exp_256)(0, 0, a + i, some, ahead, m, &different));
+            block_ties += has_max ? some - different : 0;
+            others = vd_add(others, F(folded)(sum)); /* at most LOAD / 256 of them, all positive */
+        }
+        double block_rest = halved(others);
         if ((double)peak > max) {
             for (i = 0; a[i] != peak; i++) continue;
             argmax = start + i;

@@ -14,8 +14,13 @@ FD_INLINE V F(set)(double x) { return VNAME(set1)((T)x); }
 #define C(x) F(set)(x)
 #define NEG(a) v_sub(C(0.0), a)
 
-/* The even and the odd powers each by Horner's rule: one operation more than one chain, and half as long to wait for. */
+/* Horner's rule; for long polynomials on even and odd powers apart, which is one operation more and half as long to wait for. */
 FD_INLINE V F(polynomial)(const T *coefficients, int degree, V x) {
+    if (degree < 5) {
+        V all = VNAME(set1)(coefficients[degree]);
+        FD_UNROLL for (int i = degree - 1; i >= 0; i--) all = v_fma(all, x, VNAME(set1)(coefficients[i]));
+        return all;
+    }
     V square = v_mul(x, x);
     V sum = VNAME(set1)(coefficients[degree]), other = VNAME(set1)(coefficients[degree - 1]);
     FD_UNROLL for (int i = degree - 2; i > 0; i -= 2) {

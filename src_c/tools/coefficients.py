@@ -85,7 +85,7 @@ def main() -> None:
     ratio = (mp.mpf(2) ** -half_step - 1, mp.mpf(2) ** half_step - 1)
     table = [
         ("PHI", phi, *ratio, 9, 22),
-        ("EXP", psi, -mp.mpf("0.3467"), mp.mpf("0.3467"), 5, 10),
+        ("EXP", psi, -mp.mpf("0.3467"), mp.mpf("0.3467"), 4, 10),
         ("PSI", psi, -mp.mpf(1), mp.mpf(1), 7, 15),
     ]
     print("/* Made by tools/coefficients.py; not to be edited. */")

@@ -2,8 +2,7 @@
  *
  * Block-online: the maximum m of a block of LOAD elements that has just come into the cache, then the sum of e^(a - m) over all that
  * is not m, with the number of those that are; one rescaling per block.  So log(sum) = M + log1p(others) is right to its last
- * bits even where one token has nearly all of the probability.  a - m is formed exactly (two floats).
- * In float, a row whose `others` is so small that the float window may have cut it is summed again in double.
+ * bits even where one token has nearly all of the probability.
  */
 typedef struct {
     double max, others; /* sum of e^(a - max) over all but one element equal to max */
@@ -13,10 +12,16 @@ typedef struct {
 
 /* sum + e^(x - m); `has_max`: where x is not m, and `different` counts those.
  *
- * `positive`: m >= 0.  Then x - m has the second float that makes it exact only for x >= -m; what lies below and is inexact is less
- * than -16 - m, and `log_sum_exp` sees to rows in which that matters. */
-FD_INLINE V F(add_exp)(int positive, int has_max, V x, V m, V floor, V sum, int *different) {
-    V low, high = F(ordered_difference)(positive, v_max(floor, x), m, &low), w = F(exp_normal)(high, low);
+ * `exact` tells how well x - m is formed: ROUNDED; or with a second float, which for m < 0 (BELOW) makes it exact and for m >= 0 (ABOVE)
+ * wherever x >= -m.  `log_sum_exp` knows for which rows the first will do. */
+enum { F(ROUNDED), F(BELOW), F(ABOVE) };
+FD_INLINE V F(add_exp)(int exact, int has_max, V x, V m, V floor, V sum, int *different) {
+    V high, low = C(0.0);
+    if (exact == F(ROUNDED))
+        high = v_sub(v_max(floor, x), m);
+    else
+        high = F(ordered_difference)(exact == F(ABOVE), v_max(floor, x), m, &low);
+    V w = exact == F(ROUNDED) ? F(exp_rounded)(high) : F(exp_normal)(high, low);
     if (COMPUTES_DOUBLE) w = v_sel(v_ne(v_max(floor, x), floor), w, C(0.0)); /* float's rest below the window is dealt with later */
     if (!has_max) return v_add(sum, w);
     M rest = v_ne(x, m);
@@ -24,24 +29,24 @@ FD_INLINE V F(add_exp)(int positive, int has_max, V x, V m, V floor, V sum, int 
     return v_sel(rest, v_add(sum, w), sum);
 }
 
-FD_INLINE V F(sum_exp_256)(int positive, int has_max, const T *a, int count, const char *next, V m, int *different) {
+FD_INLINE V F(sum_exp_256)(int exact, int has_max, const T *a, int count, const char *next, V m, int *different) {
     V floor = v_add(m, C(-EXP_LIMIT)), sum = C(0.0);
     int j = 0;
     for (; j + AHEAD * N <= count; j += AHEAD * N) {
         FD_UNROLL for (int k = 0; k < AHEAD; k++) __builtin_prefetch(next + (j + k * N) * sizeof(T));
         FD_UNROLL for (int k = 0; k < AHEAD; k++)
-            sum = F(add_exp)(positive, has_max, VNAME(load)(a + j + k * N), m, floor, sum, different);
+            sum = F(add_exp)(exact, has_max, VNAME(load)(a + j + k * N), m, floor, sum, different);
     }
     for (; j < count; j += N) {
         int some = count - j < N ? count - j : N;
-        V x = F(padded)(FD_LOGITS, a + j, some), more = F(add_exp)(positive, has_max, x, m, floor, sum, different);
+        V x = F(padded)(FD_LOGITS, a + j, some), more = F(add_exp)(exact, has_max, x, m, floor, sum, different);
         sum = v_sel(VNAME(first)(some), more, sum);
         if (has_max) *different -= N - some; /* padding is no element */
     }
     return sum;
 }
 
-static F(log_sum) F(lse)(fd_row row, ptrdiff_t n) {
+FD_INLINE F(log_sum) F(lse)(int exact, fd_row row, ptrdiff_t n) {
     T buffer[LOAD];
     double max = -INFINITY, rest = 0.0, ties = 0.0;
     ptrdiff_t argmax = 0;
@@ -79,10 +84,10 @@ static F(log_sum) F(lse)(fd_row row, ptrdiff_t n) {
         for (i = 0; i < count; i += 256) {
             int some = count - i < 256 ? count - i : 256, has_max = m_any(v_eq(tops[i / 256], m)), different = 0;
             const char *ahead = next + i * sizeof(T);
-            V sum = peak >= 0 ? (has_max ? F(sum_exp_256)(1, 1, a + i, some, ahead, m, &different)
-                                         : F(sum_exp_256)(1, 0, a + i, some, ahead, m, &different))
-                              : (has_max ? F(sum_exp_256)(0, 1, a + i, some, ahead, m, &different)
-                                         : F(sum_exp_256)(0, 0, a + i, some, ahead, m, &different));
+#define SUM(exact) (has_max ? F(sum_exp_256)(F(exact), 1, a + i, some, ahead, m, &different)                                       \
+                            : F(sum_exp_256)(F(exact), 0, a + i, some, ahead, m, &different))
+            V sum = !exact ? SUM(ROUNDED) : peak >= 0 ? SUM(ABOVE) : SUM(BELOW);
+#undef SUM
             block_ties += has_max ? some - different : 0;
             others = vd_add(others, F(folded)(sum)); /* at most LOAD / 256 of them, all positive */
         }
@@ -105,17 +110,24 @@ static F(log_sum) F(lse)(fd_row row, ptrdiff_t n) {
     return (F(log_sum)){max, rest + (ties - 1.0), argmax, 0};
 }
 
-/* The same with the digits that double has, where float may have lost them. */
-static log_sum_double F(log_sum_exp)(fd_row row, ptrdiff_t n) {
+/* In double always exact.  In float first with rounded differences: as long as at least half of `others` stems from above -16, where they
+ * are off by 2^-21 at most, so is it.  Then with exact ones; for m >= 0 that leaves what is below -16 - m, of which the same is asked.
+ * What is left, and what the window may have cut, is for double. */
 #if COMPUTES_DOUBLE
-    return lse_double(row, n);
+static log_sum_double log_sum_exp_double(fd_row row, ptrdiff_t n) { return lse_double(1, row, n); }
 #else
-    log_sum_float s = lse_float(row, n);
-    double inexact = s.max >= 0.0 ? 8.0 * (double)n * scalar_exp(-16.0 - s.max) : 0.0; /* see sum_exp */
-    if (s.others < 0x1p-60 || s.others < inexact) return lse_double(row, n);
+static log_sum_double log_sum_exp_exact(fd_row row, ptrdiff_t n) {
+    log_sum_float s = lse_float(1, row, n);
+    double inexact = s.max >= 0.0 ? 2.0 * (double)n * scalar_exp(-16.0 - s.max) : 0.0;
+    if (s.others < 0x1p-60 || s.others < inexact) return log_sum_exp_double(row, n);
     return (log_sum_double){s.max, s.others, s.argmax, s.invalid};
-#endif
 }
+static log_sum_double log_sum_exp_float(fd_row row, ptrdiff_t n) {
+    log_sum_float s = lse_float(0, row, n);
+    if (s.others < 2.0 * (double)n * 0x1.e355cp-24 /* e^-16 */) return log_sum_exp_exact(row, n);
+    return (log_sum_double){s.max, s.others, s.argmax, s.invalid};
+}
+#endif
 
 #if COMPUTES_DOUBLE
 /* A row without any weight (all -inf), or with infinite weight, is no distribution. */

@@ -33,18 +33,25 @@ FD_INLINE V F(polynomial)(const T *coefficients, int degree, V x) {
 }
 #define POLYNOMIAL(NAME, x) F(polynomial)(F(NAME), (int)(sizeof F(NAME) / sizeof(T)) - 1, x)
 
-/* e^r and, in *t, a float whose lowest bits are the integer n. */
-FD_INLINE V F(exp_mantissa)(V y, V low, V *t) {
+/* y - n log2, and in *t a float whose lowest bits are the integer n. */
+FD_INLINE V F(exp_rest)(V y, V *t) {
     *t = v_fma(y, C(LOG2_E), C(MAGIC));
     V n = v_sub(*t, C(MAGIC));
-    V r = v_add(v_fnma(n, C(LN2_LOW), v_fnma(n, C(LN2_HIGH), y)), low);
-    return v_fma(v_fma(POLYNOMIAL(EXP, r), r, C(1.0)), r, C(1.0));
+    return v_fnma(n, C(LN2_LOW), v_fnma(n, C(LN2_HIGH), y));
+}
+FD_INLINE V F(exp_mantissa)(V r) { return v_fma(v_fma(POLYNOMIAL(EXP, r), r, C(1.0)), r, C(1.0)); }
+FD_INLINE V F(shifted)(V w, V t) { return i_float(i_add(v_bits(w), i_to_exponent(v_bits(t)))); }
+
+/* e^y for -16 <= y <= 0 where y is a rounded difference: log2 in one piece, so below -16 the error grows to some ulps. */
+FD_INLINE V F(exp_rounded)(V y) {
+    V t = v_fma(y, C(LOG2_E), C(MAGIC));
+    return F(shifted)(F(exp_mantissa)(v_fnma(v_sub(t, C(MAGIC)), C(LN2), y)), t);
 }
 
 /* e^(y + low) where the result is a normal number. */
 FD_INLINE V F(exp_normal)(V y, V low) {
-    V t, w = F(exp_mantissa)(y, low, &t);
-    return i_float(i_add(v_bits(w), i_to_exponent(v_bits(t))));
+    V t, r = F(exp_rest)(y, &t);
+    return F(shifted)(F(exp_mantissa)(v_add(r, low)), t);
 }
 
 FD_INLINE V F(power_of_two)(V integer) {
@@ -53,7 +60,7 @@ FD_INLINE V F(power_of_two)(V integer) {
 
 /* e^(y + low) for any y, down to subnormals and up to infinity: 2^n in two factors. */
 FD_INLINE V F(exp)(V y, V low) {
-    V t, w = F(exp_mantissa)(v_min(C(2 * EXP_LIMIT), v_max(C(-2 * EXP_LIMIT), y)), low, &t);
+    V t, r = F(exp_rest)(v_min(C(2 * EXP_LIMIT), v_max(C(-2 * EXP_LIMIT), y)), &t), w = F(exp_mantissa)(v_add(r, low));
     V n = v_sub(t, C(MAGIC)), half = v_sub(v_fma(n, C(0.5), C(MAGIC)), C(MAGIC));
     return v_mul(v_mul(w, F(power_of_two)(half)), F(power_of_two)(v_sub(n, half)));
 }

@@ -35,7 +35,7 @@ FD_INLINE V F(careful_term)(int which, int logits, const F(frame) *f, F(pair) o)
         F(pair) plain = {.p = v_div(safe.p, o.lift), .q = v_div(safe.q, o.lift), .d = v_div(safe.d, o.lift), .lift = C(1.0)};
         t = v_sel(v_eq(t, C(INFINITY)), F(term)(which, logits, f, plain), t);
     }
-    t = v_sel(no_q, v_mul(o.p, C(at_inf)), t);
+    t = v_sel(no_q, v_mul(v_div(o.p, o.lift), C(at_inf)), t);
     t = v_sel(no_p, v_mul(v_div(o.q, o.lift), C(at_0)), t);
     return v_sel(both, C(0.0), t);
 }

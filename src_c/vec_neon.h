@@ -42,7 +42,7 @@ typedef struct { int64x2_t v[4]; } vdi;
     FD_INLINE M P##_m_or(M a, M b) FOUR(M, vorrq_##U(a.v[i], b.v[i]))                                                          \
     FD_INLINE M P##_m_and(M a, M b) FOUR(M, vandq_##U(a.v[i], b.v[i]))                                                         \
     FD_INLINE int P##_m_any(M m) {                                                                                             \
-        return vmaxvq_u32(vreinterpretq_u32_##U(vorrq_##U(vorrq_##U(m.v[0], m.v[1]), vorrq_##U(m.v[2], m.v[3])))) != 0;        \
+        return vmaxvq_u8(vreinterpretq_u8_##U(vorrq_##U(vorrq_##U(m.v[0], m.v[1]), vorrq_##U(m.v[2], m.v[3])))) != 0;          \
     }                                                                                                                          \
     FD_INLINE int P##_m_count(M m) {                                                                                           \
         int r = 0;                                                                                                             \

@@ -363,6 +363,15 @@ class PerplexityMeter(_TokenColumns):
     (5, 8.0, 3.0)
     """
 
+    def __init__(
+        self,
+        *,
+        ignore_index: int = -100,
+        vocab_size: int | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(ignore_index=ignore_index, vocab_size=vocab_size, dtype=dtype)
+
     def update(
         self,
         logits: ArrayLike,

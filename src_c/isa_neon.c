@@ -1,11 +1,13 @@
-/* The kernels for NEON. */
+/* The kernels for NEON.  Four instructions an operation, inlined everywhere, would take a compiler minutes: here it decides. */
 #if defined(__aarch64__)
-/* Four instructions an operation: there is enough to interleave without AHEAD, and compile time matters. */
+#define FD_COMPACT
 #define AHEAD 1
 #define FD_TABLE fd_kernels_neon
 #include "target_begin.h"
 #include "fastdiv.h"
 #include "vec_neon.h"
+#undef FD_INLINE
+#define FD_INLINE static inline __attribute__((unused))
 #include "kernels.inc.h"
 #include "target_end.h"
 #else

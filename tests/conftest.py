@@ -92,6 +92,34 @@ def divergence(request: pytest.FixtureRequest) -> Divergence:
     return found
 
 
+@pytest.fixture(params=[d for d in DIVERGENCES if not d.unary], ids=lambda d: d.name)
+def of_two(request: pytest.FixtureRequest) -> Divergence:
+    """One of those that take q."""
+    found = request.param
+    assert isinstance(found, Divergence)
+    return found
+
+
+@pytest.fixture(
+    params=[d for d in DIVERGENCES if not d.name.endswith("entropy")], ids=lambda d: d.name
+)
+def proper(request: pytest.FixtureRequest) -> Divergence:
+    """One of those that are 0 for equal rows."""
+    found = request.param
+    assert isinstance(found, Divergence)
+    return found
+
+
+@pytest.fixture(
+    params=[(d, where) for d in DIVERGENCES for where in "pq"[: 1 if d.unary else 2]],
+    ids=lambda pair: f"{pair[0].name}-{pair[1]}",
+)
+def argument(request: pytest.FixtureRequest) -> tuple[Divergence, str]:
+    """A divergence and the name of one of its arguments."""
+    divergence, where = request.param
+    return divergence, where
+
+
 @pytest.fixture
 def divergences() -> list[Divergence]:
     """All of them, for a test that spends more on its rows than on the calls."""

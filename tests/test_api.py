@@ -138,12 +138,10 @@ def test_broadcasting(divergence):
     )
 
 
-def test_shapes_that_do_not_fit(divergence):
-    if divergence.unary:
-        pytest.skip("takes p only")
+def test_shapes_that_do_not_fit(of_two):
     for q in (Q[..., :19], Q[..., :1], Q[:2], np.ones((2, 20))):
         with pytest.raises(ValueError, match=r"mismatch|broadcast"):
-            divergence(P, q)
+            of_two(P, q)
 
 
 def test_nothing(divergence):

@@ -32,6 +32,8 @@ cdef const fd_kernels *kernels = NULL
 cdef str isa_name = ""
 cdef int thread_count = 1
 cdef object interruption = None
+cdef volatile int stopping = 0  # an interruption waits to be raised
+cdef long long unchecked = 0  # elements since the last look at pending signals
 
 
 def available_isas():
@@ -217,11 +219,12 @@ cdef int truncated_kl_work(void *context, Py_ssize_t first, Py_ssize_t last) noe
 
 cdef int interrupted() noexcept with gil:
     # An exception must not leave a ufunc's loop; the caller of the gufunc raises it.
-    global interruption
+    global interruption, stopping
     try:
         PyErr_CheckSignals()
     except BaseException as error:
         interruption = error
+        stopping = 1
         return 1
     return 0
 
@@ -231,11 +234,12 @@ cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *
     cdef const Loop *kind = <const Loop *>data
     cdef Py_ssize_t count = dimensions[0], first = 0, some, slice_rows
     cdef int i, status = 0, threads = thread_count
+    global unchecked
     job.loop = kind
     job.n = dimensions[1]
     for i in range(2):
         job.inner[i] = steps[kind.operands + i]
-    if job.n == 0:
+    if job.n == 0 or stopping:
         return
     if count * job.n < THREADED:
         threads = 1
@@ -247,8 +251,11 @@ cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *
             job.steps[i] = steps[i]
         status |= fd_parallel(kind.work, &job, some, threads)
         first += some
-        if first < count and interrupted():
-            break
+        unchecked += some * job.n
+        if unchecked >= SLICE:
+            unchecked = 0
+            if interrupted():
+                break
     if status & FD_INVALID:
         feraiseexcept(FE_INVALID)
 
@@ -403,6 +410,8 @@ cdef object operand(object x, str function, str argument, object dtype):
             return x
         if hasattr(x, "__dlpack__") and hasattr(x, "__dlpack_device__") and not isinstance(x, (np.ndarray, np.generic)):
             x, raw = from_dlpack(x, function, argument)
+        elif type(x).__module__.startswith("numpy.ma"):
+            raise TypeError(f"{function}: {argument} is a masked array; fill it, for instance with 0 for weights")
         else:
             x = np.asarray(x)
     if raw:
@@ -436,12 +445,28 @@ cdef int check_axis(object x, str function, str argument, object axis) except -1
 
 
 cdef object call(object function, tuple operands, dict keywords):
-    global interruption
-    result = function(*operands, **keywords) if keywords else function(*operands)
-    if interruption is not None:
-        error, interruption = interruption, None
-        raise error
-    return result
+    global interruption, stopping
+    try:
+        return function(*operands, **keywords)
+    finally:
+        if interruption is not None:
+            error, interruption, stopping = interruption, None, 0
+            raise error
+
+
+cdef int check_out(str function, object out, tuple operands, object axis, object keepdims) except -1:
+    if not isinstance(out, np.ndarray) or out.dtype != np.float64:
+        raise TypeError(f"{function}: out is {getattr(out, 'dtype', type(out).__name__)}; it takes an array of float64")
+    shapes = [list(x.shape) for x in operands]
+    for shape in shapes:
+        if -len(shape) <= axis < len(shape):
+            del shape[axis]
+    want = list(np.broadcast_shapes(*map(tuple, shapes)))
+    if keepdims:
+        want.insert(axis if axis >= 0 else len(want) + 1 + axis, 1)
+    if list(out.shape) != want:
+        raise ValueError(f"{function}: out has shape {out.shape}; the result has {tuple(want)}")
+    return 0
 
 
 def evaluate(str name, tuple rows, axis, keepdims, out, dtype, bint normalize, bint from_logits, checker):
@@ -459,6 +484,7 @@ def evaluate(str name, tuple rows, axis, keepdims, out, dtype, bint normalize, b
     if keepdims:
         keywords["keepdims"] = True
     if out is not None:
+        check_out(name, out, operands, axis, keepdims)
         keywords["out"] = out
     return call(gufunc(name, source), operands, keywords)
 

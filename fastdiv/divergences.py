@@ -127,8 +127,8 @@ def _units(function: str, base: float | None) -> float:
     """Nats in one unit of the result."""
     if base is None:
         return 1.0
-    if not (isinstance(base, (int, float, np.number)) and 0 < base < math.inf and base != 1):
-        raise ValueError(f"{function}: base is {base!r}; it takes a positive number other than 1")
+    if not (isinstance(base, (int, float, np.floating, np.integer)) and 1 < base < math.inf):
+        raise ValueError(f"{function}: base is {base!r}; it takes a number above 1")
     return math.log(base)
 
 

@@ -53,8 +53,12 @@ FD_INLINE int F(weights_entropy)(int source, fd_row p, fd_row q, ptrdiff_t n, do
     return 0;
 }
 
+#if COMPUTES_DOUBLE
+static int same_row(fd_row a, fd_row b) { return a.data == b.data && a.stride == b.stride && a.dtype == b.dtype; }
+#endif
+
 static int F(logits_entropy)(fd_row a, fd_row b, ptrdiff_t n, double *result) {
-    log_sum_double t = F(log_sum_exp)(b, n), s = a.data == b.data ? t : F(log_sum_exp)(a, n);
+    log_sum_double t = F(log_sum_exp)(b, n), s = same_row(a, b) ? t : F(log_sum_exp)(a, n);
     int status = no_distribution(&s) | no_distribution(&t);
     *result = NAN;
     if (status || isnan(s.others) || isnan(t.others)) return status;

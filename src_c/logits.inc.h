@@ -16,13 +16,15 @@ typedef struct {
  * wherever x >= -m.  `log_sum_exp` knows for which rows the first will do. */
 enum { F(ROUNDED), F(BELOW), F(ABOVE) };
 FD_INLINE V F(add_exp)(int exact, int has_max, V x, V m, V floor, V sum, int *different) {
-    V high, low = C(0.0);
-    if (exact == F(ROUNDED))
-        high = v_sub(v_max(floor, x), m);
-    else
-        high = F(ordered_difference)(exact == F(ABOVE), v_max(floor, x), m, &low);
-    V w = exact == F(ROUNDED) ? F(exp_rounded)(high) : F(exp_normal)(high, low);
-    if (COMPUTES_DOUBLE) w = v_sel(v_ne(v_max(floor, x), floor), w, C(0.0)); /* float's rest below the window is dealt with later */
+    V high, low, w;
+    if (exact == F(ROUNDED)) {
+        w = F(exp_rounded)(v_max(floor, v_sub(x, m)));
+    } else {
+        high = F(ordered_difference)(exact == F(ABOVE), x, m, &low);
+        low = v_sel(v_lt(high, floor), C(0.0), low); /* -inf has none */
+        w = F(exp_normal)(v_max(floor, high), low);
+        if (COMPUTES_DOUBLE) w = v_sel(v_lt(high, floor), C(0.0), w); /* float's rest below the window is dealt with later */
+    }
     if (!has_max) return v_add(sum, w);
     M rest = v_ne(x, m);
     *different += m_count(rest);
@@ -30,7 +32,7 @@ FD_INLINE V F(add_exp)(int exact, int has_max, V x, V m, V floor, V sum, int *di
 }
 
 FD_INLINE V F(sum_exp_256)(int exact, int has_max, const T *a, int count, const char *next, V m, int *different) {
-    V floor = v_add(m, C(-EXP_LIMIT)), sum = C(0.0);
+    V floor = C(-EXP_LIMIT), sum = C(0.0);
     int j = 0;
     for (; j + AHEAD * N <= count; j += AHEAD * N) {
         FD_UNROLL for (int k = 0; k < AHEAD; k++) __builtin_prefetch(next + (j + k * N) * sizeof(T));
@@ -55,17 +57,25 @@ FD_INLINE F(log_sum) F(lse)(int exact, fd_row row, ptrdiff_t n) {
         int count = n - start < LOAD ? (int)(n - start) : LOAD, i;
         const T *a = F(load)(row, start, count, buffer);
         V most = C(-INFINITY), tops[LOAD / 256];
+        M no_number = VNAME(first)(0);
         for (i = 0; i < count; i += 256) {
             int end = count - i < 256 ? count : i + 256, j = i;
             V top = C(-INFINITY), second = top;
             for (; j + 2 * N <= end; j += 2 * N) {
-                top = v_max(VNAME(load)(a + j), top);
-                second = v_max(VNAME(load)(a + j + N), second);
+                V x = VNAME(load)(a + j), y = VNAME(load)(a + j + N);
+                top = v_max(x, top);
+                second = v_max(y, second);
+                no_number = m_or(no_number, VNAME(unordered)(x, y));
             }
-            for (; j < end; j += N) top = v_max(F(padded)(FD_LOGITS, a + j, end - j < N ? end - j : N), top);
+            for (; j < end; j += N) {
+                V x = F(padded)(FD_LOGITS, a + j, end - j < N ? end - j : N);
+                top = v_max(x, top);
+                no_number = m_or(no_number, v_ne(x, x));
+            }
             tops[i / 256] = v_max(second, top);
             most = v_max(tops[i / 256], most);
         }
+        nan |= m_any(no_number); /* a NaN's payload would get lost in the exponent of e^NaN */
         T lane[N];
         v_store(lane, most);
         for (int half = N / 2; half > 0; half /= 2)
@@ -73,7 +83,6 @@ FD_INLINE F(log_sum) F(lse)(int exact, fd_row row, ptrdiff_t n) {
         T peak = lane[0];
         if (isinf((double)peak)) {
             if (peak > 0) return (F(log_sum)){NAN, NAN, 0, FD_INVALID};
-            for (i = 0; i < count; i++) nan |= a[i] != a[i];
             continue;
         }
         /* The next block, or row, comes into the cache while this one is computed. */

@@ -55,6 +55,7 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const F(frame) 
 FD_INLINE F(pair) F(logits)(int which, int careful, const F(frame) *f, V a, V b) {
     F(pair) o;
     V max_a = C(f->max_a), max_b = C(f->max_b), low, high;
+    M far_a = v_lt(v_sub(a, max_a), C(-EXP_LIMIT));
     o.lift = C(1.0);
     if (careful) {
         o.no_p = v_eq(a, C(-INFINITY));
@@ -62,19 +63,20 @@ FD_INLINE F(pair) F(logits)(int which, int careful, const F(frame) *f, V a, V b)
         a = v_sel(o.no_p, max_a, a);
         b = v_sel(o.no_q, max_b, b);
     } else {
-        /* What lies below is outside the window, as this limit itself is. */
-        a = v_max(v_add(max_a, C(-EXP_LIMIT)), a);
+        a = v_sel(far_a, max_a, a); /* the 0 that p gets is outside the window */
     }
     high = F(difference)(a, max_a, &low);
-    o.p = careful ? v_sel(o.no_p, C(0.0), F(exp)(high, low)) : F(exp_normal)(high, low);
+    o.p = careful ? v_sel(o.no_p, C(0.0), F(exp)(high, low)) : v_sel(far_a, C(0.0), F(exp_normal)(high, low));
     if (which == FD_cross_entropy) {
         o.q = o.p;
         o.d = o.x = v_sub(max_b, b);
         return o;
     }
-    if (!careful) b = v_max(v_add(max_b, C(-EXP_LIMIT)), b);
+    M far_b = v_lt(v_sub(b, max_b), C(-EXP_LIMIT));
+    if (!careful) b = v_sel(far_b, max_b, b);
     high = F(difference)(b, max_b, &low);
-    o.q = v_mul(careful ? v_sel(o.no_q, C(0.0), F(exp)(high, low)) : F(exp_normal)(high, low), C(f->ratio));
+    o.q = careful ? v_sel(o.no_q, C(0.0), F(exp)(high, low)) : v_sel(far_b, C(0.0), F(exp_normal)(high, low));
+    o.q = v_mul(o.q, C(f->ratio));
     high = F(difference)(a, b, &low);
     o.x = v_add(v_sub(high, C(f->shift)), v_sub(low, C(f->shift - (double)(T)f->shift + f->shift_low)));
     V near = v_mul(v_mul(o.p, o.x), v_fnma(o.x, F(psi)(NEG(o.x)), C(1.0)));

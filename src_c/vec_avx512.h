@@ -30,6 +30,7 @@ typedef struct { __m512i v; } vdi;
     FD_INLINE M P##_le(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_LE_OQ)}; }                                      \
     FD_INLINE M P##_eq(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_EQ_OQ)}; }                                      \
     FD_INLINE M P##_ne(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_NEQ_UQ)}; }                                     \
+    FD_INLINE M P##_unordered(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_UNORD_Q)}; }                             \
     FD_INLINE M P##_m_or(M a, M b) { return (M){(MASK)(a.m | b.m)}; }                                                          \
     FD_INLINE M P##_m_and(M a, M b) { return (M){(MASK)(a.m & b.m)}; }                                                         \
     FD_INLINE int P##_m_any(M a) { return a.m != 0; }                                                                          \

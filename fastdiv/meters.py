@@ -263,8 +263,8 @@ class _TokenColumns:
         parts = self._columns[name]
         return np.concatenate(parts) if parts else np.empty(0)
 
-    def _counted(self, labels: ArrayLike) -> NDArray[np.bool_]:
-        return np.not_equal(labels, self._options["ignore_index"])
+    def _counted(self, labels: ArrayLike, rows: ArrayLike) -> NDArray[np.bool_]:
+        return np.broadcast_to(np.not_equal(labels, self._options["ignore_index"]), np.shape(rows))
 
     def _vocab_of(self, logits: ArrayLike) -> int:
         width: int = np.shape(logits)[-1]
@@ -392,7 +392,7 @@ class PerplexityMeter(_TokenColumns):
             Another vocabulary than before.
         """
         nll = token_nll(logits, labels, **self._options)
-        self.update_columns(nll, vocab=self._vocab_of(logits), counted=self._counted(labels))
+        self.update_columns(nll, vocab=self._vocab_of(logits), counted=self._counted(labels, nll))
 
     def update_columns(
         self, nll: ArrayLike, *, vocab: int, counted: ArrayLike | None = None
@@ -496,7 +496,7 @@ class ComparisonMeter(_TokenColumns):
         self.update_columns(
             columns,
             vocab=self._vocab_of(base),
-            counted=None if labels is None else self._counted(labels),
+            counted=None if labels is None else self._counted(labels, columns.kl),
         )
 
     def update_columns(

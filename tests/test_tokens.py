@@ -422,3 +422,29 @@ def test_masked_labels(isa, dtype):
     with np.errstate(invalid="ignore"):
         for bad in ([-np.inf] * 3, [0, np.inf, 1], [0, np.nan, 1]):
             assert np.isnan(fd.token_nll(np.array(bad).astype(DTYPES[dtype]), 0))
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("f8", 0x7FF00000000007A2), ("f4", 0x7FC00001)])
+def test_a_nan_with_a_payload_is_a_nan(isa, kind, bits):
+    logits = np.arange(40, dtype=kind)
+    logits.view(kind.replace("f", "u"))[7] = bits
+    assert np.isnan(fd.logsumexp(logits))
+    assert np.isnan(fd.token_nll(logits, 3))
+    assert np.isnan(fd.kl_divergence(logits, np.zeros(40), from_logits=True))
+
+
+def test_logits_of_any_size(isa):
+    """Differences that the window of float rounds away."""
+    for size in (1e4, 1e9, 1e12):
+        p, q = np.array([size, -size], np.float32), np.array([-size, size], np.float32)
+        want = 2 * float(p[0])
+        assert fd.kl_divergence(p, q, from_logits=True) == pytest.approx(want, rel=1e-6)
+        assert fd.total_variation(p, q, from_logits=True) == 1
+        assert fd.token_nll(p, 1) == want
+
+
+def test_rows_that_start_at_one_address(isa):
+    logits = np.random.default_rng(1).normal(size=(3, 3))
+    aliased = fd.cross_entropy(logits, logits.T, from_logits=True)
+    apart = fd.cross_entropy(logits, logits.T.copy(), from_logits=True)
+    assert (aliased == apart).all()

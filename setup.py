@@ -12,13 +12,8 @@ flags = ["-std=c11", "-O3", "-ffp-contract=off", "-Wall", "-Wextra", "-fvisibili
 flags += os.environ.get("FASTDIV_CFLAGS", "").split()
 links = ["-pthread"]
 if sanitize:
-    flags += [
-        "-O1",
-        "-g",
-        "-fsanitize=address,undefined",
-        "-fno-sanitize-recover=undefined",
-        "-fno-omit-frame-pointer",
-    ]
+    flags += ["-DFD_SANITIZE", "-DFD_COMPACT", "-DAHEAD=1", "-O1", "-g", "-fno-omit-frame-pointer"]
+    flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     links += ["-fsanitize=address,undefined"]
 
 extension = Extension(

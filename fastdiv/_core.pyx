@@ -111,6 +111,7 @@ cdef enum:
 cdef struct Loop:  # what distinguishes one loop of one gufunc from another
     fd_work work
     int operands
+    int rows  # how many of them have the core dimension
     int which
     int source
     int dtype[2]
@@ -237,7 +238,7 @@ cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *
     global unchecked
     job.loop = kind
     job.n = dimensions[1]
-    for i in range(2):
+    for i in range(kind.rows):
         job.inner[i] = steps[kind.operands + i]
     if job.n == 0 or stopping:
         return
@@ -285,6 +286,7 @@ cdef object make(str name, str signature, fd_work work, int rows, str parameters
     for k, (a, b) in enumerate(pairs):
         loops[k].work = work
         loops[k].operands = operands
+        loops[k].rows = rows
         loops[k].which = which
         loops[k].source = source
         loops[k].dtype[0] = a

@@ -8,7 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(FD_SANITIZE) /* a sanitizer takes many minutes over thousands of inlined operations */
+#define FD_INLINE static inline __attribute__((unused))
+#else
 #define FD_INLINE static inline __attribute__((always_inline))
+#endif
 
 enum fd_dtype {
 #define FD_DTYPE(name, compute) FD_##name,

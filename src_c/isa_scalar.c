@@ -1,5 +1,7 @@
 /* The kernels in plain C.  Sixteen lanes unrolled and inlined everywhere would take a compiler minutes, so here it decides. */
+#ifndef FD_COMPACT
 #define FD_COMPACT
+#endif
 #define FD_TABLE fd_kernels_scalar
 #include "target_begin.h"
 #include "fastdiv.h"

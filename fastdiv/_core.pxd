@@ -21,7 +21,12 @@ cdef extern from "fastdiv.h" nogil:
         Py_ssize_t stride
         int dtype
 
-    ctypedef int (*fd_pair_kernel)(fd_row, fd_row, Py_ssize_t, double *) noexcept nogil
+    ctypedef int (*fd_pair_kernel)(fd_row, fd_row, Py_ssize_t, double, double *) noexcept nogil
+
+    ctypedef struct fd_generator:
+        double (*f)(double) noexcept nogil
+        double at_0
+        double at_inf
 
     ctypedef struct fd_kernels:
         fd_pair_kernel pair[256][3][2]
@@ -29,6 +34,8 @@ cdef extern from "fastdiv.h" nogil:
         int (*token_nll[2])(fd_row, Py_ssize_t, int64_t, double *) noexcept nogil
         int (*compare[2])(fd_row, fd_row, Py_ssize_t, int64_t, double *) noexcept nogil
         int (*truncated_kl[2])(fd_row, fd_row, Py_ssize_t, double, double *) noexcept nogil
+        int (*f_divergence[3][2])(fd_row, fd_row, Py_ssize_t, fd_generator, double *) noexcept nogil
+        int (*wasserstein[3][2])(fd_row, fd_row, fd_row, Py_ssize_t, double *) noexcept nogil
 
     ctypedef struct fd_isa:
         const char *name
@@ -38,4 +45,11 @@ cdef extern from "fastdiv.h" nogil:
     const fd_isa *fd_isas
     ctypedef int (*fd_work)(void *, Py_ssize_t, Py_ssize_t) noexcept nogil
     int fd_parallel(fd_work work, void *context, Py_ssize_t count, int threads)
-    const char *const *fd_names
+
+    ctypedef struct fd_description:
+        const char *name
+        const char *parameter
+        int symmetric
+        int unary
+
+    const fd_description *fd_descriptions

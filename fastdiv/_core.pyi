@@ -4,6 +4,8 @@ from typing import Any
 import numpy as np
 
 DIVERGENCES: tuple[str, ...]
+PARAMETERS: dict[str, str]
+SYMMETRIC: tuple[str, ...]
 UNARY: tuple[str, ...]
 DTYPES: tuple[str, ...]
 SOURCES: tuple[str, ...]
@@ -24,6 +26,7 @@ def evaluate(
     normalize: bool,
     from_logits: bool,
     checker: Callable[..., None] | None,
+    numbers: tuple[Any, ...] = (),
 ) -> Any: ...
 def tokens(
     name: str,

@@ -112,16 +112,17 @@ cdef struct Loop:  # what distinguishes one loop of one gufunc from another
     fd_work work
     int operands
     int rows  # how many of them have the core dimension
+    int parameters  # numbers beside the rows
     int which
     int source
-    int dtype[2]
+    int dtype[3]
 
 
 cdef struct Job:  # one call of a loop
     const Loop *loop
     char *args[OPERANDS]
     Py_ssize_t steps[OPERANDS]
-    Py_ssize_t inner[2]
+    Py_ssize_t inner[3]
     Py_ssize_t n
 
 
@@ -143,29 +144,51 @@ cdef inline void settle(double *result) noexcept nogil:
         result[0] = NAN
 
 
+cdef inline double *output(const Job *job, Py_ssize_t i) noexcept nogil:
+    return cell(job, job.loop.rows + job.loop.parameters, i)
+
+
 cdef inline int in_double(const Job *job, int rows) noexcept nogil:
     return job.loop.dtype[0] == FD_float64 or (rows == 2 and job.loop.dtype[1] == FD_float64)
 
 
 cdef int pair_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef const Job *job = <const Job *>context
-    cdef fd_pair_kernel kernel = kernels.pair[job.loop.which][job.loop.source][in_double(job, 2)]
-    cdef int status = 0
+    cdef int status = 0, rows = job.loop.rows  # a unary kernel takes its row twice
+    cdef fd_pair_kernel kernel = kernels.pair[job.loop.which][job.loop.source][in_double(job, rows)]
+    cdef double parameter = 0.0
     cdef Py_ssize_t i
     for i in range(first, last):
-        status |= kernel(row(job, 0, i), row(job, 1, i), job.n, cell(job, 2, i))
-        settle(cell(job, 2, i))
+        if job.loop.parameters:
+            parameter = cell(job, rows, i)[0]
+        status |= kernel(row(job, 0, i), row(job, rows - 1, i), job.n, parameter, output(job, i))
+        settle(output(job, i))
     return status
 
 
-cdef int single_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+cdef int f_divergence_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef const Job *job = <const Job *>context
-    cdef fd_pair_kernel kernel = kernels.pair[job.loop.which][job.loop.source][in_double(job, 1)]
+    cdef fd_generator generator
     cdef int status = 0
     cdef Py_ssize_t i
     for i in range(first, last):
-        status |= kernel(row(job, 0, i), row(job, 0, i), job.n, cell(job, 1, i))
-        settle(cell(job, 1, i))
+        generator.f = <double (*)(double) noexcept nogil>(<int64_t *>cell(job, 2, i))[0]
+        generator.at_0 = cell(job, 3, i)[0]
+        generator.at_inf = cell(job, 4, i)[0]
+        status |= kernels.f_divergence[job.loop.source][1](row(job, 0, i), row(job, 1, i), job.n, generator, output(job, i))
+        settle(output(job, i))
+    return status
+
+
+cdef int wasserstein_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef const Job *job = <const Job *>context
+    cdef int status = 0
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        status |= kernels.wasserstein[job.loop.source][1](
+            row(job, 0, i), row(job, 1, i), row(job, 2, i), job.n, output(job, i)
+        )
+        settle(output(job, i))
     return status
 
 
@@ -269,9 +292,11 @@ cdef tuple ORDER = (FD_bfloat16, FD_float16, FD_float32, FD_float64)
 cdef dict made = {}
 
 
-cdef object make(str name, str signature, fd_work work, int rows, str parameters, str outputs, int which=0, int source=0):
+cdef object make(str name, fd_work work, int rows, str parameters, str outputs, int which=0, int source=0):
+    """A gufunc of `rows` rows (a third is of float64), parameters and outputs of one number each."""
     cdef int operands = rows + len(parameters) + len(outputs)
-    pairs = [(a, b) for a in ORDER for b in (ORDER if rows == 2 else (a,))]
+    signature = ",".join(["(n)"] * rows + ["()"] * len(parameters)) + "->" + ",".join(["()"] * len(outputs))
+    pairs = [(a, b) for a in ORDER for b in (ORDER if rows > 1 else (a,))]
     pairs.sort(key=lambda pair: FD_bfloat16 not in pair)
     cdef int count = len(pairs), k = 0
     # NumPy keeps these pointers for the life of the ufunc, which is that of the process.
@@ -287,13 +312,15 @@ cdef object make(str name, str signature, fd_work work, int rows, str parameters
         loops[k].work = work
         loops[k].operands = operands
         loops[k].rows = rows
+        loops[k].parameters = len(parameters)
         loops[k].which = which
         loops[k].source = source
         loops[k].dtype[0] = a
         loops[k].dtype[1] = b
+        loops[k].dtype[2] = FD_float64
         data[k] = &loops[k]
         functions[k] = <cnp.PyUFuncGenericFunction>loop
-        for i, code in enumerate((CODES[a] + CODES[b])[:rows] + parameters + outputs):
+        for i, code in enumerate((CODES[a] + CODES[b] + "d")[:rows] + parameters + outputs):
             types[k * operands + i] = ord(np.dtype(code).num.to_bytes(1, "little"))
     text = name.encode()
     kept.append(text)
@@ -306,12 +333,24 @@ cdef object make(str name, str signature, fd_work work, int rows, str parameters
 cdef list kept = []  # the C strings that gufuncs point to
 DIVERGENCES = ()
 cdef dict number = {}
+cdef dict parameters = {}
+cdef list symmetric = []
+cdef list unary = []
 cdef int _k = 0
-while fd_names[_k] != NULL:
-    number[fd_names[_k].decode()] = _k
+while fd_descriptions[_k].name != NULL:
+    _name = fd_descriptions[_k].name.decode()
+    number[_name] = _k
+    if fd_descriptions[_k].parameter != NULL:
+        parameters[_name] = fd_descriptions[_k].parameter.decode()
+    if fd_descriptions[_k].symmetric:
+        symmetric.append(_name)
+    if fd_descriptions[_k].unary:
+        unary.append(_name)
     _k += 1
 DIVERGENCES = tuple(number)
-UNARY = ("entropy",)
+PARAMETERS = parameters
+SYMMETRIC = tuple(symmetric)
+UNARY = tuple(unary)
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 SOURCES = ("normalized", "raw", "logits")
 
@@ -320,25 +359,27 @@ def gufunc(str name, int source):
     """The gufunc of one divergence and one of SOURCES."""
     key = (name, source)
     if key not in made:
-        unary = name in UNARY
-        made[key] = make(
-            name, "(n)->()" if unary else "(n),(n)->()", single_work if unary else pair_work, 1 if unary else 2, "", "d",
-            number[name], source,
-        )
+        if name == "f_divergence":
+            made[key] = make(name, f_divergence_work, 2, "qdd", "d", 0, source)
+        elif name == "wasserstein_distance":
+            made[key] = make(name, wasserstein_work, 3, "", "d", 0, source)
+        else:
+            made[key] = make(
+                name, pair_work, 1 if name in UNARY else 2, "d" if name in PARAMETERS else "", "d", number[name], source
+            )
     return made[key]
 
 
 cdef object token_gufunc(str name):
     if name not in made:
         if name == "logsumexp":
-            made[name] = make(name, "(n)->()", log_sum_exp_work, 1, "", "d")
+            made[name] = make(name, log_sum_exp_work, 1, "", "d")
         elif name == "token_nll":
-            made[name] = make(name, "(n),()->()", token_nll_work, 1, "q", "d")
+            made[name] = make(name, token_nll_work, 1, "q", "d")
         elif name == "compare_logits":
-            outputs = ",".join(["()"] * FD_COMPARISONS)
-            made[name] = make(name, "(n),(n),()->" + outputs, compare_work, 2, "q", "d" * FD_COMPARISONS)
+            made[name] = make(name, compare_work, 2, "q", "d" * FD_COMPARISONS)
         else:
-            made[name] = make(name, "(n),(n),()->()", truncated_kl_work, 2, "d", "d")
+            made[name] = make(name, truncated_kl_work, 2, "d", "d")
     return made[name]
 
 
@@ -446,6 +487,9 @@ cdef int check_axis(object x, str function, str argument, object axis) except -1
     return 0
 
 
+cdef tuple ROW_NAMES = ("p", "q", "gaps")
+
+
 cdef object call(object function, tuple operands, dict keywords):
     global interruption, stopping
     try:
@@ -456,14 +500,14 @@ cdef object call(object function, tuple operands, dict keywords):
             raise error
 
 
-cdef int check_out(str function, object out, tuple operands, object axis, object keepdims) except -1:
+cdef int check_out(str function, object out, tuple operands, tuple numbers, object axis, object keepdims) except -1:
     if not isinstance(out, np.ndarray) or out.dtype != np.float64:
         raise TypeError(f"{function}: out is {getattr(out, 'dtype', type(out).__name__)}; it takes an array of float64")
     shapes = [list(x.shape) for x in operands]
     for shape in shapes:
         if -len(shape) <= axis < len(shape):
             del shape[axis]
-    want = list(np.broadcast_shapes(*map(tuple, shapes)))
+    want = list(np.broadcast_shapes(*map(tuple, shapes), *[np.shape(x) for x in numbers]))
     if keepdims:
         want.insert(axis if axis >= 0 else len(want) + 1 + axis, 1)
     if list(out.shape) != want:
@@ -471,24 +515,34 @@ cdef int check_out(str function, object out, tuple operands, object axis, object
     return 0
 
 
-def evaluate(str name, tuple rows, axis, keepdims, out, dtype, bint normalize, bint from_logits, checker):
-    """One divergence of rows: operands prepared, the gufunc called."""
+def evaluate(str name, tuple rows, axis, keepdims, out, dtype, bint normalize, bint from_logits, checker, tuple numbers=()):
+    """One divergence of rows: operands prepared, the gufunc called; `numbers` are what it takes beside the rows."""
     cdef int source = 2 if from_logits else 0 if normalize else 1
     check_dtype(name, dtype)
-    operands = tuple([operand(x, name, "q" if i else "p", dtype) for i, x in enumerate(rows)])
+    operands = tuple([operand(x, name, ROW_NAMES[i], dtype) for i, x in enumerate(rows)])
     for i, x in enumerate(operands):
-        check_axis(x, name, "q" if i else "p", axis)
+        check_axis(x, name, ROW_NAMES[i], axis)
     if checker is not None:
         checker(name, operands, axis, from_logits, dtype)
     keywords = {}
     if axis != -1:
         keywords["axis"] = axis
-    if keepdims:
-        keywords["keepdims"] = True
     if out is not None:
-        check_out(name, out, operands, axis, keepdims)
-        keywords["out"] = out
-    return call(gufunc(name, source), operands, keywords)
+        check_out(name, out, operands, numbers, axis, keepdims)
+    if not numbers:
+        if keepdims:
+            keywords["keepdims"] = True
+        if out is not None:
+            keywords["out"] = out
+        return call(gufunc(name, source), operands, keywords)
+    # NumPy keeps the dimension only where every operand has one.
+    result = call(gufunc(name, source), operands + numbers, keywords)
+    if keepdims:
+        result = np.expand_dims(result, axis)
+    if out is None:
+        return result
+    out[...] = result
+    return out
 
 
 def tokens(str name, tuple rows, tuple arguments, tuple parameters, out, dtype, vocab_size, axis=-1, keepdims=False):

@@ -22,6 +22,7 @@
 #define LN2_HIGH 0x1.62e42fefa2p-1
 #define LN2_LOW 0x1.9ef35793c7673p-41
 #define EXP_LIMIT 707.0
+#define EXPONENT_LIMIT 0x1p40
 #define LOW 0x1p-900
 #define HIGH 0x1p60
 #define LIFT 0x1p100
@@ -45,6 +46,7 @@
 #define LN2_HIGH 0x1.62e4p-1
 #define LN2_LOW 0x1.7f7d1cp-20
 #define EXP_LIMIT 80.0
+#define EXPONENT_LIMIT 0x1p20
 #define LOW 0x1p-96
 #define HIGH 0x1p14
 #define LIFT 1.0 /* what is below the window is computed in double */

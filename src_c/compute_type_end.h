@@ -15,6 +15,7 @@
 #undef LN2_HIGH
 #undef LN2_LOW
 #undef EXP_LIMIT
+#undef EXPONENT_LIMIT
 #undef LOW
 #undef HIGH
 #undef LIFT

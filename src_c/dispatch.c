@@ -30,11 +30,13 @@ const fd_isa fd_isas[] = {
     {NULL, NULL, NULL},
 };
 
-const char *const fd_names[] = {
-#define FD_DIVERGENCE(name, ...) #name,
-#define FD_ROOT(name, of) #name,
+const fd_description fd_descriptions[] = {
+#define FD_DIVERGENCE(name_, ...) [FD_##name_].name = #name_,
+#define FD_ROOT(name_, of) [FD_##name_].name = #name_,
+#define FD_OTHER(name_) [FD_##name_].name = #name_,
+#define FD_PARAMETER(name_, parameter_) [FD_##name_].parameter = #parameter_,
+#define FD_SYMMETRIC(name_) [FD_##name_].symmetric = 1,
+#define FD_UNARY(name_) [FD_##name_].unary = 1,
 #include "divergences.def"
-    "cross_entropy",
-    "entropy",
-    NULL,
+    [FD_DIVERGENCES] = {NULL, NULL, 0, 0},
 };

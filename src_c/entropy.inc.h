@@ -5,7 +5,7 @@
  * weights, raw         sum p log(1/q), as given.
  * logits               log1p(others of b) + sum p (max b - b): both >= 0.
  */
-static row_sum F(sum_row)(fd_row row, ptrdiff_t n) {
+FD_INLINE row_sum F(sum_row)(fd_row row, ptrdiff_t n, double scale) {
     T buffer[LOAD], high[N], low[N];
     V largest = C(0.0), least = C(0.0);
     lanes others = lanes_zero();
@@ -17,6 +17,7 @@ static row_sum F(sum_row)(fd_row row, ptrdiff_t n) {
             V sum = C(0.0);
             for (int j = i; j < end; j += N) {
                 V x = end - j < N ? VNAME(loadn)(a + j, end - j) : VNAME(load)(a + j);
+                if (scale != 1.0) x = v_mul(x, C(scale));
                 sum = v_add(sum, v_sel(v_lt(largest, x), largest, x)); /* a NaN x is added */
                 largest = v_max(x, largest);
                 least = v_min(x, least);
@@ -38,8 +39,21 @@ static row_sum F(sum_row)(fd_row row, ptrdiff_t n) {
     return s;
 }
 
+#if COMPUTES_DOUBLE
+/* The power of two that takes a row whose sum is beyond doubles, or among the subnormals, to where its digits are; else 1. */
+static row_sum scaled_sum(fd_row row, ptrdiff_t n, double *scale) {
+    row_sum s = sum_row_double(row, n, 1.0);
+    *scale = 1.0;
+    if (s.invalid || isnan(s.total) || s.total == 0.0 || (s.total < SUM_LIMIT && s.total > 1.0 / SUM_LIMIT)) return s;
+    int exponent;
+    frexp(s.largest, &exponent);
+    *scale = ldexp(1.0, exponent < -SCALE_LIMIT ? SCALE_LIMIT : -exponent);
+    return sum_row_double(row, n, *scale);
+}
+#endif
+
 FD_INLINE int F(weights_entropy)(int source, fd_row p, fd_row q, ptrdiff_t n, double *result) {
-    F(frame) f = {.q = F(sum_row)(q, n)};
+    frame f = {.q = F(sum_row)(q, n, 1.0), .scale = 1.0, .high = 1.0};
     *result = NAN;
     if (f.q.invalid) return FD_INVALID;
     if (isnan(f.q.total)) return 0;
@@ -49,6 +63,16 @@ FD_INLINE int F(weights_entropy)(int source, fd_row p, fd_row q, ptrdiff_t n, do
         return FD_INVALID;
     sums s = F(pass)(FD_cross_entropy, source, 0, p, q, n, f);
     if (s.invalid || (source == FD_NORMALIZED && s.P == 0.0)) return FD_INVALID;
+    s.Q = f.q.total;
+    if (source == FD_NORMALIZED && !isnan(s.P) && !in_range(&s, SUM_LIMIT)) {
+#if COMPUTES_DOUBLE
+        f.q = scaled_sum(q, n, &f.high);
+        scaled_sum(p, n, &f.scale);
+        s = F(pass)(FD_cross_entropy, source, 1, p, q, n, f);
+#else
+        return weights_entropy_double(source, p, q, n, result);
+#endif
+    }
     *result = source == FD_RAW ? s.A[0] : s.A[0] / s.P;
     return 0;
 }
@@ -57,20 +81,25 @@ FD_INLINE int F(weights_entropy)(int source, fd_row p, fd_row q, ptrdiff_t n, do
 static int same_row(fd_row a, fd_row b) { return a.data == b.data && a.stride == b.stride && a.dtype == b.dtype; }
 #endif
 
-static int F(logits_entropy)(fd_row a, fd_row b, ptrdiff_t n, double *result) {
+static int F(logits_entropy)(fd_row a, fd_row b, ptrdiff_t n, double unused, double *result) {
+    (void)unused;
     log_sum_double t = F(log_sum_exp)(b, n), s = same_row(a, b) ? t : F(log_sum_exp)(a, n);
     int status = no_distribution(&s) | no_distribution(&t);
     *result = NAN;
     if (status || isnan(s.others) || isnan(t.others)) return status;
-    F(frame) f = {.max_a = s.max, .max_b = t.max};
+    frame f = {.max_a = s.max, .max_b = t.max};
     *result = scalar_log1p(t.others) + F(pass)(FD_cross_entropy, FD_LOGITS, 0, a, b, n, f).A[0] / (1.0 + s.others);
     return 0;
 }
 
-static int F(cross_entropy_normalized)(fd_row p, fd_row q, ptrdiff_t n, double *r) {
+static int F(cross_entropy_normalized)(fd_row p, fd_row q, ptrdiff_t n, double unused, double *r) {
+    (void)unused;
     return F(weights_entropy)(FD_NORMALIZED, p, q, n, r);
 }
-static int F(cross_entropy_raw)(fd_row p, fd_row q, ptrdiff_t n, double *r) { return F(weights_entropy)(FD_RAW, p, q, n, r); }
+static int F(cross_entropy_raw)(fd_row p, fd_row q, ptrdiff_t n, double unused, double *r) {
+    (void)unused;
+    return F(weights_entropy)(FD_RAW, p, q, n, r);
+}
 
 /* llama.cpp's truncated divergence, the sum of e^l (l - log q) over l > floor with the log-probabilities l as they are.  In double:
  * its terms have either sign. */

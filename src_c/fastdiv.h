@@ -24,11 +24,18 @@ enum fd_dtype {
 enum fd_divergence {
 #define FD_DIVERGENCE(name, ...) FD_##name,
 #define FD_ROOT(name, of) FD_##name,
+#define FD_OTHER(name) FD_##name,
 #include "divergences.def"
-    FD_cross_entropy,
-    FD_entropy,
-    FD_DIVERGENCES
+    FD_DIVERGENCES,
+    /* not public: */
+    FD_SUMS = FD_DIVERGENCES - 1,
+#define FD_SUM(name, ...) FD_##name,
+#include "divergences.def"
 };
+
+/* What Python is to know of one of them. */
+typedef struct { const char *name, *parameter; int symmetric, unary; } fd_description;
+extern const fd_description fd_descriptions[]; /* of enum fd_divergence; ends with a NULL name */
 
 enum fd_source {
     FD_NORMALIZED, /* weights: each row stands for itself divided by its sum */
@@ -57,7 +64,10 @@ enum fd_comparison {
     FD_COMPARISONS
 };
 
-typedef int (*fd_pair_kernel)(fd_row p, fd_row q, ptrdiff_t n, double *result);
+typedef int (*fd_pair_kernel)(fd_row p, fd_row q, ptrdiff_t n, double parameter, double *result);
+
+/* f of an f-divergence that is not on the list, and its limits f(0) and f'(inf). */
+typedef struct { double (*f)(double); double at_0, at_inf; } fd_generator;
 
 /* A label outside 0…n-1 stands for an ignored token: its negative log-likelihood is 0. */
 typedef struct {
@@ -66,6 +76,8 @@ typedef struct {
     int (*token_nll[2])(fd_row a, ptrdiff_t n, int64_t label, double *result);
     int (*compare[2])(fd_row a, fd_row b, ptrdiff_t n, int64_t label, double result[FD_COMPARISONS]);
     int (*truncated_kl[2])(fd_row log_p, fd_row b, ptrdiff_t n, double floor, double *result);
+    int (*f_divergence[FD_SOURCES][2])(fd_row p, fd_row q, ptrdiff_t n, fd_generator generator, double *result);
+    int (*wasserstein[FD_SOURCES][2])(fd_row p, fd_row q, fd_row gaps, ptrdiff_t n, double *result);
 } fd_kernels;
 
 /* dispatch.c */
@@ -75,7 +87,6 @@ typedef struct {
     int (*supported)(void);
 } fd_isa;
 extern const fd_isa fd_isas[]; /* worst first; ends with a NULL name */
-extern const char *const fd_names[]; /* of enum fd_divergence */
 
 /* parallel.c: work(context, first, last) over 0 <= first < last <= count, at most `threads` of them at a time.  The
  * floating-point environment of every worker is the default one, and the caller's is put back; returns the bits that the

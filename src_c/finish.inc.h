@@ -19,8 +19,10 @@ static double first_lane(vd x) {
     return lane[0];
 }
 static double scalar_exp(double x) { return first_lane(exp_double(vd_set1(x), vd_set1(0.0))); }
-static double scalar_log(double x) { /* x positive and normal */
-    return isinf(x) ? x : first_lane(log_ratio_double(vd_set1(x), vd_set1(1.0), vd_set1(x - 1.0), vd_set1(1.0 / x)));
+static double scalar_log(double x) { /* x >= 0 */
+    if (isinf(x)) return x;
+    if (x < 0x1p-900) return x > 0.0 ? scalar_log(x * 0x1p200) - 200.0 * LN2 : -INFINITY;
+    return first_lane(log_ratio_double(vd_set1(x), vd_set1(1.0), vd_set1(x - 1.0), vd_set1(1.0 / x)));
 }
 /* log(1 + x) - x = x^2 (PHI(x) - 1) / (1 + x), given 1 + x too, which x can't tell near -1. */
 static double log1p_minus(double x, double one_plus_x) {
@@ -48,38 +50,51 @@ static double nonnegative_difference(double a, double b, const sums *s) {
 /* Likewise for a bound from above. */
 static double at_most(double bound, double x, const sums *s) { return x > bound && x <= bound * (1.0 + 64.0 * s->unit) ? bound : x; }
 
+/* The same pair of rows the other way round. */
+static sums exchanged(const sums *s) {
+    sums r = *s;
+    r.P = s->Q;
+    r.Q = s->P;
+    r.S = -s->S;
+    return r;
+}
+
 static double finish_kl(double A, const sums *s, int *again) {
     double excess = -log1p_minus(-s->S / s->P, s->Q / s->P), r = nonnegative_difference(A / s->P, excess, s);
     *again = excess > 0.125 * r;
     return r;
 }
 static double finish_reverse_kl(double A, const sums *s, int *again) {
-    double excess = -log1p_minus(s->S / s->Q, s->P / s->Q), r = nonnegative_difference(A / s->Q, excess, s);
-    *again = excess > 0.125 * r;
-    return r;
+    sums r = exchanged(s);
+    return finish_kl(A, &r, again);
 }
 static double finish_chi2(double A, const sums *s, int *again) {
     double shift = s->S / s->P, r = nonnegative_difference(A / s->P * (s->Q / s->P), shift * shift, s);
     *again = shift * shift > 0.125 * r;
     return r;
 }
+static double finish_neyman(double A, const sums *s, int *again) {
+    sums r = exchanged(s);
+    return finish_chi2(A, &r, again);
+}
 static double finish_squared_hellinger(double A, const sums *s, int *again) {
     double shift = s->S / (sqrt(s->P) + sqrt(s->Q)), both = 2.0 * sqrt(s->P) * sqrt(s->Q);
     double r = nonnegative_difference(2.0 * A / both, shift * shift / both, s);
     *again = shift * shift / both > 0.125 * r;
-    return at_most(1.0, r, s);
+    return r;
 }
-/* First order in S cancels in A / ((P + Q) / 2) but for half of S / P times the result; second order is S^2 / 8 P^2. */
-static double finish_js(double A, const sums *s, int *again) {
+/* Jensen-Shannon, Jeffreys, triangular: first order in S cancels in A / ((P + Q) / 2) but for at most S / P times the result; second
+ * order is no more than S^2 / P^2. */
+static double finish_symmetric(double A, const sums *s, int *again) {
     double shift = fabs(s->S / s->P), r = 2.0 * A / (s->P + s->Q);
     *again = shift > 4.0 * s->unit || shift * shift > 8.0 * s->unit * r;
-    return at_most(LN2, r, s);
+    return r;
 }
 /* |p - q| moves by no more than the scale does: S / 2 P in all. */
 static double finish_total_variation(double A, const sums *s, int *again) {
     double r = 2.0 * A / (s->P + s->Q);
     *again = fabs(s->S / s->P) > 4.0 * s->unit * r;
-    return at_most(1.0, r, s);
+    return r;
 }
 
 static int in_range(const sums *s, double limit) {
@@ -94,8 +109,42 @@ static double power_of_two_near(double x, double tolerance) {
     return 1.0 - fraction <= tolerance ? ldexp(1.0, exponent) : 0.0;
 }
 
-static double finish(int which, double A, const sums *s, int *again) {
-    double r = NAN;
+/* f(0) and f'(inf) of a divergence whose generator has a parameter; the others know theirs. */
+typedef struct { double at_0, at_inf; } limits;
+FD_INLINE double limit_at_0(int which, const limits *own) {
+    switch (which) {
+#define FD_DIVERGENCE(name, f0, f_inf, weights, logits, finish_it)                                                             \
+    case FD_##name: return f0;
+#define FD_SUM(name, f0, f_inf, weights, logits)                                                                               \
+    case FD_##name: return f0;
+#include "divergences.def"
+    }
+    (void)own;
+    return 0.0; /* the entropies */
+}
+FD_INLINE double limit_at_infinity(int which, const limits *own) {
+    switch (which) {
+#define FD_DIVERGENCE(name, f0, f_inf, weights, logits, finish_it)                                                             \
+    case FD_##name: return f_inf;
+#define FD_SUM(name, f0, f_inf, weights, logits)                                                                               \
+    case FD_##name: return f_inf;
+#include "divergences.def"
+    }
+    (void)own;
+    return which == FD_cross_entropy ? INFINITY : 0.0;
+}
+/* -(1 - w) log(1 - w) and -w log w. */
+static limits weighted_js_limits(double w) {
+    limits r = {0.0, 0.0};
+    if (w > 0.0 && w < 1.0) {
+        r.at_0 = -(1.0 - w) * scalar_log1p(-w);
+        r.at_inf = -w * scalar_log(w);
+    }
+    return r;
+}
+
+static double finish(int which, double A, const sums *s, const limits *own, int *again) {
+    double r = NAN, most = limit_at_0(which, own) + limit_at_infinity(which, own);
     int more = 0;
     switch (which) {
 #define FD_DIVERGENCE(name, f0, f_inf, weights, logits, finish_it)                                                             \
@@ -105,7 +154,7 @@ static double finish(int which, double A, const sums *s, int *again) {
     /* An infinite sum stays so, unless rows of very different sums made its terms overflow. */
     int overflow = isinf(A) && s->unit < 0x1p-50 && !(s->P < 2.0 * s->Q && s->Q < 2.0 * s->P);
     *again = (more && s->S != 0.0 && isfinite(A)) || overflow;
-    return r;
+    return at_most(most, r, s);
 }
 
 /* The divergence whose square root `which` is, or itself. */
@@ -118,33 +167,67 @@ FD_INLINE int squared(int which) {
     }
 }
 
-/* A set of divergences that one loop sums: a single one, or for COMPARED all that the fused comparison has. */
+FD_INLINE int symmetric(int which) {
+    switch (which) {
+#define FD_SYMMETRIC(name) case FD_##name:
+#include "divergences.def"
+        return 1;
+    default: return 0;
+    }
+}
+
+/* What one loop sums: a single divergence, or for COMPARED all that the fused comparison has, or the parts of one. */
 static const int compared[] = {
 #define FD_COMPARE(field, divergence) FD_##divergence,
 #include "divergences.def"
 };
-FD_INLINE int members(int which) { return which == COMPARED ? (int)(sizeof compared / sizeof *compared) : 1; }
-FD_INLINE int member(int which, int i) { return which == COMPARED ? squared(compared[i]) : which; }
-
-FD_INLINE double limit_at_0(int which) {
+static const int bhattacharyya_parts[] = {FD_squared_hellinger, FD_affinity};
+static const int power_parts[] = {FD_power_excess, FD_power, FD_only_q, FD_only_p};
+static const int entropy_power_parts[] = {FD_entropy_excess, FD_power, FD_only_q};
+#define LENGTH(array) ((int)(sizeof(array) / sizeof *(array)))
+FD_INLINE int members(int which) {
     switch (which) {
-#define FD_DIVERGENCE(name, f0, f_inf, weights, logits, finish_it)                                                             \
-    case FD_##name: return f0;
-#include "divergences.def"
+    case COMPARED: return LENGTH(compared);
+    case FD_bhattacharyya_distance: return LENGTH(bhattacharyya_parts);
+    case POWERS: return LENGTH(power_parts);
+    case ENTROPY_POWERS: return LENGTH(entropy_power_parts);
+    default: return 1;
     }
-    return 0.0; /* cross-entropy */
 }
-FD_INLINE double limit_at_infinity(int which) {
+FD_INLINE int member(int which, int i) {
     switch (which) {
-#define FD_DIVERGENCE(name, f0, f_inf, weights, logits, finish_it)                                                             \
-    case FD_##name: return f_inf;
-#include "divergences.def"
+    case COMPARED: return squared(compared[i]);
+    case FD_bhattacharyya_distance: return bhattacharyya_parts[i];
+    case POWERS: return power_parts[i];
+    case ENTROPY_POWERS: return entropy_power_parts[i];
+    default: return which;
     }
-    return INFINITY; /* cross-entropy */
 }
+/* A probability that underflowed to 0 is no 0 to these. */
+FD_INLINE int underflow_counts(int which) {
+    return which == FD_power_excess || which == FD_entropy_excess || which == FD_power || which == FD_only_p || which == FD_only_q;
+}
+/* q is the sum of the row, not its elements. */
+FD_INLINE int is_entropy(int which) { return which == FD_cross_entropy || which == ENTROPY_POWERS; }
 
 /* The sum of one row, that of all but its largest element apart. */
 typedef struct { double largest, others, total; int invalid; } row_sum;
+
+/* What remains to be done with the sums of a set of terms. */
+static double combined(int which, int source, double r, const sums *s) {
+    if (which != FD_bhattacharyya_distance) return r;
+    /* 1 - H^2, the affinity, is known from its own sum too: the better of both. */
+    if (r <= 0.5 || isnan(r)) return -scalar_log1p(-r);
+    if (source == FD_RAW) return r < 1.0 ? -scalar_log1p(-r) : INFINITY;
+    return -scalar_log(s->A[1] / (sqrt(s->P) * sqrt(s->Q)));
+}
+
+static void exchange(fd_row *p, fd_row *q, sums *s) {
+    fd_row row = *p;
+    *p = *q;
+    *q = row;
+    *s = exchanged(s);
+}
 
 /* The sums of a row while it is read. */
 typedef struct { lanes A[FD_COMPARISONS], P, Q, S; int invalid; } row_lanes;

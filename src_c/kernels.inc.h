@@ -6,7 +6,7 @@
 #define LN2 0.693147180559945309417
 #define LOAD 2048
 #define PREFETCH 2048 /* bytes; a prefetch past the end of a row is no access */
-#define COMPARED (-1)
+enum { COMPARED = -1, POWERS = -2, ENTROPY_POWERS = -3 }; /* sets of sums, see finish.inc.h */
 #ifndef AHEAD
 #define AHEAD 4 /* vectors whose instructions a compiler may interleave */
 #endif
@@ -27,9 +27,11 @@
 #include "finish.inc.h"
 #include "load.inc.h"
 #include "pairs.inc.h"
+#include "power.inc.h"
 #include "reduce.inc.h"
 #include "logits.inc.h"
 #include "entropy.inc.h"
+#include "renyi.inc.h"
 #include "compute_type_end.h"
 #undef COMPUTE_IN_DOUBLE
 
@@ -37,27 +39,25 @@
 #include "math.inc.h"
 #include "load.inc.h"
 #include "pairs.inc.h"
+#include "power.inc.h"
 #include "reduce.inc.h"
 #include "logits.inc.h"
 #include "entropy.inc.h"
 #include "compute_type_end.h"
 
 /* One function per divergence, source and compute type. */
-#define PAIR_KERNELS(name, type)                                                                                         \
-    static int name##_normalized_##type(fd_row p, fd_row q, ptrdiff_t n, double *r) {                                          \
-        return divergence_##type(FD_##name, FD_NORMALIZED, p, q, n, r);                                                        \
-    }                                                                                                                          \
-    static int name##_raw_##type(fd_row p, fd_row q, ptrdiff_t n, double *r) {                                                 \
-        return divergence_##type(FD_##name, FD_RAW, p, q, n, r);                                                               \
-    }                                                                                                                          \
-    static int name##_logits_##type(fd_row p, fd_row q, ptrdiff_t n, double *r) {                                              \
-        return logits_divergence_##type(FD_##name, p, q, n, r);                                                                \
-    }
+#define ARGUMENTS fd_row p, fd_row q, ptrdiff_t n, double parameter, double *r
+#define PAIR_KERNELS(name, type)                                                                                               \
+    static int name##_normalized_##type(ARGUMENTS) { return divergence_##type(FD_##name, FD_NORMALIZED, p, q, n, parameter, r); } \
+    static int name##_raw_##type(ARGUMENTS) { return divergence_##type(FD_##name, FD_RAW, p, q, n, parameter, r); }            \
+    static int name##_logits_##type(ARGUMENTS) { return logits_divergence_##type(FD_##name, p, q, n, parameter, r); }
 #define FD_DIVERGENCE(name, ...) PAIR_KERNELS(name, float) PAIR_KERNELS(name, double)
 #include "divergences.def"
+PAIR_KERNELS(bhattacharyya_distance, float)
+PAIR_KERNELS(bhattacharyya_distance, double)
 #define ROOT_KERNEL(name, of, source)                                                                                          \
-    static int name##_##source(fd_row p, fd_row q, ptrdiff_t n, double *r) {                                                   \
-        int status = of##_##source(p, q, n, r);                                                                                \
+    static int name##_##source(ARGUMENTS) {                                                                                    \
+        int status = of##_##source(p, q, n, parameter, r);                                                                     \
         *r = sqrt(*r);                                                                                                         \
         return status;                                                                                                         \
     }
@@ -70,20 +70,40 @@
     ROOT_KERNEL(name, of, logits_double)
 #include "divergences.def"
 
+/* What is computed in double whatever the dtype: one function per source. */
+#define SOURCE_KERNELS(name, arguments, call)                                                                                  \
+    static int name##_normalized arguments { enum { source = FD_NORMALIZED }; return call; }                                   \
+    static int name##_raw arguments { enum { source = FD_RAW }; return call; }                                                 \
+    static int name##_logits arguments { enum { source = FD_LOGITS }; return call; }
+SOURCE_KERNELS(alpha_divergence, (ARGUMENTS), alpha_family(0, source, p, q, n, parameter, r))
+SOURCE_KERNELS(renyi_divergence, (ARGUMENTS), alpha_family(1, source, p, q, n, parameter, r))
+SOURCE_KERNELS(tsallis_entropy, (ARGUMENTS), ((void)q, entropy_family(0, source, p, n, parameter, r)))
+SOURCE_KERNELS(renyi_entropy, (ARGUMENTS), ((void)q, entropy_family(1, source, p, n, parameter, r)))
+SOURCE_KERNELS(f_divergence, (fd_row p, fd_row q, ptrdiff_t n, fd_generator g, double *r), generated_divergence(source, p, q, n, g, r))
+SOURCE_KERNELS(wasserstein_distance, (fd_row p, fd_row q, fd_row gaps, ptrdiff_t n, double *r), wasserstein(source, p, q, gaps, n, r))
+
 #define BOTH(f) {f##_float, f##_double}
-#define PAIR(name)                                                                                                             \
-    [FD_##name] = {BOTH(name##_normalized), BOTH(name##_raw), BOTH(name##_logits)},
+#define SAME(f) {f, f}
+#define PAIR(name) [FD_##name] = {BOTH(name##_normalized), BOTH(name##_raw), BOTH(name##_logits)},
+#define DOUBLE_PAIR(name) [FD_##name] = {SAME(name##_normalized), SAME(name##_raw), SAME(name##_logits)},
 #define ENTROPY {BOTH(cross_entropy_normalized), BOTH(cross_entropy_raw), BOTH(logits_entropy)}
 const fd_kernels FD_TABLE = {
     .pair = {
 #define FD_DIVERGENCE(name, ...) PAIR(name)
 #define FD_ROOT(name, of) PAIR(name)
 #include "divergences.def"
+        PAIR(bhattacharyya_distance)
+        DOUBLE_PAIR(alpha_divergence)
+        DOUBLE_PAIR(renyi_divergence)
+        DOUBLE_PAIR(tsallis_entropy)
+        DOUBLE_PAIR(renyi_entropy)
         [FD_cross_entropy] = ENTROPY,
         [FD_entropy] = ENTROPY,
     },
     .log_sum_exp = BOTH(row_log_sum_exp),
     .token_nll = BOTH(row_token_nll),
     .compare = BOTH(row_compare),
-    .truncated_kl = {truncated_kl, truncated_kl},
+    .truncated_kl = SAME(truncated_kl),
+    .f_divergence = {SAME(f_divergence_normalized), SAME(f_divergence_raw), SAME(f_divergence_logits)},
+    .wasserstein = {SAME(wasserstein_distance_normalized), SAME(wasserstein_distance_raw), SAME(wasserstein_distance_logits)},
 };

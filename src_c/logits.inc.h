@@ -165,22 +165,32 @@ static int F(row_token_nll)(fd_row row, ptrdiff_t n, int64_t label, double *resu
     return status;
 }
 
-FD_INLINE sums F(logits_pass)(int which, fd_row a, fd_row b, ptrdiff_t n, const log_sum_double *s, const log_sum_double *t) {
-    /* lse a - lse b as two numbers; each part keeps its own digits, so that the most probable token has its own difference too. */
+#if COMPUTES_DOUBLE
+/* lse a - lse b as two numbers; each part keeps its own digits, so that the most probable token has its own difference too. */
+static frame logits_frame(const log_sum_double *s, const log_sum_double *t) {
     double ratio = (1.0 + s->others) / (1.0 + t->others), excess = (s->others - t->others) / (1.0 + t->others);
     double shift = s->max - t->max, back = shift - s->max, low = (s->max - (shift - back)) - (t->max + back);
     low += excess > -0.33 && excess < 0.5 ? scalar_log1p(excess) : scalar_log(ratio);
-    F(frame) f = {.max_a = s->max, .max_b = t->max, .ratio = ratio, .shift = shift, .shift_low = low};
-    return F(pass)(which, FD_LOGITS, 0, a, b, n, f);
+    return (frame){.max_a = s->max, .max_b = t->max, .ratio = ratio, .shift = shift, .shift_low = low};
 }
+#endif
 
-FD_INLINE int F(logits_divergence)(int which, fd_row a, fd_row b, ptrdiff_t n, double *result) {
+FD_INLINE int F(logits_divergence)(int which, fd_row a, fd_row b, ptrdiff_t n, double parameter, double *result) {
     log_sum_double s = F(log_sum_exp)(a, n), t = F(log_sum_exp)(b, n);
     int status = no_distribution(&s) | no_distribution(&t), again;
     *result = NAN;
     if (status || isnan(s.others) || isnan(t.others)) return status;
-    sums total = F(logits_pass)(which, a, b, n, &s, &t);
-    *result = finish(which, total.A[0], &total, &again);
+    if (symmetric(which) && (s.max < t.max || (s.max == t.max && s.others < t.others))) {
+        log_sum_double lse = s;
+        fd_row row = a;
+        s = t, t = lse;
+        a = b, b = row;
+    }
+    frame f = logits_frame(&s, &t);
+    f.parameter = parameter;
+    if (which == FD_weighted_js_divergence) f.own = weighted_js_limits(parameter);
+    sums total = F(pass)(which, FD_LOGITS, 0, a, b, n, f);
+    *result = combined(which, FD_LOGITS, finish(member(which, 0), total.A[0], &total, &f.own, &again), &total);
     return 0;
 }
 
@@ -192,9 +202,10 @@ static int F(row_compare)(fd_row a, fd_row b, ptrdiff_t n, int64_t label, double
         result[FD_COMPARE_same_top] = 0.0;
         return status;
     }
-    sums total = F(logits_pass)(COMPARED, a, b, n, &s, &t);
+    frame f = logits_frame(&s, &t);
+    sums total = F(pass)(COMPARED, FD_LOGITS, 0, a, b, n, f);
     for (int i = 0; i < members(COMPARED); i++) {
-        double r = finish(member(COMPARED, i), total.A[i], &total, &again);
+        double r = finish(member(COMPARED, i), total.A[i], &total, &f.own, &again);
         result[i] = member(COMPARED, i) == compared[i] ? r : sqrt(r);
     }
     double base = F(nll)(&s, a, n, label), candidate = F(nll)(&t, b, n, label);

@@ -123,6 +123,16 @@ FD_INLINE V F(js)(V p, V q, V d) {
 }
 #define JS(p, q, d) F(js)(p, q, d)
 
+/* The mean divergence from m = w p + (1 - w) q; p - m and q - m are parts of d. */
+FD_INLINE V F(weighted_js)(double w, V p, V q, V d) {
+    V m = v_fma(C(w), p, v_mul(C(1.0 - w), q));
+    return v_fma(C(w), F(kl)(p, m, v_mul(C(1.0 - w), d)), v_mul(C(1.0 - w), F(kl)(q, m, v_mul(C(-w), d))));
+}
+#define WEIGHTED_JS(p, q, d) F(weighted_js)(parameter, p, q, d)
+
+FD_INLINE V F(jeffreys)(V p, V q, V d) { return v_mul(d, F(log_ratio)(p, q, d, v_div(C(1.0), p))); }
+#define JEFFREYS(p, q, d) F(jeffreys)(p, q, d)
+
 FD_INLINE V F(hellinger)(V p, V q, V d) {
     V root = v_div(d, v_add(v_sqrt(p), v_sqrt(q)));
     return v_mul(C(0.5), v_mul(root, root));

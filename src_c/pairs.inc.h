@@ -5,7 +5,8 @@
  * logits   p = e^(a - max a), q = c e^(b - max b) with c the ratio of the rows' sums; x = (a - b) - (lse a - lse b) from exact
  *          differences; d = p (1 - e^-x) without cancellation.
  *
- * For the cross-entropy d is Q - q, with Q the sum of q, or from logits x is max b - b.
+ * For the cross-entropy d is Q - q, with Q the sum of q, or from logits x is max b - b.  For the powers of one row q is P, the sum
+ * of p, and from logits x is a - lse a.
  *
  * Each exists in two strengths.  The fast one is right for numbers inside the window [LOW, HIGH]; the careful one for anything: it
  * marks zeros, lifts subnormals, notes what is no weight.  Outside the window a block of 256 is redone carefully, in double.
@@ -14,26 +15,40 @@ typedef struct {
     V p, q, d, x;
     M no_p, no_q; /* careful only: a true zero, not one that underflowed */
     V lift;       /* p, q and d were multiplied by this power of two */
+    V log_p, log_p_low, x_low; /* logits only: a - max a exactly; the rest of x */
 } F(pair);
 
+#if COMPUTES_DOUBLE
 typedef struct {
     double scale, high, low;           /* weights: p scale, q (high + low) */
     double max_a, max_b, ratio, shift, shift_low; /* logits: c = ratio, lse a - lse b = shift + shift_low */
-    row_sum q;                         /* cross-entropy of weights */
-} F(frame);
+    row_sum q;                         /* entropies of weights */
+    double parameter;
+    limits own;                        /* of a divergence with a parameter */
+    double beta, power_shift;          /* powers: e^(beta x - power_shift) */
+} frame;
+#endif
 
-FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const F(frame) *f, V p, V q, int *invalid) {
+FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f, V p, V q, int *invalid) {
     F(pair) o;
     if (careful) {
         M wrong = m_or(m_or(v_lt(p, C(0.0)), v_lt(q, C(0.0))), m_or(v_eq(p, C(INFINITY)), v_eq(q, C(INFINITY))));
         *invalid |= m_any(wrong);
     }
-    if (scaled) {
+    if (is_entropy(which)) {
+        if (scaled) {
+            p = v_mul(p, C(f->scale));
+            q = v_mul(q, C(f->high));
+        }
+        o.d = v_sel(v_eq(q, C(f->q.largest)), C(f->q.others), v_sub(C(f->q.total), q));
+        if (which == ENTROPY_POWERS) {
+            o.d = NEG(o.d);
+            q = C(f->q.total);
+        }
+    } else if (scaled) {
         p = v_mul(p, C(f->scale));
         o.d = v_fnma(C(f->low), q, v_fnma(C(f->high), q, p));
         q = v_mul(q, C(f->high));
-    } else if (which == FD_cross_entropy) {
-        o.d = v_sel(v_eq(q, C(f->q.largest)), C(f->q.others), v_sub(C(f->q.total), q));
     } else {
         o.d = v_sub(p, q);
     }
@@ -48,11 +63,11 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const F(frame) 
     }
     o.p = p;
     o.q = q;
-    o.x = p;
+    o.x = o.x_low = o.log_p = o.log_p_low = p;
     return o;
 }
 
-FD_INLINE F(pair) F(logits)(int which, int careful, const F(frame) *f, V a, V b) {
+FD_INLINE F(pair) F(logits)(int which, int careful, const frame *f, V a, V b) {
     F(pair) o;
     V max_a = C(f->max_a), max_b = C(f->max_b), low, high;
     M far_a = v_lt(v_sub(a, max_a), C(-EXP_LIMIT));
@@ -67,9 +82,19 @@ FD_INLINE F(pair) F(logits)(int which, int careful, const F(frame) *f, V a, V b)
     }
     high = F(difference)(a, max_a, &low);
     o.p = careful ? v_sel(o.no_p, C(0.0), F(exp)(high, low)) : v_sel(far_a, C(0.0), F(exp_normal)(high, low));
+    o.log_p = high;
+    o.log_p_low = low;
+    o.x_low = C(0.0);
     if (which == FD_cross_entropy) {
         o.q = o.p;
         o.d = o.x = v_sub(max_b, b);
+        return o;
+    }
+    if (which == ENTROPY_POWERS) {
+        o.q = C(f->q.total);
+        o.d = v_sub(o.p, o.q);
+        o.x = F(difference)(high, C(f->shift), &o.x_low);
+        o.x_low = v_add(o.x_low, v_sub(low, C(f->shift_low)));
         return o;
     }
     M far_b = v_lt(v_sub(b, max_b), C(-EXP_LIMIT));

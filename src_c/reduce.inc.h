@@ -7,12 +7,16 @@
  * `which` is a divergence, the cross-entropy, or COMPARED, all fields of the fused comparison; like `source` and `scaled` it is a constant at every
  * place of use, so the compiler makes one loop per divergence out of this text.
  */
-FD_INLINE V F(term)(int which, int logits, const F(frame) *f, F(pair) o) {
+FD_INLINE V F(term)(int which, int logits, const frame *f, F(pair) o) {
     V p = o.p, q = o.q, d = o.d, x = o.x;
+    const double parameter = f->parameter;
+    (void)parameter;
     switch (which) {
     case FD_cross_entropy:
         return logits ? v_mul(p, x) : v_mul(p, F(log_ratio)(v_mul(C(f->q.total), o.lift), q, d, v_div(C(1.0 / f->q.total), o.lift)));
 #define FD_DIVERGENCE(name, f0, f_inf, by_weights, by_logits, finish_it)                                                       \
+    case FD_##name: return logits ? (by_logits) : (by_weights);
+#define FD_SUM(name, f0, f_inf, by_weights, by_logits)                                                                         \
     case FD_##name: return logits ? (by_logits) : (by_weights);
 #include "divergences.def"
     }
@@ -20,10 +24,11 @@ FD_INLINE V F(term)(int which, int logits, const F(frame) *f, F(pair) o) {
 }
 
 /* The limits of the generator take the place of terms in which p or q is 0. */
-FD_INLINE V F(careful_term)(int which, int logits, const F(frame) *f, F(pair) o) {
-    const double at_0 = limit_at_0(which), at_inf = limit_at_infinity(which);
+FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
+    const double at_0 = limit_at_0(which, &f->own), at_inf = limit_at_infinity(which, &f->own);
     M p_is_0 = v_eq(o.p, C(0.0)), q_is_0 = v_eq(o.q, C(0.0)), both = m_and(p_is_0, q_is_0);
-    M no_p = isinf(at_0) ? o.no_p : p_is_0, no_q = isinf(at_inf) ? o.no_q : q_is_0, either = m_or(no_p, no_q);
+    M no_p = isinf(at_0) || underflow_counts(which) ? o.no_p : p_is_0, no_q = isinf(at_inf) || underflow_counts(which) ? o.no_q : q_is_0;
+    M either = m_or(no_p, no_q);
     F(pair) safe = o;
     safe.p = v_sel(either, C(1.0), o.p);
     safe.q = v_sel(either, C(1.0), o.q);
@@ -54,7 +59,7 @@ FD_INLINE void F(block_flush)(int which, row_lanes *row, const F(block) *s) {
     F(flush)(&row->S, s->S);
 }
 
-FD_INLINE void F(careful_add)(int which, int source, int scaled, const F(frame) *f, V a, V b, F(block) *s, int *invalid) {
+FD_INLINE void F(careful_add)(int which, int source, int scaled, const frame *f, V a, V b, F(block) *s, int *invalid) {
     F(pair) o = source == FD_LOGITS ? F(logits)(which, 1, f, a, b) : F(weights)(which, scaled, 1, f, a, b, invalid);
     FD_UNROLL for (int i = 0; i < members(which); i++)
         s->A[i] = v_add(s->A[i], F(careful_term)(member(which, i), source == FD_LOGITS, f, o));
@@ -69,7 +74,7 @@ FD_INLINE V F(padded)(int source, const T *x, int n) {
 }
 
 #if COMPUTES_DOUBLE
-FD_INLINE void F(careful_block)(int which, int source, int scaled, const F(frame) *f, const T *a, const T *b, int n,
+FD_INLINE void F(careful_block)(int which, int source, int scaled, const frame *f, const T *a, const T *b, int n,
                                 row_lanes *row) {
     F(block) s = F(block_zero)(which);
     for (int i = 0; i < n; i += N)
@@ -78,7 +83,7 @@ FD_INLINE void F(careful_block)(int which, int source, int scaled, const F(frame
     F(block_flush)(which, row, &s);
 }
 #else
-FD_INLINE void F(careful_block)(int which, int source, int scaled, const F(frame) *f, const T *a, const T *b, int n,
+FD_INLINE void F(careful_block)(int which, int source, int scaled, const frame *f, const T *a, const T *b, int n,
                                 row_lanes *row) {
     if (source != FD_LOGITS) {
         M outside = VNAME(first)(0);
@@ -98,19 +103,18 @@ FD_INLINE void F(careful_block)(int which, int source, int scaled, const F(frame
             return;
         }
     }
-    frame_double wide = {f->scale, f->high, f->low, f->max_a, f->max_b, f->ratio, f->shift, f->shift_low, f->q};
     block_double s = block_zero_double(which);
     for (int i = 0; i < n; i += N) {
         V x = F(padded)(source, a + i, n - i < N ? n - i : N), y = F(padded)(source, b + i, n - i < N ? n - i : N);
-        careful_add_double(which, source, scaled, &wide, vf_lo(x), vf_lo(y), &s, &row->invalid);
-        careful_add_double(which, source, scaled, &wide, vf_hi(x), vf_hi(y), &s, &row->invalid);
+        careful_add_double(which, source, scaled, f, vf_lo(x), vf_lo(y), &s, &row->invalid);
+        careful_add_double(which, source, scaled, f, vf_hi(x), vf_hi(y), &s, &row->invalid);
     }
     block_flush_double(which, row, &s);
 }
 #endif
 
 /* One vector of the fast loop; `valid` < N only in a row's last one. */
-FD_INLINE void F(fast_add)(int which, int source, int scaled, const F(frame) *f, V a, V b, int valid, F(block) *s, V *least,
+FD_INLINE void F(fast_add)(int which, int source, int scaled, const frame *f, V a, V b, int valid, F(block) *s, V *least,
                            V *most) {
     int ignored;
     F(pair) o = source == FD_LOGITS ? F(logits)(which, 0, f, a, b) : F(weights)(which, scaled, 0, f, a, b, &ignored);
@@ -137,7 +141,7 @@ FD_INLINE void F(fast_add)(int which, int source, int scaled, const F(frame) *f,
     s->S = v_add(s->S, o.d);
 }
 
-FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t n, F(frame) f) {
+FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t n, frame f) {
     T buffer_p[LOAD], buffer_q[LOAD];
     row_lanes row = row_zero(which);
     for (ptrdiff_t start = 0; start < n; start += LOAD) {
@@ -170,7 +174,7 @@ FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, pt
 }
 
 /* The scales of the next pass over weights; 0 if none is needed. */
-FD_INLINE int F(next_frame)(F(frame) *f, const sums *s, int again, int first) {
+FD_INLINE int F(next_frame)(frame *f, const sums *s, int again, int first) {
 #if COMPUTES_DOUBLE
     if (isinf(s->P) || isinf(s->Q)) { /* finite weights whose sum is not */
         f->scale /= SUM_LIMIT;
@@ -200,27 +204,29 @@ FD_INLINE int F(next_frame)(F(frame) *f, const sums *s, int again, int first) {
 }
 
 /* Weights, as they stand or normalised. */
-FD_INLINE int F(divergence)(int which, int source, fd_row p, fd_row q, ptrdiff_t n, double *result) {
-    F(frame) f = {.scale = 1.0, .high = 1.0};
+FD_INLINE int F(divergence)(int which, int source, fd_row p, fd_row q, ptrdiff_t n, double parameter, double *result) {
+    frame f = {.scale = 1.0, .high = 1.0, .parameter = parameter};
+    if (which == FD_weighted_js_divergence) f.own = weighted_js_limits(parameter);
     sums s = F(pass)(which, source, 0, p, q, n, f);
     *result = NAN;
     if (s.invalid) return FD_INVALID;
 #if !COMPUTES_DOUBLE
     /* Sums of any size, and products of differences so small that they underflow, are double's. */
     if (!in_range(&s, SUM_LIMIT) || (s.A[0] < 0x1p-90 && (s.A[0] > 0.0 || s.S != 0.0)))
-        return divergence_double(which, source, p, q, n, result);
+        return divergence_double(which, source, p, q, n, parameter, result);
 #endif
     if (source == FD_RAW) {
-        *result = s.A[0];
+        *result = combined(which, source, s.A[0], &s);
         return 0;
     }
     if (!(s.P > 0.0 && s.Q > 0.0)) return s.P == 0.0 || s.Q == 0.0 ? FD_INVALID : 0; /* nothing, or NaN */
+    if (symmetric(which) && s.P < s.Q) exchange(&p, &q, &s); /* the order must not show in the last bit */
     int again;
-    double r = finish(which, s.A[0], &s, &again);
+    double r = finish(member(which, 0), s.A[0], &s, &f.own, &again);
     for (int tries = 0; tries < 5 && F(next_frame)(&f, &s, again, tries == 0); tries++) {
         s = F(pass)(which, source, 1, p, q, n, f);
-        r = finish(which, s.A[0], &s, &again);
+        r = finish(member(which, 0), s.A[0], &s, &f.own, &again);
     }
-    *result = r;
+    *result = combined(which, source, r, &s);
     return 0;
 }

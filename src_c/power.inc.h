@@ -1,0 +1,65 @@
+/* Terms with powers: p (p/q)^beta, and what differs from 1 in it.
+ *
+ * x = log(p/q) as two numbers, so that beta x is right to the last bits for a beta of some tens, not only x itself.
+ *
+ * power          p e^(beta x - shift)
+ * power_excess   p expm1(beta x) / beta - (p - q), which is alpha (alpha = beta + 1, >= 1/2) times the term of the alpha
+ *                divergence: >= 0; near q it is p x^2 (beta psi(beta x) + psi(-x)), and for beta = 0 it is that of KL
+ * entropy_excess -p expm1(beta x) / beta, where q is the sum of the row: that of the Tsallis entropy
+ */
+FD_INLINE V F(log_pieces)(V p, V q, V d, V *low) {
+    F(ratio) s = F(split)(p, q, d);
+    V inverse = v_div(C(1.0), s.t), r = v_mul(s.d, inverse), rest = v_mul(v_fnma(r, s.t, s.d), inverse);
+    /* log(1 + r) = r + r^2 (PHI(r) - 1) / (1 + r) */
+    V tail = v_mul(v_mul(v_mul(r, r), v_sub(F(phi)(r), C(1.0))), v_div(s.t, p));
+    V high = v_mul(s.k, C(LN2_HIGH)), sum = v_add(high, r); /* |high| > |r|, or 0 */
+    *low = v_add(v_sub(r, v_sub(sum, high)), v_add(v_add(rest, tail), v_mul(s.k, C(LN2_LOW))));
+    V x = v_add(sum, *low);
+    *low = v_sub(*low, v_sub(x, sum));
+    return x;
+}
+
+/* w e^(y + low): 2^n in three factors around w, so that only the result itself can overflow. */
+FD_INLINE V F(times_exp)(V w, V y, V low) {
+    V t, r = F(exp_rest)(v_min(C(3 * EXP_LIMIT), v_max(C(-3 * EXP_LIMIT), y)), &t), m = F(exp_mantissa)(v_add(r, low));
+    V n = v_sub(t, C(MAGIC)), third = v_sub(v_fma(n, C(1.0 / 3.0), C(MAGIC)), C(MAGIC));
+    V by_third = F(power_of_two)(third);
+    return v_mul(v_mul(v_mul(v_mul(m, by_third), w), by_third), F(power_of_two)(v_sub(v_sub(n, third), third)));
+}
+
+typedef struct { V x, y, y_low, power; } F(powers);
+FD_INLINE F(powers) F(power)(int logits, const frame *f, F(pair) o, double shift) {
+    F(powers) r;
+    V beta = C(f->beta), low = o.x_low;
+    r.x = logits ? o.x : F(log_pieces)(o.p, o.q, o.d, &low);
+    r.y = v_mul(beta, r.x);
+    r.y_low = v_add(v_fma(beta, r.x, NEG(r.y)), v_mul(beta, low));
+    V more, less, y = F(difference)(r.y, C(shift), &less), y_low = v_add(r.y_low, less);
+    if (logits) { /* p may have underflowed where its power has not */
+        y = F(difference)(y, NEG(o.log_p), &more);
+        y_low = v_add(v_add(y_low, more), o.log_p_low);
+    }
+    y_low = v_sel(v_lt(v_abs(y), C(EXPONENT_LIMIT)), y_low, C(0.0)); /* beyond, it is 0 or infinite; the rest might be NaN */
+    r.power = F(times_exp)(logits ? o.lift : o.p, y, y_low);
+    return r;
+}
+#define POWER(logits) F(power)(logits, f, o, f->power_shift).power
+
+/* x expm1(y) / y where |y| <= 1. */
+FD_INLINE V F(power_slope)(F(powers) w) { return v_mul(w.x, v_fma(w.y, F(psi)(w.y), C(1.0))); }
+
+FD_INLINE V F(power_excess)(int logits, const frame *f, F(pair) o) {
+    F(powers) w = F(power)(logits, f, o, 0.0);
+    M small_y = v_le(v_abs(w.y), C(1.0));
+    V near = v_mul(v_mul(o.p, v_mul(w.x, w.x)), v_fma(C(f->beta), F(psi)(w.y), F(psi)(NEG(w.x))));
+    V slope = v_mul(o.p, F(power_slope)(w)), far = v_mul(v_sub(w.power, o.p), C(1.0 / f->beta));
+    return v_sel(m_and(small_y, v_le(v_abs(w.x), C(1.0))), near, v_sub(v_sel(small_y, slope, far), o.d));
+}
+#define POWER_EXCESS(logits) F(power_excess)(logits, f, o)
+
+FD_INLINE V F(entropy_excess)(int logits, const frame *f, F(pair) o) {
+    F(powers) w = F(power)(logits, f, o, 0.0);
+    V slope = v_mul(o.p, F(power_slope)(w)), far = v_mul(v_sub(w.power, o.p), C(1.0 / f->beta));
+    return NEG(v_sel(v_le(v_abs(w.y), C(1.0)), slope, far));
+}
+#define ENTROPY_EXCESS(logits) F(entropy_excess)(logits, f, o)

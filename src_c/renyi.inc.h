@@ -1,0 +1,267 @@
+/* Families with a parameter, generators from outside, and Wasserstein's distance: always in double, by the row loop of reduce.inc.h.
+ *
+ * 1. The sums of both rows are known first, so that one pass compares p with (P/Q) q, P/Q as two numbers, and nothing is to be
+ *    corrected afterwards.
+ * 2. With beta = alpha - 1 and B = sum p (p/q)^beta: alpha (alpha - 1) A = B - 1 is a sum of terms of one sign, so log B keeps its
+ *    digits near 1 as log1p; elsewhere B itself is taken, and where B leaves the doubles a second pass sums e^(beta x - shift).
+ * 3. alpha < 1/2 is the pair the other way round with 1 - alpha, so that beta >= -1/2.
+ */
+#define IN_SOURCE(source, f)                                                                                                   \
+    (source == FD_NORMALIZED ? f(FD_NORMALIZED) : source == FD_RAW ? f(FD_RAW) : f(FD_LOGITS))
+
+/* Rows as they will be compared; nonzero `stop`: there is nothing to compare, and the status says why. */
+static frame compared_rows(int source, fd_row p, fd_row q, ptrdiff_t n, int *status, int *stop) {
+    frame f = {.scale = 1.0, .high = 1.0};
+    *status = *stop = 0;
+    if (source == FD_LOGITS) {
+        log_sum_double s = log_sum_exp_double(p, n), t = same_row(p, q) ? s : log_sum_exp_double(q, n);
+        *status = no_distribution(&s) | no_distribution(&t);
+        *stop = *status || isnan(s.others) || isnan(t.others);
+        if (!*stop) f = logits_frame(&s, &t);
+        return f;
+    }
+    double scale;
+    row_sum s = scaled_sum(p, n, &f.scale), t = scaled_sum(q, n, &scale);
+    if (s.invalid || t.invalid) *status = FD_INVALID;
+    if (source == FD_NORMALIZED && (s.total == 0.0 || t.total == 0.0)) *status = FD_INVALID;
+    *stop = *status || isnan(s.total) || isnan(t.total);
+    if (source == FD_RAW) {
+        f.scale = 1.0;
+        return f;
+    }
+    double ratio = s.total / t.total;
+    f.high = scale * ratio;
+    f.low = scale * (fma(-ratio, t.total, s.total) / t.total);
+    return f;
+}
+
+static sums powers_of_pair(int source, fd_row p, fd_row q, ptrdiff_t n, frame f) {
+#define PASS(source) pass_double(POWERS, source, source == FD_NORMALIZED, p, q, n, f)
+    return IN_SOURCE(source, PASS);
+#undef PASS
+}
+static sums powers_of_row(int source, fd_row p, ptrdiff_t n, frame f) {
+#define PASS(source) pass_double(ENTROPY_POWERS, source, source == FD_NORMALIZED, p, p, n, f)
+    return IN_SOURCE(source, PASS);
+#undef PASS
+}
+
+/* A vector of pairs, with everything marked. */
+FD_INLINE pair_double pair_at(int which, int source, const frame *f, const double *a, const double *b, int some) {
+    int unused = 0;
+    vd x = padded_double(source, a, some), y = padded_double(source, b, some);
+    return source == FD_LOGITS ? logits_double(which, 1, f, x, y) : weights_double(which, source == FD_NORMALIZED, 1, f, x, y, &unused);
+}
+#define EACH_VECTOR(p, q)                                                                                                      \
+    double buffer_p[LOAD], buffer_q[LOAD];                                                                                     \
+    for (ptrdiff_t start = 0; start < n; start += LOAD)                                                                        \
+        for (int count = n - start < LOAD ? (int)(n - start) : LOAD, i = 0, once = 1; once; once = 0)                          \
+            for (const double *a = load_double(p, start, count, buffer_p), *b = load_double(q, start, count, buffer_q);        \
+                 i < count; i += 8)
+
+/* The extremes of log(p/q) where both are positive; only_p, only_q: there are others. */
+typedef struct { double least, most; int only_p, only_q; } extremes;
+FD_INLINE extremes extremes_in(int which, int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
+    vd least = vd_set1(INFINITY), most = vd_set1(-INFINITY);
+    md only_p = vd_first(0), only_q = only_p;
+    EACH_VECTOR(p, q) {
+        int some = count - i < 8 ? count - i : 8;
+        pair_double o = pair_at(which, source, f, a + i, b + i, some);
+        md in = vd_first(some);
+        vd low, one = vd_set1(1.0), zero = vd_set1(0.0);
+        vd gone_p = vd_sel(o.no_p, one, zero), gone_q = vd_sel(o.no_q, one, zero);
+        md here = vd_m_and(in, vd_eq(vd_add(gone_p, gone_q), zero));
+        only_p = vd_m_or(only_p, vd_m_and(in, vd_lt(gone_p, gone_q)));
+        only_q = vd_m_or(only_q, vd_m_and(in, vd_lt(gone_q, gone_p)));
+        o.p = vd_sel(here, o.p, one);
+        o.q = vd_sel(here, o.q, one);
+        o.d = vd_sel(here, o.d, zero);
+        vd x = source == FD_LOGITS ? o.x : log_pieces_double(o.p, o.q, o.d, &low);
+        least = vd_min(vd_sel(here, x, least), least);
+        most = vd_max(vd_sel(here, x, most), most);
+    }
+    extremes r = {INFINITY, -INFINITY, vd_m_any(only_p), vd_m_any(only_q)};
+    double lane[8];
+    vd_store(lane, least);
+    for (int k = 0; k < 8; k++) r.least = lane[k] < r.least ? lane[k] : r.least;
+    vd_store(lane, most);
+    for (int k = 0; k < 8; k++) r.most = lane[k] > r.most ? lane[k] : r.most;
+    return r;
+}
+static extremes extremes_of_pair(int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
+#define FIND(source) extremes_in(POWERS, source, p, q, n, f)
+    return IN_SOURCE(source, FIND);
+#undef FIND
+}
+static extremes extremes_of_row(int source, fd_row p, ptrdiff_t n, const frame *f) {
+#define FIND(source) extremes_in(ENTROPY_POWERS, source, p, p, n, f)
+    return IN_SOURCE(source, FIND);
+#undef FIND
+}
+
+/* log(1 + excess), of which `whole` is another sum. */
+static double log_of(double excess, double whole) { return fabs(excess) <= 0.5 ? scalar_log1p(excess) : scalar_log(whole); }
+
+static int alpha_family(int renyi, int source, fd_row p, fd_row q, ptrdiff_t n, double alpha, double *result) {
+    int status, stop, swapped = alpha < 0.5;
+    if (swapped) {
+        fd_row row = p;
+        p = q;
+        q = row;
+    }
+    frame f = compared_rows(source, p, q, n, &status, &stop);
+    *result = NAN;
+    if (stop) return status;
+    if (isinf(alpha)) { /* the largest or, below, the least log(p/q) */
+        extremes x = extremes_of_pair(source, p, q, n, &f);
+        double most = x.only_p ? INFINITY : x.most > 0.0 ? x.most : 0.0;
+        *result = swapped && most > 0.0 ? -most : most;
+        return status;
+    }
+    double beta = f.beta = swapped ? -alpha : alpha - 1.0, a = 1.0 + beta;
+    sums s = powers_of_pair(source, p, q, n, f);
+    double mass = source == FD_RAW ? 1.0 : s.P;
+    double excess = (s.A[0] + s.A[2]) / mass, whole = s.A[1] / mass, only_p = s.A[3] / mass;
+    if (isnan(excess)) return status;
+    if (!renyi) {
+        double lost = only_p > 0.0 ? (beta < 0.0 ? only_p * (a / -beta) : INFINITY) : 0.0;
+        *result = (excess + lost) / a;
+        return status;
+    }
+    if (!swapped && beta == 0.0) {
+        *result = only_p > 0.0 ? INFINITY : excess;
+        return status;
+    }
+    double shift = 0.0, logarithm;
+    if (beta > 0.0 && only_p > 0.0) {
+        logarithm = INFINITY;
+    } else if (isinf(excess) || isinf(whole)) {
+        shift = f.power_shift = beta * extremes_of_pair(source, p, q, n, &f).most;
+        s = powers_of_pair(source, p, q, n, f);
+        logarithm = isinf(shift) ? shift : scalar_log(s.A[1] / mass) + shift;
+    } else {
+        excess = beta * excess - a * only_p;
+        if (source == FD_RAW) whole = 1.0 + excess;
+        logarithm = whole > 0.0 ? log_of(excess, whole) : -INFINITY;
+    }
+    *result = swapped ? (logarithm == 0.0 ? 0.0 : -logarithm / a) : logarithm / beta;
+    return status;
+}
+
+static int entropy_family(int renyi, int source, fd_row p, ptrdiff_t n, double alpha, double *result) {
+    frame f = {.scale = 1.0, .high = 1.0, .beta = alpha - 1.0};
+    double beta = f.beta, top; /* log of the largest probability */
+    int status = 0, stop;
+    *result = NAN;
+    if (source == FD_LOGITS) {
+        log_sum_double s = log_sum_exp_double(p, n);
+        status = no_distribution(&s);
+        stop = status || isnan(s.others);
+        f.max_a = f.max_b = s.max;
+        f.q.total = 1.0 + s.others;
+        f.shift = scalar_log1p(s.others);
+        top = -f.shift;
+    } else {
+        f.q = scaled_sum(p, n, &f.scale);
+        f.high = f.scale;
+        if (f.q.invalid || (source == FD_NORMALIZED && f.q.total == 0.0)) status = FD_INVALID;
+        stop = status || isnan(f.q.total);
+        top = source == FD_RAW ? scalar_log(f.q.largest / f.scale) : -scalar_log1p(f.q.others / f.q.largest);
+        if (source == FD_RAW) f.q = (row_sum){-1.0, 0.0, 1.0, 0}, f.scale = f.high = 1.0;
+    }
+    if (stop) return status;
+    if (isinf(alpha)) {
+        extremes x = extremes_of_row(source, p, n, &f);
+        *result = alpha > 0.0 ? (top == 0.0 ? 0.0 : -top) : x.only_q ? INFINITY : -x.least;
+        return status;
+    }
+    sums s = powers_of_row(source, p, n, f);
+    double mass = s.P, zeros = s.A[2];
+    if (alpha < 0.0 && zeros > 0.0) {
+        *result = INFINITY;
+    } else if (!renyi) {
+        *result = s.A[0] / (source == FD_RAW ? 1.0 : mass);
+    } else if (beta == 0.0) {
+        *result = s.A[0] / mass;
+    } else {
+        double excess = -beta * (s.A[0] / mass), logarithm;
+        if (s.A[1] < 0x1p-900 || isinf(s.A[1])) {
+            f.power_shift = beta * (beta > 0.0 ? top : extremes_of_row(source, p, n, &f).least);
+            s = powers_of_row(source, p, n, f);
+            logarithm = isinf(f.power_shift) ? f.power_shift : scalar_log(s.A[1] / mass) + f.power_shift;
+        } else {
+            logarithm = log_of(excess, s.A[1] / mass);
+        }
+        *result = logarithm == 0.0 ? 0.0 : -logarithm / beta;
+    }
+    return status;
+}
+
+/* q f(p/q), element by element. */
+FD_INLINE double generated(int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f, fd_generator g, double *mass) {
+    lanes sum = lanes_zero(), total = lanes_zero();
+    EACH_VECTOR(p, q) {
+        int some = count - i < 8 ? count - i : 8;
+        pair_double o = pair_at(POWERS, source, f, a + i, b + i, some);
+        double x[8], y[8], ratio[8], term[8] = {0.0};
+        vd zero = vd_set1(0.0), u = vd_div(o.p, o.q);
+        if (source == FD_LOGITS) u = vd_sel(o.no_p, zero, vd_sel(o.no_q, vd_set1(INFINITY), exp_double(o.x, zero)));
+        vd_store(ratio, u);
+        vd_store(x, vd_div(o.p, o.lift));
+        vd_store(y, vd_div(o.q, o.lift));
+        for (int k = 0; k < some; k++) {
+            if (x[k] == 0.0 && y[k] == 0.0) continue;
+            term[k] = ratio[k] == 0.0 ? y[k] * g.at_0 : isinf(ratio[k]) ? x[k] * g.at_inf : y[k] * g.f(ratio[k]);
+        }
+        lanes_add(&sum, vd_load(term));
+        lanes_add(&total, vd_div(o.p, o.lift));
+    }
+    *mass = source == FD_RAW ? 1.0 : lanes_total(&total);
+    return lanes_total(&sum);
+}
+static int generated_divergence(int source, fd_row p, fd_row q, ptrdiff_t n, fd_generator g, double *result) {
+    int status, stop;
+    frame f = compared_rows(source, p, q, n, &status, &stop);
+    *result = NAN;
+    if (stop) return status;
+    double mass;
+#define SUM(source) generated(source, p, q, n, &f, g, &mass)
+    *result = IN_SOURCE(source, SUM) / mass;
+#undef SUM
+    return status;
+}
+
+/* The distance of the distribution functions: the sum of |sum of p - q so far| times the gap to the next position. */
+FD_INLINE double area_between(int source, fd_row p, fd_row q, fd_row gaps, ptrdiff_t n, const frame *f, double *mass) {
+    double high = 0.0, low = 0.0, area = 0.0, rest = 0.0;
+    lanes total = lanes_zero();
+    EACH_VECTOR(p, q) {
+        int some = count - i < 8 ? count - i : 8;
+        pair_double o = pair_at(POWERS, source, f, a + i, b + i, some);
+        double d[8], gap[8];
+        vd_store(d, vd_div(o.d, o.lift));
+        lanes_add(&total, vd_div(o.p, o.lift));
+        const double *to_next = load_double(gaps, start + i, some, gap);
+        for (int k = 0; k < some; k++) {
+            double sum = high + d[k], back = sum - high;
+            low += (high - (sum - back)) + (d[k] - back);
+            high = sum;
+            double piece = fabs(high + low) * to_next[k], more = area + piece, part = more - area;
+            rest += (area - (more - part)) + (piece - part);
+            area = more;
+        }
+    }
+    *mass = source == FD_RAW ? 1.0 : lanes_total(&total);
+    return isfinite(area) ? area + rest : area;
+}
+static int wasserstein(int source, fd_row p, fd_row q, fd_row gaps, ptrdiff_t n, double *result) {
+    int status, stop;
+    frame f = compared_rows(source, p, q, n, &status, &stop);
+    *result = NAN;
+    if (stop) return status;
+    double mass;
+#define SUM(source) area_between(source, p, q, gaps, n, &f, &mass)
+    *result = IN_SOURCE(source, SUM) / mass;
+#undef SUM
+    return status;
+}

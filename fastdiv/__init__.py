@@ -19,21 +19,31 @@ floor  room                                             knows
 =====  ===============================================  =====================================
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fastdiv._version import __version__
 from fastdiv.divergences import (
+    alpha_divergence,
+    bhattacharyya_distance,
     chi2_divergence,
     cross_entropy,
     entropy,
     hellinger_distance,
+    jeffreys_divergence,
     js_distance,
     js_divergence,
     kl_divergence,
+    neyman_divergence,
+    renyi_divergence,
+    renyi_entropy,
     reverse_kl_divergence,
     squared_hellinger,
     total_variation,
+    triangular_discrimination,
+    tsallis_entropy,
 )
+from fastdiv.joint import js_divergence_of, mutual_information
 from fastdiv.runtime import available_isas, get_num_threads, isa, num_threads, set_num_threads
 from fastdiv.tokens import (
     LogitComparison,
@@ -43,8 +53,11 @@ from fastdiv.tokens import (
     token_nll,
     truncated_kl,
 )
+from fastdiv.transport import wasserstein_distance
 
 if TYPE_CHECKING:
+    from fastdiv import bounds, generators
+    from fastdiv.custom import f_divergence
     from fastdiv.meters import ComparisonMeter, PerplexityMeter
 
 __all__ = [
@@ -52,35 +65,57 @@ __all__ = [
     "LogitComparison",
     "PerplexityMeter",
     "__version__",
+    "alpha_divergence",
     "available_isas",
+    "bhattacharyya_distance",
+    "bounds",
     "chi2_divergence",
     "compare_logits",
     "cross_entropy",
     "entropy",
+    "f_divergence",
+    "generators",
     "get_num_threads",
     "hellinger_distance",
     "isa",
+    "jeffreys_divergence",
     "js_distance",
     "js_divergence",
+    "js_divergence_of",
     "kl_divergence",
     "logsumexp",
+    "mutual_information",
+    "neyman_divergence",
     "num_threads",
     "perplexity",
+    "renyi_divergence",
+    "renyi_entropy",
     "reverse_kl_divergence",
     "set_num_threads",
     "squared_hellinger",
     "token_nll",
     "total_variation",
+    "triangular_discrimination",
     "truncated_kl",
+    "tsallis_entropy",
+    "wasserstein_distance",
 ]
+
+# Found when they are first asked for: who only computes divergences does not wait for the rest.
+LATER = {
+    "ComparisonMeter": "meters",
+    "PerplexityMeter": "meters",
+    "f_divergence": "custom",
+}
+ROOMS = ("bounds", "generators")
 
 
 def __getattr__(name: str) -> Any:
-    """Import the meters when they are first asked for."""
-    if name in {"ComparisonMeter", "PerplexityMeter"}:
-        from fastdiv import meters
-
-        return getattr(meters, name)
+    """Import what is not imported yet."""
+    if name in LATER:
+        return getattr(import_module(f"fastdiv.{LATER[name]}"), name)
+    if name in ROOMS:
+        return import_module(f"fastdiv.{name}")
     raise AttributeError(f"module 'fastdiv' has no attribute {name!r}")
 
 

@@ -515,6 +515,12 @@ cdef int check_out(str function, object out, tuple operands, tuple numbers, obje
     return 0
 
 
+def array_of(x, str function, str argument, dtype=None):
+    """x as an array of one of the four storage types, bfloat16 as uint16."""
+    check_dtype(function, dtype)
+    return operand(x, function, argument, dtype)
+
+
 def evaluate(str name, tuple rows, axis, keepdims, out, dtype, bint normalize, bint from_logits, checker, tuple numbers=()):
     """One divergence of rows: operands prepared, the gufunc called; `numbers` are what it takes beside the rows."""
     cdef int source = 2 if from_logits else 0 if normalize else 1

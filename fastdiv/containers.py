@@ -1,0 +1,87 @@
+"""Rows that are not plain arrays: SciPy sparse matrices and pandas frames, known by their types.
+
+Neither package is imported: who has such an object has imported it. Sparse rows go to
+``sparse.py``. Frames are aligned by their labels, and the result has those of the rows.
+"""
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdiv import _core
+
+__all__ = ["measure"]
+
+
+def _package(x: Any) -> str:
+    return type(x).__module__.partition(".")[0]
+
+
+def measure(
+    name: str,
+    rows: tuple[Any, ...],
+    axis: int,
+    normalize: bool,
+    from_logits: bool,
+    keepdims: bool,
+    out: NDArray[np.float64] | None,
+    dtype: str | None,
+    validate: bool,
+    numbers: tuple[NDArray[np.float64], ...],
+) -> Any:
+    """Evaluate the kernel `name` on rows of which at least one is from SciPy or pandas."""
+    from fastdiv.divergences import _check_rows
+
+    if any(_package(x) == "scipy" for x in rows):
+        from fastdiv import sparse
+
+        return sparse.measure(
+            name, rows, axis, normalize, from_logits, keepdims, out, dtype, validate, numbers
+        )
+    labels, arrays = _aligned(name, rows, axis)
+    result = _core.evaluate(
+        name,
+        arrays,
+        axis,
+        keepdims,
+        out,
+        dtype,
+        normalize,
+        from_logits,
+        _check_rows if validate else None,
+        numbers,
+    )
+    if labels is None or out is not None or np.shape(result) != (len(labels),):
+        return result
+    return sys.modules["pandas"].Series(result, index=labels, name=name)
+
+
+def _aligned(name: str, rows: tuple[Any, ...], axis: int) -> tuple[Any, tuple[Any, ...]]:
+    """Labels of the rows, and the arrays with their outcomes in one order."""
+    along = 0 if axis in (0, -2) else 1  # of a frame, the axis of the outcomes
+    outcomes = batch = None
+    arrays = []
+    for argument, x in zip("pq", rows, strict=False):
+        if _package(x) != "pandas" or getattr(x, "ndim", 0) not in (1, 2):
+            arrays.append(x)
+            continue
+        axes = x.axes if along == 1 or x.ndim == 1 else x.axes[::-1]
+        if outcomes is None:
+            outcomes = axes[-1]
+        elif not axes[-1].equals(outcomes):
+            missing = axes[-1].symmetric_difference(outcomes)
+            if len(missing) or not axes[-1].is_unique:
+                label = missing[0] if len(missing) else axes[-1][axes[-1].duplicated()][0]
+                raise ValueError(
+                    f"{name}: the outcomes of {argument} have other labels than those of p, for"
+                    f" instance {label!r}; fastdiv.from_counts aligns, with 0 for what is missing"
+                )
+            x = x.reindex(outcomes, axis=along if x.ndim == 2 else 0)
+        if x.ndim == 2:
+            if batch is not None and not axes[0].equals(batch):
+                raise ValueError(f"{name}: the rows of {argument} have other labels than those of p")
+            batch = axes[0]
+        arrays.append(x.to_numpy())
+    return batch, tuple(arrays)

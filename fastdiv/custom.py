@@ -1,0 +1,253 @@
+"""f-divergences of any generator: a kernel's, a C function's or a Python function's.
+
+A name or a `Generator` that kernels know is the weighted sum of their results. A C function is
+called from the compiled row loop. A Python function is called once for a block of ratios that fits
+the cache, with the sums around it in float64.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastdiv import _core, generators
+from fastdiv.divergences import _check_rows, _measure
+from fastdiv.generators import Generator
+from fastdiv.tokens import logsumexp
+
+__all__ = ["f_divergence"]
+
+BLOCK = 1 << 14  # ratios in one call of a Python function: 128 KiB
+
+
+def f_divergence(
+    p: ArrayLike,
+    q: ArrayLike,
+    generator: str | Generator | Callable[..., Any],
+    *,
+    at_zero: float | None = None,
+    at_infinity: float | None = None,
+    check: bool = False,
+    axis: int = -1,
+    normalize: bool = True,
+    from_logits: bool = False,
+    keepdims: bool = False,
+    out: NDArray[np.float64] | None = None,
+    dtype: str | None = None,
+    validate: bool = False,
+) -> Any:
+    r"""f-divergence of any convex f with f(1) = 0.
+
+    .. math:: D_f(P\|Q) = \sum_i q_i f\!\left(\frac{p_i}{q_i}\right)
+
+    with :math:`q f(0)` where p = 0 and :math:`p f'(\infty)` where q = 0.
+
+    Parameters
+    ----------
+    p, q : array_like
+        Weights, or with `from_logits` unnormalised log-probabilities, along `axis`, as
+        `kl_divergence` takes them.
+    generator : str, Generator or callable
+        The name of a generator (``fastdiv.generators.GENERATORS``) or of a divergence; a
+        `fastdiv.generators.Generator`; a function that takes an array of ratios u > 0 and returns
+        f(u) for each; or a C function ``double f(double)`` (``ctypes``, ``cffi``, ``numba.cfunc``,
+        ``scipy.LowLevelCallable``), which is called at C speed, possibly from several threads.
+    at_zero, at_infinity : float, optional
+        f(0) and f′(∞) = lim f(u)/u of a function of your own; otherwise found numerically
+        (``Generator.from_function`` tells which).
+    check : bool, default False
+        Make sure that a function of your own is convex and 0 at 1.
+    axis : int, default -1
+        The axis that a distribution lies along.
+    normalize : bool, default True
+        Divide each row by its sum. False: take the numbers as they are given.
+    from_logits : bool, default False
+        The rows are unnormalised log-probabilities (`normalize` is then without meaning).
+    keepdims : bool, default False
+        Keep `axis` with length 1.
+    out : ndarray, optional
+        Array of float64 for the result.
+    dtype : {'bfloat16'}, optional
+        ``'bfloat16'``: uint16 arrays hold raw bfloat16.
+    validate : bool, default False
+        Raise ValueError, naming argument, row and value, where the result would be NaN.
+
+    Returns
+    -------
+    float64 or ndarray of float64
+        One number per row; a scalar for 1-D input. Kernels keep their accuracy for near-equal rows;
+        with a function of your own the result is as accurate as f is near 1.
+
+    Raises
+    ------
+    TypeError
+        If a dtype or the generator is not supported.
+    ValueError
+        If the name is unknown (the known and the nearest are listed), the function returns another
+        shape, has no limit that could be found, or (`check`) is not convex or not 0 at 1.
+
+    References
+    ----------
+    .. [1] I. Csiszár, "Information-type measures of difference of probability distributions and
+       indirect observations", Studia Scientiarum Mathematicarum Hungarica 2 (1967), 299-318.
+
+    Examples
+    --------
+    >>> import fastdiv as fd
+    >>> import numpy as np
+    >>> p, q = [0.5, 0.5], [0.25, 0.75]
+    >>> fd.f_divergence(p, q, "squared_hellinger")
+    np.float64(0.0340741737109318)
+    >>> fd.f_divergence(p, q, lambda u: (u - 1) ** 4)
+    np.float64(0.25925925925925924)
+    >>> fd.f_divergence([1, 0], [0, 1], lambda u: np.abs(u - 1), at_zero=1, at_infinity=1)
+    np.float64(2.0)
+    """
+    name = "f_divergence"
+    g = _generator(generator, at_zero, at_infinity)
+    if check:
+        g.check()
+    options = (axis, None, normalize, from_logits, keepdims, out, dtype, validate)
+    if g.terms is not None:
+        return _by_kernels(g, p, q, options)
+    if g.address is not None:
+        numbers = (np.int64(g.address), np.float64(g.at_zero), np.float64(g.at_infinity))
+        return _core.evaluate(
+            name, (p, q), axis, keepdims, out, dtype, normalize, from_logits,
+            _check_rows if validate else None, numbers,
+        )  # fmt: skip
+    operands = tuple(
+        np.asarray(_core.array_of(x, name, argument, dtype))
+        for argument, x in zip("pq", (p, q), strict=True)
+    )
+    if validate:
+        _check_rows(name, operands, axis, from_logits, dtype)
+    result = _by_blocks(g, *(_last(x, axis) for x in operands), normalize, from_logits)
+    if keepdims:
+        result = np.expand_dims(result, axis)
+    if out is None:
+        return result[()]
+    if out.dtype != np.float64 or out.shape != result.shape:
+        raise ValueError(
+            f"{name}: out is {out.dtype} of shape {out.shape}; the result is float64 of shape"
+            f" {result.shape}"
+        )
+    out[...] = result
+    return out
+
+
+def _generator(
+    generator: str | Generator | Callable[..., Any],
+    at_zero: float | None,
+    at_infinity: float | None,
+) -> Generator:
+    if isinstance(generator, str):
+        return generators.get(generator)
+    if isinstance(generator, Generator):
+        return generator
+    return Generator.from_function(generator, at_zero=at_zero, at_infinity=at_infinity)
+
+
+def _by_kernels(g: Generator, p: Any, q: Any, options: tuple[Any, ...]) -> Any:
+    axis, base, normalize, from_logits, keepdims, out, dtype, validate = options
+    total: Any = g.offset
+    for weight, kernel, parameter, swapped in g.terms or ():
+        numbers = () if parameter is None else (np.float64(parameter),)
+        rows = (q, p) if swapped else (p, q)
+        part = _measure(
+            kernel, rows, axis, base, normalize, from_logits, keepdims, None, dtype, validate, numbers
+        )
+        total = total + weight * part
+    if out is None:
+        return total
+    np.copyto(out, total)
+    return out
+
+
+def _last(x: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Rows along the last axis, in a type that NumPy computes with."""
+    if x.ndim == 0:
+        raise ValueError("f_divergence: p or q is a single number; it takes an array")
+    rows = np.moveaxis(x, axis, -1)
+    if rows.shape[-1] == 0:
+        raise ValueError("f_divergence: the distribution axis is empty")
+    if rows.dtype == np.uint16:  # bfloat16
+        return (rows.astype(np.uint32) << 16).view(np.float32)
+    return rows
+
+
+def _by_blocks(
+    g: Generator, p: NDArray[Any], q: NDArray[Any], normalize: bool, from_logits: bool
+) -> NDArray[np.float64]:
+    if p.shape[-1] != q.shape[-1]:
+        raise ValueError(
+            f"f_divergence: p has rows of {p.shape[-1]}, q of {q.shape[-1]} outcomes"
+        )
+    shape = np.broadcast_shapes(p.shape[:-1], q.shape[:-1])
+    length = p.shape[-1]
+    p = np.broadcast_to(p, (*shape, length))
+    q = np.broadcast_to(q, (*shape, length))
+    scale_p, scale_q = (_scale(x, normalize, from_logits) for x in (p, q))
+    result = np.zeros(shape)
+    flat = result.reshape(-1)
+    invalid = np.isnan(scale_p + scale_q)
+    for rows, columns in _blocks(flat.size, length):
+        index = np.unravel_index(rows, shape) if shape else ()
+        x, y = (np.atleast_2d(z[(*index, columns)]).astype(np.float64) for z in (p, q))
+        a, b = (np.atleast_1d(s[index])[:, None] for s in (scale_p, scale_q))
+        with np.errstate(all="ignore"):
+            if from_logits:
+                ratio = np.exp((x - y) - (a - b))
+                x, y = np.exp(x - a), np.exp(y - b)
+                ratio[x == 0] = 0.0
+            else:
+                ratio = (x / y) * (b / a)
+                x, y = x / a, y / b
+                wrong = ((x < 0) | (y < 0) | np.isinf(x) | np.isinf(y)).any(axis=-1)
+                invalid[index] |= wrong if shape else wrong[0]
+            flat[rows] += _terms(g, ratio, x, y).sum(axis=-1)
+    if invalid.any():
+        result[invalid] = np.nan
+        np.subtract(np.inf, np.full(1, np.inf))  # NumPy's own "invalid value"
+    return result
+
+
+def _scale(x: NDArray[Any], normalize: bool, from_logits: bool) -> NDArray[np.float64]:
+    """What a row is divided by, or for logits what is subtracted; NaN where there is nothing."""
+    if from_logits:
+        result = np.asarray(logsumexp(x))
+        return np.where(np.isfinite(result), result, np.nan)
+    if not normalize:
+        return np.ones(x.shape[:-1])
+    with np.errstate(all="ignore"):
+        total = x.sum(axis=-1, dtype=np.float64)
+        return np.where((total > 0) & np.isfinite(total), total, np.nan)
+
+
+def _blocks(count: int, length: int) -> Iterator[tuple[NDArray[np.intp], slice]]:
+    """Rows and columns, at most BLOCK numbers at a time."""
+    together = max(1, BLOCK // length)
+    for first in range(0, count, together):
+        rows = np.arange(first, min(first + together, count))
+        for start in range(0, length, BLOCK):
+            yield rows, slice(start, start + BLOCK)
+
+
+def _terms(
+    g: Generator, ratio: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Evaluate y f(x/y) with the limits where one of them is 0."""
+    inside = (ratio > 0) & (ratio < np.inf)
+    values = np.asarray(g.f(ratio[inside]))
+    if values.shape != (np.count_nonzero(inside),) or values.dtype.kind not in "fiu":
+        raise ValueError(
+            f"f_divergence: {g.name} returned {values.dtype} of shape {values.shape} for"
+            f" {np.count_nonzero(inside)} ratios; it is to return a real number for each"
+        )
+    terms = np.where(np.isnan(ratio) & ~((x == 0) & (y == 0)), np.nan, 0.0)
+    terms[inside] = y[inside] * values
+    only_q, only_p = (ratio == 0) & (y > 0), np.isinf(ratio) & (x > 0)
+    terms[only_q] = y[only_q] * g.at_zero
+    terms[only_p] = x[only_p] * g.at_infinity
+    return terms

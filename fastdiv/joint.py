@@ -1,0 +1,213 @@
+"""Divergences of more than two rows: joint tables, and Jensen-Shannon of many distributions."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastdiv import _core
+from fastdiv.divergences import _in_units, _row, _units, kl_divergence
+from fastdiv.tokens import logsumexp
+
+__all__ = ["js_divergence_of", "mutual_information"]
+
+
+def _widened(x: Any, function: str, argument: str, dtype: str | None) -> NDArray[np.float64]:
+    """x in float64, which holds every supported dtype exactly."""
+    array = np.asarray(_core.array_of(x, function, argument, dtype))
+    if array.dtype == np.uint16:  # bfloat16
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float64)
+
+
+def mutual_information(
+    joint: ArrayLike,
+    *,
+    base: float | None = None,
+    dtype: str | None = None,
+    validate: bool = False,
+) -> Any:
+    r"""Mutual information of a joint table: its divergence from the product of its margins.
+
+    .. math:: I(X; Y) = D(P_{XY} \| P_X \otimes P_Y)
+       = \sum_{ij} p_{ij} \log\frac{p_{ij}}{p_{i\cdot}\, p_{\cdot j}}
+
+    Never negative, and exactly 0 for a table of small counts that factorises.
+
+    Parameters
+    ----------
+    joint : array_like
+        Weights or counts, shape (…, rows, columns); all dtypes of `kl_divergence`. Each table is
+        divided by its sum.
+    base : float, optional
+        Base of the logarithm: 2 for bits. Default: nats.
+    dtype : {'bfloat16'}, optional
+        ``'bfloat16'``: uint16 arrays hold raw bfloat16.
+    validate : bool, default False
+        Raise ValueError, naming table and value, where the result would be NaN.
+
+    Returns
+    -------
+    float64 or ndarray of float64
+        One number per table.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not supported.
+    ValueError
+        If there are fewer than two axes, an axis of the table is empty, `base` is not a base of a
+        logarithm, or `validate` finds a table that is no distribution.
+
+    References
+    ----------
+    .. [1] T. M. Cover and J. A. Thomas, "Elements of Information Theory", 2nd edition, Wiley
+       (2006), section 2.3.
+
+    Examples
+    --------
+    >>> import fastdiv as fd
+    >>> fd.mutual_information([[10, 0], [0, 10]], base=2)
+    np.float64(1.0)
+    >>> fd.mutual_information([[1, 2, 3], [2, 4, 6]])
+    np.float64(0.0)
+    """
+    name = "mutual_information"
+    unit = _units(name, base)
+    table = _widened(joint, name, "joint", dtype)
+    if table.ndim < 2 or 0 in table.shape[-2:]:
+        raise ValueError(
+            f"{name}: joint has shape {table.shape}; it takes tables (…, rows, columns), not empty"
+        )
+    flat = table.reshape(*table.shape[:-2], -1)
+    if validate:
+        _check_tables(name, "joint", flat)
+    with np.errstate(all="ignore"):  # what is wrong with a table, kl_divergence will say
+        # Powers of two bring the sum near 1, so that no product leaves the doubles.
+        _, exponent = np.frexp(table.max(axis=(-2, -1), keepdims=True))
+        scaled = np.ldexp(table, -exponent)
+        rows, columns = scaled.sum(axis=-1, keepdims=True), scaled.sum(axis=-2, keepdims=True)
+        # With the sum on both sides a table of counts that factorises is its product bit for bit.
+        product = (rows * columns).reshape(flat.shape)
+        weights = (scaled * rows.sum(axis=-2, keepdims=True)).reshape(flat.shape)
+    return _in_units(kl_divergence(weights, product), unit, None)
+
+
+def _check_tables(function: str, argument: str, flat: NDArray[np.float64]) -> None:
+    with np.errstate(invalid="ignore"):
+        wrong = ~((flat >= 0) & (flat < np.inf))
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{function}: {argument}, table {_row(index[:-1])}, has {flat[index]};"
+            " weights are finite and not negative"
+        )
+    if not flat.any(axis=-1).all():
+        index = tuple(int(i) for i in np.argwhere(~flat.any(axis=-1))[0])
+        raise ValueError(f"{function}: {argument}, table {_row(index)}, is 0 everywhere")
+
+
+def js_divergence_of(
+    rows: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    base: float | None = None,
+    from_logits: bool = False,
+    dtype: str | None = None,
+) -> Any:
+    r"""Jensen-Shannon divergence of many distributions: their mean divergence from their mixture.
+
+    .. math::
+        \mathrm{JS}_w(P_1, \dots, P_k) = \sum_j w_j D(P_j \| M), \quad M = \sum_j w_j P_j
+
+    At most the entropy of the weights. Equal to `js_divergence` for two rows of equal weight; as
+    the entropy of the mixture minus the mean entropy it is also the mutual information between an
+    outcome and the distribution that it was drawn from.
+
+    Parameters
+    ----------
+    rows : array_like
+        Weights, shape (…, k, outcomes): k distributions, each divided by its sum; or with
+        `from_logits` unnormalised log-probabilities. All dtypes of `kl_divergence`.
+    weights : array_like, optional
+        Weights of the k distributions, shape (…, k); divided by their sum. Default: all equal.
+    base : float, optional
+        Base of the logarithm: 2 for bits. Default: nats.
+    from_logits : bool, default False
+        The rows are unnormalised log-probabilities (−inf is probability 0).
+    dtype : {'bfloat16'}, optional
+        ``'bfloat16'``: uint16 arrays hold raw bfloat16.
+
+    Returns
+    -------
+    float64 or ndarray of float64
+        One number per set of k rows.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not supported.
+    ValueError
+        If there are fewer than two axes, a row is empty, there are no rows, `weights` do not fit,
+        are negative, not finite or all 0, or `base` is not a base of a logarithm.
+
+    References
+    ----------
+    .. [1] J. Lin, "Divergence measures based on the Shannon entropy", IEEE Transactions on
+       Information Theory 37 (1991), 145-151.
+
+    Examples
+    --------
+    >>> import fastdiv as fd
+    >>> fd.js_divergence_of([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]], base=2)
+    np.float64(1.188721875540867)
+    >>> fd.js_divergence_of([[1, 0], [0, 1]], weights=[3, 1], base=2)
+    np.float64(0.8112781244591328)
+    """
+    name = "js_divergence_of"
+    unit = _units(name, base)
+    given = _widened(rows, name, "rows", dtype)
+    if given.ndim < 2 or 0 in given.shape[-2:]:
+        raise ValueError(
+            f"{name}: rows has shape {given.shape}; it takes (…, distributions, outcomes), not empty"
+        )
+    shares = _shares(name, weights, given.shape[:-1])
+    with np.errstate(all="ignore"):  # a row that is no distribution: kl_divergence will say so
+        if from_logits:
+            unlikely = given == -np.inf
+            p = np.exp(given - logsumexp(given)[..., None])
+            p[unlikely] = 0.0
+        else:
+            _, exponent = np.frexp(given.max(axis=-1, keepdims=True))
+            p = np.ldexp(given, -exponent)
+            p = p / p.sum(axis=-1, keepdims=True)
+        # From the first row on, so that equal rows have themselves for their mixture.
+        first = p[..., :1, :]
+        mixture = first + (shares[..., None] * (p - first)).sum(axis=-2, keepdims=True)
+    used = shares > 0
+    parts = np.where(used, kl_divergence(np.where(used[..., None], p, mixture), mixture), 0.0)
+    return _in_units((shares * parts).sum(axis=-1), unit, None)
+
+
+def _shares(name: str, weights: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Weights of sum 1 for every set of rows."""
+    if weights is None:
+        return np.full(shape, 1.0 / shape[-1])
+    try:
+        array = np.asarray(weights, dtype=np.float64)
+        shares = np.broadcast_to(array, shape)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name}: weights is {weights!r}; it takes one number for each of the {shape[-1]}"
+            " distributions"
+        ) from None
+    wrong = ~((shares >= 0) & (shares < np.inf))
+    if wrong.any():
+        raise ValueError(
+            f"{name}: weights has {shares[wrong][0]}; they are finite and not negative"
+        )
+    total = shares.sum(axis=-1, keepdims=True)
+    if (total == 0).any():
+        raise ValueError(f"{name}: weights are 0 everywhere")
+    result: NDArray[np.float64] = shares / total
+    return result

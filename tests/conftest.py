@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,24 +40,58 @@ os.environ["PYTHONPATH"] = str(Path(fd.__file__).parents[1])
 
 @dataclass(frozen=True)
 class Divergence:
-    """A public function called with a pair of rows, of which a unary one takes the first."""
+    """A kernel, with a parameter if it takes one, called with a pair of rows.
+
+    The name is that of its oracle: ``alpha_divergence(1.5)``.
+    """
 
     name: str
 
     @property
+    def kernel(self) -> str:
+        return self.name.partition("(")[0]
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        number = self.name.partition("(")[2].rstrip(")")
+        return (float(number),) if number else ()
+
+    @property
+    def function(self) -> Callable[..., npt.NDArray[np.float64]]:
+        public: Callable[..., npt.NDArray[np.float64]] = getattr(fd, PUBLIC[self.kernel])
+        return public
+
+    @property
+    def options(self) -> dict[str, float]:
+        return {_core.PARAMETERS[self.kernel]: x for x in self.parameters}
+
+    @property
     def unary(self) -> bool:
-        return self.name in _core.UNARY
+        return self.kernel in _core.UNARY
+
+    @property
+    def entropy(self) -> bool:
+        return self.kernel.endswith("entropy")
+
+    @property
+    def based(self) -> bool:
+        return "base" in inspect.signature(self.function).parameters
 
     def __call__(
         self, p: npt.ArrayLike, q: npt.ArrayLike, **options: object
     ) -> npt.NDArray[np.float64]:
-        arguments = (p,) if self.unary else (p, q)
-        result: npt.NDArray[np.float64] = getattr(fd, self.name)(*arguments, **options)
-        return result
+        return self.function(*((p,) if self.unary else (p, q)), **self.options, **options)
 
 
+# The public function of a kernel, where it has another name.
+PUBLIC = {name: name for name in _core.DIVERGENCES} | {"weighted_js_divergence": "js_divergence"}
 # A name without its oracle fails in test_divergences, and an oracle without its name here.
-DIVERGENCES = [Divergence(name) for name in dict.fromkeys((*_core.DIVERGENCES, *ORACLES))]
+DIVERGENCES = [
+    Divergence(name)
+    for name in dict.fromkeys(
+        (*(n for n in _core.DIVERGENCES if n not in _core.PARAMETERS), *ORACLES)
+    )
+]
 
 
 @pytest.fixture(params=ISAS)
@@ -103,7 +138,7 @@ def of_two(request: pytest.FixtureRequest) -> Divergence:
 
 
 @pytest.fixture(
-    params=[d for d in DIVERGENCES if not d.name.endswith("entropy")], ids=lambda d: d.name
+    params=[d for d in DIVERGENCES if not d.entropy], ids=lambda d: d.name
 )
 def proper(request: pytest.FixtureRequest) -> Divergence:
     """One of those that are 0 for equal rows."""

@@ -23,6 +23,7 @@ mpf = mp.mpf
 INF = mpf("inf")
 
 Row = Sequence[mpmath.mpf]
+Oracle = Callable[[Row, Row], mpmath.mpf]
 Form = Literal["generalised", "normalised", "logits"]
 
 
@@ -55,6 +56,20 @@ def reverse_kl_divergence(p: Row, q: Row) -> mpf:
     return kl_divergence(q, p)
 
 
+def jeffreys_divergence(p: Row, q: Row) -> mpf:
+    return _sum([kl_divergence(p, q), kl_divergence(q, p)])
+
+
+def weighted_js_divergence(weight: float) -> Oracle:
+    w = mpf(weight)
+
+    def oracle(p: Row, q: Row) -> mpf:
+        m = [w * x + (1 - w) * y for x, y in zip(p, q, strict=True)]
+        return w * kl_divergence(p, m) + (1 - w) * kl_divergence(q, m)
+
+    return oracle
+
+
 def js_divergence(p: Row, q: Row) -> mpf:
     return _sum(
         [
@@ -80,31 +95,121 @@ def hellinger_distance(p: Row, q: Row) -> mpf:
     return mp.sqrt(squared_hellinger(p, q))
 
 
+def bhattacharyya_distance(p: Row, q: Row) -> mpf:
+    squared = squared_hellinger(p, q)
+    return -mp.log(1 - squared) if squared < 1 else INF
+
+
+def neyman_divergence(p: Row, q: Row) -> mpf:
+    return chi2_divergence(q, p)
+
+
+def triangular_discrimination(p: Row, q: Row) -> mpf:
+    return _sum(
+        [(x - y) ** 2 / (x + y) if x or y else mpf(0) for x, y in zip(p, q, strict=True)]
+    )
+
+
+def alpha_divergence(alpha: float) -> Oracle:
+    """Neither 0 nor 1: those are KL's."""
+    a = mpf(alpha)
+
+    def term(x: mpf, y: mpf) -> mpf:
+        if x == y:
+            return mpf(0)
+        if (x == 0 and a < 0) or (y == 0 and a > 1):
+            return INF
+        power = x**a * y ** (1 - a) if x and y else mpf(0)
+        return (power - a * x - (1 - a) * y) / (a * (a - 1))
+
+    return lambda p, q: _sum([term(x, y) for x, y in zip(p, q, strict=True)])
+
+
+def renyi_divergence(alpha: float) -> Oracle:
+    a = mpf(alpha)
+    oracle = alpha_divergence(alpha)
+
+    def logarithm(p: Row, q: Row) -> mpf:
+        affinity = 1 + a * (a - 1) * oracle(p, q)
+        return INF if affinity <= 0 or affinity == INF else mp.log(affinity) / (a - 1)
+
+    return logarithm
+
+
+def _power_sum(p: Row, a: mpf) -> mpf:
+    return _sum([x**a for x in p if x]) if a > 0 or all(p) else INF
+
+
+def renyi_entropy(alpha: float) -> Oracle:
+    a = mpf(alpha)
+    return lambda p, q: mp.log(_power_sum(p, a) / mp.fsum(p)) / (1 - a)
+
+
+def tsallis_entropy(alpha: float) -> Oracle:
+    a = mpf(alpha)
+    return lambda p, q: (mp.fsum(p) - _power_sum(p, a)) / (a - 1)
+
+
 def chi2_divergence(p: Row, q: Row) -> mpf:
     return _sum(
         [(x - y) ** 2 / y if y else (INF if x else mpf(0)) for x, y in zip(p, q, strict=True)]
     )
 
 
-ORACLES: dict[str, Callable[[Row, Row], mpf]] = {
+# Kernels that take a number beside the rows, each with some of them.
+FAMILIES: dict[str, tuple[Callable[[float], Oracle], tuple[float, ...]]] = {
+    "weighted_js_divergence": (weighted_js_divergence, (0.2,)),
+    "alpha_divergence": (alpha_divergence, (-0.5, 1.5)),
+    "renyi_divergence": (renyi_divergence, (0.3, 3.0)),
+    "renyi_entropy": (renyi_entropy, (0.5,)),
+    "tsallis_entropy": (tsallis_entropy, (2.0,)),
+}
+ORACLES: dict[str, Oracle] = {
     f.__name__: f
     for f in (
         entropy,
         cross_entropy,
         kl_divergence,
         reverse_kl_divergence,
+        jeffreys_divergence,
         js_divergence,
         js_distance,
         total_variation,
         squared_hellinger,
         hellinger_distance,
+        bhattacharyya_distance,
         chi2_divergence,
+        neyman_divergence,
+        triangular_discrimination,
     )
+} | {
+    f"{name}({parameter})": make(parameter)
+    for name, (make, parameters) in FAMILIES.items()
+    for parameter in parameters
 }
 # Their `normalize=False` is the literal sum, whose terms change sign where a number passes 1.
-LITERAL = frozenset({"entropy", "cross_entropy"})
+LITERAL = frozenset(name for name in ORACLES if "entropy" in name)
+ROOTS = frozenset({"js_distance", "hellinger_distance"})
 # First order in the difference of the rows, where the others are second order.
-LINEAR = frozenset({"js_distance", "total_variation", "hellinger_distance"})
+LINEAR = ROOTS | {"total_variation"}
+
+
+def tiled(name: str, form: Form, copies: int, value: mpf) -> mpf:
+    """The value for rows that are `copies` copies of rows with this value."""
+    kernel, _, rest = name.partition("(")
+    a = mpf(rest.rstrip(")") or 1)
+    if form != "generalised":
+        if kernel == "tsallis_entropy":
+            return (1 - (1 - (a - 1) * value) * mpf(copies) ** (1 - a)) / (a - 1)
+        return value + mp.log(copies) if name in LITERAL else value
+    if kernel == "renyi_entropy":
+        return value
+    if name in ROOTS:
+        return value * mp.sqrt(copies)
+    if kernel in ("renyi_divergence", "bhattacharyya_distance"):
+        order = a - 1 if rest else mpf(-1)
+        return mp.log1p(copies * mp.expm1(order * value)) / order
+    return value * copies
 
 
 # --- exact rows ---------------------------------------------------------------------------------
@@ -192,12 +297,30 @@ class Bound(NamedTuple):
     absolute: float = TINIEST
 
 
+def amplification(name: str, value: mpf) -> float:
+    """How much a relative error of the sum grows in a logarithm of 1 plus it."""
+    kernel, _, rest = name.partition("(")
+    if kernel not in ("renyi_divergence", "bhattacharyya_distance") or value in (0, INF):
+        return 1.0
+    power = (mpf(rest.rstrip(")") or 0) - 1) * value
+    return max(1.0, float(-mp.expm1(-power) / power))
+
+
 def generalised_bound(name: str, p: Row, q: Row, u: float) -> Bound:
     """P2; a literal sum is held to the size of its terms."""
     # Where a float64 result is subnormal its terms have no relative precision, only this grid.
     underflow = 4 * len(p) * TINIEST
     if name not in LITERAL:
-        return Bound(16 * u, math.sqrt(underflow) if name.endswith("distance") else underflow)
+        grown = amplification(name, ORACLES[name](p, q))
+        return Bound(16 * u * grown, math.sqrt(underflow) if name in ROOTS else underflow)
+    kernel, _, rest = name.partition("(")
+    if rest:  # of powers: the terms have one sign where all numbers are on one side of 1
+        a = mpf(rest.rstrip(")"))
+        size = mp.fsum(abs(x - x**a) for x in p if x) / abs(a - 1)
+        if kernel == "renyi_entropy":
+            ratio = _power_sum(p, a) / mp.fsum(p)
+            size *= max(1, 1 / ratio) / mp.fsum(p)
+        return Bound(0.0, float(16 * u * size) + underflow)
     terms = [
         abs(_log_ratio(x, mpf(1), x if name == "entropy" else y)) for x, y in zip(p, q, strict=True)
     ]
@@ -214,7 +337,8 @@ def bound(name: str, case: Case, form: Form) -> Bound:
     if value == 0:
         # A relative bound says nothing here: what moving the inputs by 16u would give, and no more.
         return Bound(0.0, 32 * u if name in LINEAR | LITERAL else 2 * (16 * u) ** 2)
-    kl = value if name in LITERAL else reference("kl_divergence", case, form)
+    # What is seen of a difference of the rows, and of the largest probability from 1.
+    kl = reference("entropy" if name in LITERAL else "kl_divergence", case, form)
     if form == "normalised":
         return Bound(_by_closeness(u, kl))
     if case.dtype == "float64":

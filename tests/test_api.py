@@ -13,19 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reference import ORACLES
+
 import fastdiv as fd
-from fastdiv import _core
 
 PACKAGE = Path(fd.__file__).parent
 P, Q = np.random.default_rng(5).gamma(0.5, size=(2, 3, 4, 20)) + 1e-3
-BASED = {
-    "entropy",
-    "cross_entropy",
-    "kl_divergence",
-    "reverse_kl_divergence",
-    "js_divergence",
-    "js_distance",
-}
 
 
 # --- one convention for all -----------------------------------------------------------------------
@@ -76,7 +69,7 @@ def test_out(divergence):
 def test_out_of_every_form(divergence):
     """`base` and the like are applied to `out`, too."""
     for options in ({"normalize": False}, {"from_logits": True}, {"base": 2}):
-        if "base" in options and divergence.name not in BASED:
+        if "base" in options and not divergence.based:
             continue
         out = np.empty((3, 4))
         assert divergence(P, Q, out=out, **options) is out
@@ -105,7 +98,7 @@ def test_overlapping_out(divergence):
 
 
 def test_base(divergence):
-    if divergence.name in BASED:
+    if divergence.based:
         nats = divergence(P, Q)
         unit = np.sqrt if divergence.name == "js_distance" else lambda x: x
         np.testing.assert_allclose(divergence(P, Q, base=2), nats / unit(math.log(2)), rtol=1e-15)
@@ -123,9 +116,7 @@ def test_base(divergence):
 
 def test_options_are_keywords(divergence):
     with pytest.raises(TypeError):
-        getattr(fd, divergence.name)(P, -1) if divergence.unary else getattr(fd, divergence.name)(
-            P, Q, -1
-        )
+        divergence.function(*(P, Q)[: 2 - divergence.unary], *divergence.options.values(), -1)
 
 
 def test_broadcasting(divergence):
@@ -289,21 +280,22 @@ def test_stub_is_the_module(stub):
 
 
 def test_registry_names_are_public_functions_with_the_same_options(divergence):
-    parameters = inspect.signature(getattr(fd, divergence.name)).parameters
-    options = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
+    parameters = inspect.signature(divergence.function).parameters
+    options = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n != "weight"]
     want = ["axis", "base", "normalize", "from_logits", "keepdims", "out", "dtype", "validate"]
-    assert options == [o for o in want if o != "base" or divergence.name in BASED]
-    assert [n for n in parameters if n not in options] == (
-        ["p"] if divergence.unary else ["p", "q"]
-    )
-    assert set(_core.UNARY) == {"entropy"}
+    assert options == [o for o in want if o != "base" or divergence.based]
+    rows = ["p"] if divergence.unary else ["p", "q"]
+    assert [n for n in parameters if n not in (*options, "weight")] == [
+        *rows,
+        *(n for n in divergence.options if n != "weight"),
+    ]
 
 
 def test_every_name_is_benchmarked(monkeypatch):
     folder = Path(__file__).parents[1] / "benchmarks"
     monkeypatch.syspath_prepend(str(folder))
     baselines = importlib.import_module("baselines")
-    assert set(baselines.WEIGHTS) == set(baselines.LOGITS) == set(_core.DIVERGENCES)
+    assert set(baselines.WEIGHTS) == set(baselines.LOGITS) == set(ORACLES)
     functions = {
         n
         for n in PUBLIC

@@ -61,14 +61,13 @@ def same(columns, wanted):
 
 
 @pytest.fixture(params=[*FORMS, *TOKEN_FUNCTIONS])
-def statistic(request, dtype):
+def statistic(request, dtype, divergences):
     """A function of a batch of pairs that returns columns of results, and what makes the batch."""
     name = request.param
     form = name if name in FORMS else "logits"
 
     def columns(p, q):
-        arguments = {d: (p,) if d in _core.UNARY else (p, q) for d in _core.DIVERGENCES}
-        return tuple(getattr(fd, d)(*x, **FORMS[name]) for d, x in arguments.items())
+        return tuple(d(p, q, **FORMS[name]) for d in divergences)
 
     return TOKEN_FUNCTIONS.get(name, columns), partial(batch, dtype, form)
 

@@ -24,6 +24,20 @@ LIMITS = {
     "squared_hellinger": (1 - np.sqrt(0.5),) * 2,
     "hellinger_distance": (np.sqrt(1 - np.sqrt(0.5)),) * 2,
     "chi2_divergence": (1, INF),
+    "neyman_divergence": (INF, 1),
+    "jeffreys_divergence": (INF,) * 2,
+    "bhattacharyya_distance": (LN2 / 2,) * 2,
+    "triangular_discrimination": (2 / 3,) * 2,
+    "weighted_js_divergence(0.2)": (
+        0.2 * np.log(1 / 0.6) + 0.4 * np.log(0.5 / 0.4) + 0.4 * np.log(0.5 / 0.6),
+        0.1 * np.log(0.5 / 0.1) + 0.1 * np.log(0.5 / 0.9) + 0.8 * np.log(1 / 0.9),
+    ),
+    "alpha_divergence(-0.5)": (INF, (np.sqrt(2) - 1) / 0.75),
+    "alpha_divergence(1.5)": ((np.sqrt(2) - 1) / 0.75, INF),
+    "renyi_divergence(0.3)": (LN2, 0.3 * LN2 / 0.7),
+    "renyi_divergence(3.0)": (LN2, INF),
+    "renyi_entropy(0.5)": (0, LN2),
+    "tsallis_entropy(2.0)": (0, 0.5),
 }
 ONE_ZERO = [([0, 2], [1, 1]), ([1, 1], [0, 2])]
 ZERO_IN_BOTH = [([0, 2, 2], [0, 1, 3]), ([0, 0, 1], [0, 0, 1]), ([0, 0, 2, 1], [3, 0, 1, 0])]

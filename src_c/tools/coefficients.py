@@ -28,7 +28,7 @@ def psi(x: mp.mpf) -> mp.mpf:
 
 
 def jensen_shannon(z: mp.mpf) -> mp.mpf:
-    """h / (2 t^2), h = ((1 + t) log(1 + t) + (1 - t) log(1 - t)) / 2, where z = (1 - t^2) / 4."""
+    """((1 + t) log(1 + t) + (1 - t) log(1 - t)) / (4 t^2), where z = (1 - t^2) / 4."""
     square = 1 - 4 * z
     if square < mp.mpf(10) ** -20:
         return (1 + square / 6 + square**2 / 15) / 4
@@ -38,13 +38,11 @@ def jensen_shannon(z: mp.mpf) -> mp.mpf:
 
 
 def jensen_shannon_near(x: mp.mpf) -> mp.mpf:
-    """The same of z = 1/4 + x."""
+    """Compute the same of z = 1/4 + x."""
     return jensen_shannon(mp.mpf(1) / 4 + x)
 
 
-def remez(
-    f: Function, low: mp.mpf, high: mp.mpf, degree: int, given: list[mp.mpf]
-) -> list[mp.mpf]:
+def remez(f: Function, low: mp.mpf, high: mp.mpf, degree: int, given: list[mp.mpf]) -> list[mp.mpf]:
     """Find the polynomial c0 + c1 x + ... with the smallest largest relative error on [low, high].
 
     With c0 given, what is approximated is (f - c0) / x with the weight |x| / f: its error
@@ -103,13 +101,13 @@ def rounded(x: mp.mpf, bits: int) -> mp.mpf:
     return mp.nint(x / mp.mpf(2) ** exponent) * mp.mpf(2) ** exponent
 
 
-def power_of_two(worst: mp.mpf) -> str:
-    """The power of two that a relative error is."""
+def described(worst: mp.mpf) -> str:
+    """Say which power of two a relative error is."""
     return f"relative error 2^{mp.nstr(mp.log(worst, 2), 4)}"
 
 
 def literals(coefficients: list[mp.mpf], suffix: str) -> str:
-    """C's initialiser."""
+    """Write C's initialiser."""
     return "{" + ", ".join(float(c).hex() + suffix for c in coefficients) + "}"
 
 
@@ -146,7 +144,9 @@ def print_jensen_shannon() -> None:
             exact = remez(around, low, high, degree, [])
         else:
             quarter = [mp.mpf(1) / 4]
-            exact = moved(remez(jensen_shannon_near, low - shift, mp.mpf(0), degree, quarter), shift)
+            exact = moved(
+                remez(jensen_shannon_near, low - shift, mp.mpf(0), degree, quarter), shift
+            )
         coefficients = [rounded(c, 24) for c in exact]
         points = [low + (high - low) * i / 997 for i in range(998)]
         worst = max([worst, *(abs(polynomial(coefficients, x) / around(x) - 1) for x in points)])
@@ -154,8 +154,10 @@ def print_jensen_shannon() -> None:
     first, last = mp.nstr(edge, 5), mp.nstr(2 * edge, 5)
     print(f"/* {jensen_shannon.__doc__}")
     print(f" * Around 2^e for z + JS_SHIFT in 2^e [{first}, {last}), e = -2 to {-1 - octaves}:")
-    print(f" * degree {degree}, {power_of_two(worst)}.  A column is a polynomial; its place is what the")
-    print(" * bits of the exponent, modulo 16, are once JS_CARRY EXPONENT_ONE is added to all bits. */")
+    print(f" * degree {degree}, {described(worst)}.  A column is a polynomial; its place is")
+    print(
+        " * what the bits of the exponent are, modulo 16, once JS_CARRY EXPONENT_ONE is added. */"
+    )
     print(f"#define JS_SHIFT {float(shift).hex()}")
     print(f"#define JS_CARRY {float(2 - 2 * edge).hex()}")
     print(f"_Alignas(64) static const float JS_float[{degree + 1}][{octaves}] = {{")
@@ -181,7 +183,7 @@ def main() -> None:
             points = [low + (high - low) * i / 997 for i in range(998)]
             worst = max(abs(polynomial(coefficients, x) / f(x) - 1) for x in points)
             what = f"{f.__doc__} on [{mp.nstr(low, 4)}, {mp.nstr(high, 4)}]: degree {degree}"
-            print(f"/* {what}, {power_of_two(worst)} */")
+            print(f"/* {what}, {described(worst)} */")
             body = literals(coefficients, "f" if bits == 24 else "")
             print(f"static const {label} {name}_{label}[{degree + 1}] = {body};")
     print_jensen_shannon()

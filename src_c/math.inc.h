@@ -7,6 +7,9 @@
  *         for p as near to q as can be, and no logarithm is needed to find out that they are near.
  * kl      p log(p/q) - p + q = t r^2 PHI(r) + (k log2 p + q - t), t = 2^k q: for k = 0 the bracket is exactly 0, and else the sum
  *         of both loses at most two bits.
+ * js      (p log(2p/(p + q)) + q log(2q/(p + q))) / 2 = d t g, t = d / (p + q), with g smooth in z = (1 - t^2) / 4 but for z log z:
+ *         a polynomial per octave of z in float.  z = less (1 - less), less = min(p, q) / (p + q), so it has no cancellation, and
+ *         for p near q, where z = 1/4 but for t^2, g is 1/4 exactly.  In double, kl of both to their mean.
  * psi     (e^x - 1 - x) / x^2 for |x| <= 1.
  * Coefficients: tools/coefficients.py.
  */
@@ -15,23 +18,30 @@ FD_INLINE V F(set)(double x) { return VNAME(set1)((T)x); }
 #define NEG(a) v_sub(C(0.0), a)
 
 /* Horner's rule; for long polynomials on even and odd powers apart, which is one operation more and half as long to wait for. */
-FD_INLINE V F(polynomial)(const T *coefficients, int degree, V x) {
-    if (degree < 5) {
-        V all = VNAME(set1)(coefficients[degree]);
-        FD_UNROLL for (int i = degree - 1; i >= 0; i--) all = v_fma(all, x, VNAME(set1)(coefficients[i]));
-        return all;
+#define HORNER(NAME, COEFFICIENT, ...)                                                                                         \
+    FD_INLINE V F(NAME)(__VA_ARGS__, int degree, V x) {                                                                        \
+        if (degree < 5) {                                                                                                      \
+            V all = COEFFICIENT(degree);                                                                                       \
+            FD_UNROLL for (int i = degree - 1; i >= 0; i--) all = v_fma(all, x, COEFFICIENT(i));                               \
+            return all;                                                                                                        \
+        }                                                                                                                      \
+        V square = v_mul(x, x);                                                                                                \
+        V sum = COEFFICIENT(degree), other = COEFFICIENT(degree - 1);                                                          \
+        FD_UNROLL for (int i = degree - 2; i > 0; i -= 2) {                                                                    \
+            sum = v_fma(sum, square, COEFFICIENT(i));                                                                          \
+            other = v_fma(other, square, COEFFICIENT(i - 1));                                                                  \
+        }                                                                                                                      \
+        if (degree % 2) return v_fma(sum, x, other);                                                                           \
+        sum = v_fma(sum, square, COEFFICIENT(0));                                                                              \
+        return v_fma(other, x, sum);                                                                                           \
     }
-    V square = v_mul(x, x);
-    V sum = VNAME(set1)(coefficients[degree]), other = VNAME(set1)(coefficients[degree - 1]);
-    FD_UNROLL for (int i = degree - 2; i > 0; i -= 2) {
-        sum = v_fma(sum, square, VNAME(set1)(coefficients[i]));
-        other = v_fma(other, square, VNAME(set1)(coefficients[i - 1]));
-    }
-    if (degree % 2) return v_fma(sum, x, other);
-    sum = v_fma(sum, square, VNAME(set1)(coefficients[0]));
-    return v_fma(other, x, sum);
-}
+#define CONSTANT(i) VNAME(set1)(coefficients[i])
+HORNER(polynomial, CONSTANT, const T *coefficients)
 #define POLYNOMIAL(NAME, x) F(polynomial)(F(NAME), (int)(sizeof F(NAME) / sizeof(T)) - 1, x)
+#define BY_OCTAVE(i) vf_lookup(table[i], octave)
+#if !COMPUTES_DOUBLE
+HORNER(octave_polynomial, BY_OCTAVE, const float (*table)[16], vfi octave)
+#endif
 
 /* y - n log2, and in *t a float whose lowest bits are the integer n. */
 FD_INLINE V F(exp_rest)(V y, V *t) {
@@ -117,10 +127,22 @@ FD_INLINE V F(kl_log)(V p, V d, V x) {
 }
 #define KL_LOG(p, d, x) F(kl_log)(p, d, x)
 
+#if COMPUTES_DOUBLE
 FD_INLINE V F(js)(V p, V q, V d) {
     V m = v_fma(C(0.5), p, v_mul(C(0.5), q)), half = v_mul(C(0.5), d);
     return v_mul(C(0.5), v_add(F(kl)(p, m, half), F(kl)(q, m, NEG(half))));
 }
+#else
+FD_INLINE V F(js)(V p, V q, V d) {
+    V sum = v_add(p, q), t = v_div(d, sum), less = v_div(v_min(p, q), sum);
+    V z = v_add(v_fnma(less, less, less), C(JS_SHIFT));
+    INTEGERS carried = i_add(v_bits(z), INAME(set1)((int32_t)(JS_CARRY * EXPONENT_ONE)));
+    INTEGERS octave = i_and(carried, INAME(set1)(-EXPONENT_ONE));
+    V x = v_sub(z, i_float(octave));
+    V rest = F(octave_polynomial)(JS_float + 1, octave, (int)(sizeof JS_float / sizeof *JS_float) - 2, x);
+    return v_mul(v_mul(d, t), v_fma(rest, x, vf_lookup(JS_float[0], octave)));
+}
+#endif
 #define JS(p, q, d) F(js)(p, q, d)
 
 /* The mean divergence from m = w p + (1 - w) q; p - m and q - m are parts of d. */
@@ -133,8 +155,16 @@ FD_INLINE V F(weighted_js)(double w, V p, V q, V d) {
 FD_INLINE V F(jeffreys)(V p, V q, V d) { return v_mul(d, F(log_ratio)(p, q, d, v_div(C(1.0), p))); }
 #define JEFFREYS(p, q, d) F(jeffreys)(p, q, d)
 
+#if COMPUTES_DOUBLE
 FD_INLINE V F(hellinger)(V p, V q, V d) {
     V root = v_div(d, v_add(v_sqrt(p), v_sqrt(q)));
     return v_mul(C(0.5), v_mul(root, root));
 }
+#else
+/* (sqrt p + sqrt q)^2 = p + q + 2 sqrt(pq); 2^80 keeps the product of any two numbers of the window in float's range. */
+FD_INLINE V F(hellinger)(V p, V q, V d) {
+    V root = v_sqrt(v_mul(v_mul(p, C(0x1p80)), q)), sum = v_add(p, q);
+    return v_mul(d, v_div(d, v_fma(C(0x1p-38), root, v_add(sum, sum))));
+}
+#endif
 #define HELLINGER(p, q, d) F(hellinger)(p, q, d)

@@ -76,6 +76,14 @@ FD_INLINE __m256 exponent_epi32(__m256i x) { return _mm256_cvtepi32_ps(_mm256_sr
 FLOATING(vf, vf, mf, vfi, float, int32_t, ps, epi32, _mm256_set1_epi32, , 23)
 FLOATING(vd, vd, md, vdi, double, int64_t, pd, epi64, _mm256_set1_epi64x, d, 52)
 
+/* A permutation sees three bits of an index; the fourth, made the sign, chooses between two of them. */
+FD_INLINE __m256 lookup8(const float *table, __m256i x) {
+    __m256i index = _mm256_srli_epi32(x, 23);
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(_mm256_loadu_ps(table), index),
+                            _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), index),
+                            _mm256_castsi256_ps(_mm256_slli_epi32(x, 31 - (23 + 3))));
+}
+FD_INLINE vf vf_lookup(const float *table, vfi x) { return (vf){lookup8(table, x.a), lookup8(table, x.b)}; }
 FD_INLINE vd widen8(__m256 x) {
     return (vd){_mm256_cvtps_pd(_mm256_castps256_ps128(x)), _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))};
 }

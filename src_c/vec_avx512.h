@@ -48,6 +48,9 @@ typedef struct { __m512i v; } vdi;
 FLOATING(vf, vf, mf, vfi, float, int32_t, ps, epi32, __m512i, 16, __mmask16, 23)
 FLOATING(vd, vd, md, vdi, double, int64_t, pd, epi64, __m512i, 8, __mmask8, 52)
 
+FD_INLINE vf vf_lookup(const float *table, vfi a) {
+    return _mm512_permutexvar_ps(_mm512_srli_epi32(a.v, 23), _mm512_loadu_ps(table));
+}
 FD_INLINE vd vf_lo(vf a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
 FD_INLINE vd vf_hi(vf a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
 FD_INLINE vf vf_from_float16(const uint16_t *x) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)x)); }

@@ -76,6 +76,12 @@ typedef struct { int64x2_t v[4]; } vdi;
 FLOATING(vf, vf, mf, vfi, float, int32_t, f32, u32, s32, 16, 23)
 FLOATING(vd, vd, md, vdi, double, int64_t, f64, u64, s64, 8, 52)
 
+FD_INLINE float32x4_t lookup4(const float *table, int32x4_t a) {
+    uint32x4_t first_byte = vandq_u32(vshrq_n_u32(vreinterpretq_u32_s32(a), 23 - 2), vdupq_n_u32(15 << 2));
+    uint32x4_t bytes = vmlaq_n_u32(vdupq_n_u32(0x03020100), first_byte, 0x01010101);
+    return vreinterpretq_f32_u8(vqtbl4q_u8(vld1q_u8_x4((const uint8_t *)table), vreinterpretq_u8_u32(bytes)));
+}
+FD_INLINE vf vf_lookup(const float *table, vfi a) FOUR(vf, lookup4(table, a.v[i]))
 FD_INLINE vd vf_lo(vf a) {
     return (vd){{vcvt_f64_f32(vget_low_f32(a.v[0])), vcvt_high_f64_f32(a.v[0]), vcvt_f64_f32(vget_low_f32(a.v[1])),
                  vcvt_high_f64_f32(a.v[1])}};

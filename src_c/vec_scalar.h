@@ -58,6 +58,8 @@ typedef struct { int64_t v[8]; } vdi;
 FLOATING(vf, vf, mf, vfi, float, int32_t, 16, 23, fmaf, sqrtf, fabsf)
 FLOATING(vd, vd, md, vdi, double, int64_t, 8, 52, fma, sqrt, fabs)
 
+/* Of sixteen numbers the one that the lowest four bits of each lane's exponent name. */
+FD_INLINE vf vf_lookup(const float *table, vfi a) { vf r; LANES(16) r.v[i] = table[(uint32_t)a.v[i] >> 23 & 15]; return r; }
 FD_INLINE vd vf_lo(vf a) { vd r; LANES(8) r.v[i] = a.v[i]; return r; }
 FD_INLINE vd vf_hi(vf a) { vd r; LANES(8) r.v[i] = a.v[i + 8]; return r; }
 

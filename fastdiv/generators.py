@@ -920,7 +920,7 @@ def _from_function(
         at_infinity=infinity,
         curvature=curvature,
         symmetric=symmetric,
-        offset=offset,
+        offset=offset + 0.0,
         at_zero_source=zero_source,
         at_infinity_source=infinity_source,
         address=address,
@@ -932,7 +932,7 @@ def _as_array_function(function: Any, what: str) -> _ArrayFunction:
     address = c_function_address(function)
     if address is None and not callable(function):
         raise TypeError(
-            f"{what} is a {type(function).__name__}; it takes a function of an array or a C"
+            f"{what} has type {type(function).__name__}; it takes a function of an array or a C"
             " function double (*)(double)"
         )
     return _ArrayFunction(function if address is None else _CFunction(address, function), what)
@@ -1000,46 +1000,48 @@ def _check(g: Generator) -> None:
     u = np.exp2(np.arange(-320.0, 321.0) / 8)
     f = np.asarray(g.f(u))
     if np.isnan(f).any():
-        raise ValueError(f"{g.name}: f({u[np.isnan(f)][0]!r}) is NaN")
+        raise ValueError(f"{g.name}: f({u[np.isnan(f)][0]:.6g}) is NaN")
     # What a formula with 1, u and u log u in it may lose by rounding.
     unit = max(abs(float(g.f(0.5))), abs(float(g.f(2.0))))
     rounding = 64 * 2.0**-53 * (np.abs(f) + unit * (1 + u) * (1 + np.abs(np.log(u))))
     if abs(g.offset) > rounding[u == 1].item():
         raise ValueError(f"{g.name}: f(1) is {g.offset!r}; a divergence needs f(1) = 0")
-    for stride in (1, 4, 16, 64):
-        left, middle, right = (
-            slice(None, -2 * stride),
-            slice(stride, -stride),
-            slice(2 * stride, None),
-        )
-        share = (u[right] - u[middle]) / (u[right] - u[left])
-        chord = share * f[left] + (1 - share) * f[right]
-        allowed = rounding[left] + rounding[middle] + rounding[right]
+    # Octaves first: their violations read best.
+    for stride in (8, 64, 1):
+        left, middle, right = u[: -2 * stride], u[stride:-stride], u[2 * stride :]
+        fl, fm, fr = f[: -2 * stride], f[stride:-stride], f[2 * stride :]
+        allowed = rounding[: -2 * stride] + rounding[stride:-stride] + rounding[2 * stride :]
+        share = (right - middle) / (right - left)
         with np.errstate(invalid="ignore"):
-            above = f[middle] - chord > allowed
-        if above.any():
-            at = int(above.argmax())
-            a, m, b = (float(u[part][at]) for part in (left, middle, right))
-            fa, fm, fb = (float(f[part][at]) for part in (left, middle, right))
+            excess = (fm - (share * fl + (1 - share) * fr)) / allowed
+        if (excess > 1).any():
+            at = _nearest_to_one(middle, excess > 1)
             raise ValueError(
-                f"{g.name}: f is not convex: f({m:.6g}) = {fm:.6g} lies above the chord of"
-                f" f({a:.6g}) = {fa:.6g} and f({b:.6g}) = {fb:.6g}"
+                f"{g.name}: f is not convex: f({middle[at]:.6g}) = {fm[at]:.6g} lies above the"
+                f" chord of f({left[at]:.6g}) = {fl[at]:.6g} and f({right[at]:.6g}) = {fr[at]:.6g}"
             )
     if g._derivative_is_exact:
         _check_derivative(g, u, f, rounding)
 
 
+def _nearest_to_one(u: Array, among: NDArray[np.bool_]) -> int:
+    return int(np.where(among, np.abs(np.log(u)), np.inf).argmin())
+
+
 def _check_derivative(g: Generator, u: Array, f: Array, rounding: Array) -> None:
     slope = np.asarray(g.derivative(u))
     if np.isnan(slope).any():
-        raise ValueError(f"{g.name}: the derivative at {u[np.isnan(slope)][0]!r} is NaN")
-    chord = np.diff(f) / np.diff(u)
-    allowed = (rounding[1:] + rounding[:-1]) / np.diff(u) + 2.0**-47 * np.abs(chord)
-    wrong = np.zeros(u.size, np.bool_)
-    wrong[:-1] |= slope[:-1] > chord + allowed
-    wrong[1:] |= slope[1:] < chord - allowed
+        raise ValueError(f"{g.name}: the derivative at {u[np.isnan(slope)][0]:.6g} is NaN")
+    with np.errstate(all="ignore"):
+        chord = np.diff(f) / np.diff(u)
+        allowed = (rounding[1:] + rounding[:-1]) / np.diff(u) + 2.0**-47 * np.abs(chord)
+        wrong = np.zeros(u.size, np.bool_)
+        wrong[:-1] |= slope[:-1] > chord + allowed
+        wrong[1:] |= slope[1:] < chord - allowed
+    # What left float64 tells nothing.
+    wrong &= np.isfinite(slope)
     if wrong.any():
-        at = int(wrong.argmax())
+        at = _nearest_to_one(u, wrong)
         raise ValueError(
             f"{g.name}: the derivative at {u[at]:.6g} is {slope[at]:.6g}, which is not between the"
             " slopes of the chords of f on its two sides"
@@ -1226,7 +1228,7 @@ def _neyman_conjugate(t: Array) -> Array:
 
 def _hellinger(u: Array) -> Array:
     root = (u - 1) / (np.sqrt(u) + 1)
-    return 0.5 * root * root
+    return np.asarray(0.5 * root * root)
 
 
 def _hellinger_derivative(u: Array) -> Array:

@@ -369,8 +369,8 @@ class Generator:
         Returns
         -------
         Generator
-            The one with that name where there is one; else, f near u = 1 is as exact as f(1/u) is
-            for the rounded 1/u.
+            The one with that name where there is one, its parameter 1 − α or 1 − π rounded; else,
+            f near u = 1 is as exact as f(1/u) is for the rounded 1/u.
 
         Examples
         --------
@@ -867,7 +867,7 @@ def _limit(a: Array, noise: float = 1e-12) -> float | None:
             limit = float(sample[-1])
         else:
             ratios = steps[-3:] / steps[-4:-1]
-            if (steps[-4:] > 0).all() and (ratios >= 1 - max(1e-6, noise)).all():
+            if (steps[-4:] > 0).all() and (ratios >= 1 - max(1e-10, noise)).all():
                 return math.inf
             aitken = sample[2:] - steps[1:] ** 2 / np.diff(steps)
             agree = abs(aitken[-1] - aitken[-2]) <= 1e3 * noise * scale
@@ -978,7 +978,7 @@ def _conjugate_at_upper(value: Formula, at_infinity: float) -> float:
 
 def _curvature(value: Formula, slope: Formula | None) -> float:
     """f″(1); ∞ if the differences do not settle, as at a kink."""
-    h = np.exp2(-np.arange(3.0, 8.0))
+    h = np.exp2(-np.arange(4.0, 9.0))
     if slope is not None:
         table = (slope(1 + h) - slope(1 - h)) / (2 * h)
     else:

@@ -1259,10 +1259,10 @@ def _jeffreys_conjugate(t: Array) -> Array:
     """e^x − 1 + x at the root x = log u of x + 1 − e^(−x) = t: −log W(e^(1−t)), W Lambert's.
 
     The left side is concave and increasing, so Newton's steps rise to the root from any point below
-    it; eight of them reach it from these.
+    it; five of them reach it from these.
     """
     x = np.where(t < 0, -np.log1p(np.maximum(-t, 0)), np.maximum(t / 2, t - 1))
-    for _ in range(8):
+    for _ in range(5):
         x = x + (t - (x - np.expm1(-x))) / (1 + np.exp(-x))
     return np.expm1(x) + x
 
@@ -1340,7 +1340,8 @@ def _alpha_conjugate(t: Array, alpha: float) -> Array:
     if abs(beta) < _NEGLIGIBLE:
         return np.expm1(t)
     x = np.maximum(beta * t, -1)
-    base, log_base = 1 + x, np.log1p(x)
+    # 1 + x may round to 0; e^−1000 is 0 as well, and no infinity meets it below.
+    base, log_base = 1 + x, np.maximum(np.log1p(x), -1e3)
     if beta < 0:
         # Near the upper end, from the distance to it.
         end = x < -0.5

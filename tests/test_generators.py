@@ -582,6 +582,26 @@ def test_scaled():
             assert np.isfinite(g.conjugate(g.activation(np.linspace(-50, 50, 201)))).all()
 
 
+def test_next_to_the_ends_of_the_domain():
+    """A t inside the domain is not rounded out of it."""
+    rng = np.random.default_rng(3)
+    for of in (reverse_kl, js, squared_hellinger):
+        scaled = [c * of for c in rng.uniform(0.01, 10, 200)]
+        assert all(np.isfinite(g.conjugate(g.conjugate_domain.largest)) for g in scaled)
+    for weight in rng.uniform(0.001, 0.999, 200):
+        g = js_weighted(weight)
+        assert np.isfinite(g.conjugate(g.conjugate_domain.largest))
+    for a in (*rng.uniform(0.01, 0.8, 200), *rng.uniform(-40, -0.5, 200)):
+        g = alpha(a)
+        inside = g.conjugate(np.nextafter(g.at_infinity, 0))
+        assert np.isfinite(inside)
+        if a < 0:
+            assert inside == pytest.approx(-1 / a, rel=1e-4)
+    for a in rng.uniform(1.01, 40, 200):
+        g = alpha(a)
+        assert g.conjugate(np.nextafter(g.derivative(0.0), 0)) == pytest.approx(-1 / a, rel=1e-15)
+
+
 def test_sums():
     """Two ways to the same generator; the conjugate of the sum comes from a search."""
     assert_same(4 * (arithmetic_geometric + js), jeffreys)

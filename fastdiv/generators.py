@@ -14,6 +14,26 @@ What holds for every generator here:
 3. Limits are told, not computed: f(0), f(∞), f′(0), f′(∞), and f* at the ends of its domain.
 4. Below f′(0) the conjugate is the constant −f(0); many published formulas omit that.
 
+====================  ========================================  ==========================
+name                  f(u)                                      Σ q f(p/q)
+====================  ========================================  ==========================
+kl                    u log u − u + 1                           KL(P‖Q)
+reverse_kl            u − 1 − log u                             KL(Q‖P)
+pearson_chi2          (u − 1)²                                  χ²(P‖Q)
+neyman_chi2           (u − 1)²/u                                χ²(Q‖P)
+squared_hellinger     (√u − 1)²/2                               1 − Σ √(pq)
+total_variation       abs(u − 1)/2                              TV
+jeffreys              (u − 1) log u                             KL(P‖Q) + KL(Q‖P)
+js                    [u log u − (1+u) log((1+u)/2)]/2          JS
+js_weighted(π)        πu log u − m log m, m = 1 − π + πu        π KL(P‖M) + (1−π) KL(Q‖M)
+alpha(α)              (u^α − 1 − α(u−1))/(α(α−1))               alpha_divergence
+triangular            (u − 1)²/(u + 1)                          Σ (p−q)²/(p+q)
+arithmetic_geometric  (1+u)/2 log((1+u)/(2√u))                  [KL(M‖P) + KL(M‖Q)]/2
+gan                   u log u − (u+1) log(u+1)                  2 JS − log 4
+====================  ========================================  ==========================
+
+with M = (P+Q)/2, but πP + (1−π)Q in js_weighted.
+
 A :class:`Generator` is made by name (`get`), from parameters (`alpha`, `js_weighted`), from others
 (``dual``, ``symmetrised``, ``+``, ``*``, `mixture`) or from a function
 (:meth:`Generator.from_function`).
@@ -1339,14 +1359,9 @@ def _alpha_conjugate(t: Array, alpha: float) -> Array:
     beta = alpha - 1
     if abs(beta) < _NEGLIGIBLE:
         return np.expm1(t)
-    x = np.maximum(beta * t, -1)
-    # 1 + x may round to 0; e^−1000 is 0 as well, and no infinity meets it below.
-    base, log_base = 1 + x, np.maximum(np.log1p(x), -1e3)
-    if beta < 0:
-        # Near the upper end, from the distance to it.
-        end = x < -0.5
-        distance = -beta * (-1 / beta - t)
-        base, log_base = np.where(end, distance, base), np.where(end, np.log(distance), log_base)
+    # Above −1: no float inside the domain, times β, rounds to it.
+    x = beta * t
+    base, log_base = 1 + x, np.log1p(x)
     log_u = log_base / beta
     if abs(alpha) < _NEGLIGIBLE:
         return log_u
@@ -1658,7 +1673,8 @@ def alpha(alpha: float) -> Generator:
     Parameters
     ----------
     alpha : float
-        Any finite number; the limits are taken at 0 and 1.
+        Any finite number; the limits are taken at 0 and 1. Where abs(α) is large, f and f′ overflow
+        at values smaller than the largest float by a factor of about α².
 
     Returns
     -------
@@ -1737,7 +1753,7 @@ def get(name: str) -> Generator:
     """
     takes = ", ".join([*GENERATORS, "alpha(…)", "js_weighted(…)"])
     if not isinstance(name, str):
-        raise TypeError(f"get: name is a {type(name).__name__}; it takes one of {takes}")
+        raise TypeError(f"get: name has type {type(name).__name__}; it takes one of {takes}")
     if name in GENERATORS:
         return GENERATORS[name]
     if name in ("alpha", "js_weighted"):

@@ -717,7 +717,7 @@ def test_registry():
         get("xyzzy")
     with pytest.raises(ValueError, match=r"'alpha' has a parameter: call alpha"):
         get("alpha")
-    with pytest.raises(TypeError, match=r"get: name is a int"):
+    with pytest.raises(TypeError, match=r"get: name has type int"):
         get(3)
 
 

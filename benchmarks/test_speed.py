@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 import reference
 from baselines import LOGITS, TOKENS, WEIGHTS, Lines
+from registry import DIVERGENCES
 
 import fastdiv as fd
-from fastdiv import _core
 
+MEMBERS = {member.name: member for member in DIVERGENCES}
 HALVES = ("float16", "bfloat16")
 
 
@@ -33,12 +34,15 @@ def members(table: dict[str, Lines], names: Iterable[str]) -> list[Any]:
 
 def line(table: dict[str, Lines], name: str, implementation: str, **options: Any) -> Any:
     if implementation == "fastdiv":
-        return partial(getattr(fd, name), **options) if options else getattr(fd, name)
+        member = MEMBERS.get(name)
+        function = member.function if member else getattr(fd, name)
+        options |= member.options if member else {}
+        return partial(function, **options) if options else function
     return table[name][implementation]
 
 
 def pair(name: str, both: tuple[Any, ...]) -> tuple[Any, ...]:
-    return both[:1] if name in _core.UNARY else both
+    return both[:1] if MEMBERS[name].unary else both
 
 
 def exact_row(name: str, *batches: Any, **options: Any) -> Any:
@@ -52,7 +56,7 @@ def oracle(name: str, both: tuple[Any, ...], change: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize(("name", "implementation"), members(WEIGHTS, _core.DIVERGENCES))
+@pytest.mark.parametrize(("name", "implementation"), members(WEIGHTS, MEMBERS))
 def test_weights(run, arrays, name, implementation):
     both = arrays("weights")
     function = line(WEIGHTS, name, implementation)
@@ -65,7 +69,7 @@ def test_weights(run, arrays, name, implementation):
     )
 
 
-@pytest.mark.parametrize(("name", "implementation"), members(LOGITS, _core.DIVERGENCES))
+@pytest.mark.parametrize(("name", "implementation"), members(LOGITS, MEMBERS))
 def test_logits(run, arrays, name, implementation):
     both = arrays("logits")
     function = line(LOGITS, name, implementation, from_logits=True)
@@ -73,7 +77,7 @@ def test_logits(run, arrays, name, implementation):
     run(f"{name}, float32 logits", implementation, function, pair(name, both), exact)
 
 
-@pytest.mark.parametrize(("name", "implementation"), members(WEIGHTS, _core.DIVERGENCES))
+@pytest.mark.parametrize(("name", "implementation"), members(WEIGHTS, MEMBERS))
 def test_small(run, arrays, name, implementation):
     both = arrays("small")
     function = line(WEIGHTS, name, implementation)

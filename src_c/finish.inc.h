@@ -221,6 +221,8 @@ FD_INLINE int member(int which, int i) {
 FD_INLINE int underflow_counts(int which) {
     return which == FD_power_excess || which == FD_entropy_excess || which == FD_power || which == FD_only_p || which == FD_only_q;
 }
+/* Terms of so many instructions that one vector keeps a processor busy, and several a compiler. */
+FD_INLINE int is_long(int which) { return which == POWERS || which == ENTROPY_POWERS || which == FD_weighted_js_divergence; }
 /* q is the sum of the row, not its elements. */
 FD_INLINE int is_entropy(int which) { return which == FD_cross_entropy || which == ENTROPY_POWERS; }
 

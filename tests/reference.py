@@ -208,7 +208,8 @@ def tiled(name: str, form: Form, copies: int, value: mpf) -> mpf:
         return value * mp.sqrt(copies)
     if kernel in ("renyi_divergence", "bhattacharyya_distance"):
         order = a - 1 if rest else mpf(-1)
-        return mp.log1p(copies * mp.expm1(order * value)) / order
+        affinity = 1 + copies * mp.expm1(order * value)
+        return mp.log(affinity) / order if 0 < affinity < INF else INF
     return value * copies
 
 

@@ -71,8 +71,8 @@ static double finish_squared_hellinger(double A, const sums *s, int *again) {
 }
 /* With m = (P + Q) / 2 and e = S / 2m the rows are m (1 + e) and m (1 - e) times distributions, and 2A / (P + Q) is, as a function of e,
  *     JS + e (KL(p|mean) - KL(q|mean)) / 2 + e^2 / 2 times the sum of 2pq / (p + q), and so on.
- * First order is at most |e| times the result, for JS is half of the sum of those two: 8u, half of what is promised, are left.  Second
- * order is e^2 / 2 but for a relative 4 JS, so subtracting that leaves e^2 times the result. */
+ * First order is at most |e| times the result, for JS is half of the sum of those two; it may be 8u, half of the promise.  Second order
+ * is e^2 / 2 but for a relative 2 JS at most, so what is left when that is subtracted is e^2 times the result. */
 static double finish_js(double A, const sums *s, int *again) {
     double shift = fabs(s->S) / (s->P + s->Q), excess = 0.5 * shift * shift;
     double r = nonnegative_difference(2.0 * A / (s->P + s->Q), excess, s);

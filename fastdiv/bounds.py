@@ -45,6 +45,7 @@ import difflib
 import math
 import re
 import struct
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -126,13 +127,13 @@ def _kl_term(u: float) -> float:
     """Return (u ln u − u + 1)/(u−1)²."""
     x = u - 1
     if abs(x) > 0.5:
-        return (u * math.log(u) - x) / (x * x) if u else 1.0
+        return (u / x * math.log(u) - 1) / x if u else 1.0
     return (1 + (2 * u * _atanh_tail(x / (2 + x)) / x if x else 0.0)) / (2 + x)
 
 
 def _ratio_of_kls(u: float) -> float:
     """Return (u ln u − u + 1)/(u − 1 − ln u)."""
-    return _kl_term(u) / (_kl_term(1 / u) / u)
+    return u * _kl_term(u) / _kl_term(1 / u)
 
 
 def _ratio_slope(b: float) -> float:
@@ -140,9 +141,14 @@ def _ratio_slope(b: float) -> float:
     return b * math.log1p(b - 1) / (b - 1) if b > 1 else 1.0
 
 
-def _inverse_slope(c: float) -> float:
-    """Return ln c/(c−1), 0 for c = ∞."""
-    return 0.0 if c == INF else _ratio_slope(c) / c
+def _slope_above(b: float) -> float:
+    """Return b ln b/(b−1) − 1."""
+    return (b - 1) * _kl_term(b)
+
+
+def _slope_below(c: float) -> float:
+    """Return 1 − ln c/(c−1)."""
+    return (c - 1) / c * _kl_term(1 / c) if c < INF else 1.0
 
 
 def _restricted_js(kl: float) -> float:
@@ -261,10 +267,16 @@ def _x_of_triangular(d: float) -> float:
 
 
 def _x_of_js(js: float) -> float:
-    if js >= LN2 + LN2_REST:
+    if js > LN2:
         return INF
     if js < 0.3:
-        return _smallest(_js_at, js, 0.0, 2.0)
+        # JS is concave in y = x² and below y/2, so Newton's steps go up to the root and stop there.
+        y, step = 2 * js, js
+        while step > 1e-17 * y:
+            x = math.sqrt(y)
+            step = (js - _js_at(x)) * 2 * math.cosh(x) ** 2
+            y += step
+        return math.sqrt(y)
     missing = (LN2 - js) + LN2_REST
     return _smallest(lambda x: -_js_missing(x), -missing, 0.0, 400.0)
 
@@ -377,7 +389,9 @@ class Inequality:
         """
         try:
             result = self.function(*values)
-        except (ValueError, ZeroDivisionError, OverflowError):
+        except OverflowError:
+            return INF if self.sense == "≤" else sys.float_info.max
+        except (ValueError, ZeroDivisionError):
             return INF
         if math.isnan(result):
             return INF if self.sense == "≤" else -INF
@@ -484,8 +498,8 @@ _LINES: list[Inequality] = [
     _at_most("ratio", "max p/q ≤ 1 + TV/min q", "max_ratio", "tv min_q", lambda v, m: 1 + v / m),
     _at_most("ratio", "max p/q ≤ 1/min q", "max_ratio", "min_q", lambda m: 1 / m),
     _at_most("ratio", "TV ≤ (b−1)(c−1)/(bc−1), b = max p/q, c = max q/p", "tv", "max_ratio max_reverse_ratio", lambda b, c: 1 / (1 + 1 / (b - 1) + 1 / (c - 1)) if b > 1 < c else 0.0),
-    _at_most("Binette", "KL ≤ TV·(b ln b/(b−1) − ln c/(c−1)), b = max p/q, c = max q/p", "kl", "tv max_ratio max_reverse_ratio", lambda v, b, c: v * (_ratio_slope(b) - _inverse_slope(c))),
-    _at_most("Binette", "χ² ≤ TV·(b − 1/c), b = max p/q, c = max q/p", "chi2", "tv max_ratio max_reverse_ratio", lambda v, b, c: v * (b - 1 / c)),
+    _at_most("Binette", "KL ≤ TV·(b ln b/(b−1) − ln c/(c−1)), b = max p/q, c = max q/p", "kl", "tv max_ratio max_reverse_ratio", lambda v, b, c: v * (_slope_above(b) + _slope_below(c))),
+    _at_most("Binette", "χ² ≤ TV·(b − 1/c), b = max p/q, c = max q/p", "chi2", "tv max_ratio max_reverse_ratio", lambda v, b, c: v * (b - 1 + ((c - 1) / c if c < INF else 1.0))),
     _at_most("Rényi", "χ² ≤ max p/q − 1", "chi2", "max_ratio", lambda b: b - 1),
     _at_most("Sason–Verdú", "χ² ≤ KL·(b−1)²/(b ln b − b + 1), b = max p/q", "chi2", "kl max_ratio", lambda k, b: k / _kl_term(b)),
     _at_most("Sason–Verdú", "KL ≤ χ²·(a ln a − a + 1)/(a−1)², 1/a = max q/p", "kl", "chi2 max_reverse_ratio", lambda c, b: c * _kl_term(1 / b)),
@@ -503,7 +517,7 @@ _LINES: list[Inequality] = [
     _at_least("Pinsker", "TV²/2 ≤ JS", "js", "tv", lambda v: v * v / 2),
     _at_least("Topsøe", "H²/2 ≤ JS", "js", "h2", lambda h: h / 2),
     _at_most("Topsøe", "JS ≤ 2 ln 2·H²", "js", "h2", lambda h: 2 * LN2 * h),
-    _at_least("Crooks", "JS ≤ ln(2/(1+e^(−J/2)))", "jeffreys", "js", lambda js: -2 * math.log1p(2 * math.expm1(-js))),
+    _at_least("Crooks", "JS ≤ ln(2/(1+e^(−J/2)))", "jeffreys", "js", lambda js: -2 * (math.log1p(2 * math.expm1(-js)) if js < 0.3 else math.log(math.expm1(LN2 - js + LN2_REST)))),
     _at_most("term by term", "J ≤ χ² + χ²(Q‖P)", "jeffreys", "chi2 neyman", lambda c, n: c + n),
     _at_most("Lin", "JS ≤ J/4", "js", "jeffreys", lambda j: j / 4),
     _at_most("Sason–Verdú", "KL ≤ ln(1+2TV²/min q)", "kl", "tv min_q", lambda v, m: math.log1p(2 * v * v / m)),

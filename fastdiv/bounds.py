@@ -34,7 +34,8 @@ Where each comes from
   Two-point pairs suffice for any two f-divergences: Harremoës–Vajda, "On pairs of f-divergences and
   their joint range", IEEE Trans. Inf. Theory 57, 2011.  Restriction (Q conditioned on an event)
   gives LC ≤ χ²/(2+χ²), by Jensen, and JS ≤ ½[(2−w)ln(2/(2−w)) + (1−w)ln(1−w) + w ln 2] with
-  w = 1−e^−KL, by this theorem with the two-point pairs checked on a grid.
+  w = 1−e^−KL, by this theorem with the two-point pairs checked on a grid.  The least KL for an LC
+  (`_triangular`) is the common tangent of that theorem, solved here.
 - Sason–Verdú: "f-divergence inequalities", IEEE Trans. Inf. Theory 62, 2016: KL ≤ ½(TV + χ²), those
   with min q, and, for bounded p/q, the ratios of two divergences.
 - Binette: "A note on reverse Pinsker inequalities", IEEE Trans. Inf. Theory 65, 2019: those with TV
@@ -230,7 +231,7 @@ def _triangular(d: float) -> float:
     if d >= 2:
         return INF
     lc, rest, start = d / 2, 1 - d / 2, _start_of_triangular()
-    low, high = start, 4 + 4 / rest
+    low, high = start + 0.99 * lc / rest, start + 3.8 * lc / rest
     # Where LC is below the spacing of x, the curve is its tangent.
     while lc > 1e-17 and high - low > 1e-9 * (low - start):
         middle = (low + high) / 2 if high < 2 * low else math.sqrt(low) * math.sqrt(high)
@@ -248,7 +249,7 @@ def _triangular(d: float) -> float:
     missing = (1 + 2 * b) / (1 + b) ** 2 + (a / (1 + a)) ** 2  # 1 − λ(b−a)/2
     factor = (b - a) / (2 * (1 - missing))  # 1/λ
     if lc < 0.5:
-        square = (b - 1) ** 2 if low > start else 0.0
+        square = (b - 1) ** 2 if lc > 1e-17 else 0.0
         return factor * (lc + square / (1 + b) ** 2) - square * _kl_term(1 / b) / b
     line = ((1 - a) + (b - 1) * missing) / (1 - missing)
     return math.log(b) + line - factor * (rest + 4 * b / (1 + b) ** 2)
@@ -270,15 +271,22 @@ def _x_of_js(js: float) -> float:
     if js > LN2:
         return INF
     if js < 0.3:
-        # JS is concave in y = x² and below y/2, so Newton's steps go up to the root and stop there.
+        # JS is concave in y = x² and below y/2, so Newton's steps go up to the root,
+        # and the one after 1e-9 is the last that counts.
         y, step = 2 * js, js
-        while step > 1e-17 * y:
+        while step > 1e-9 * y:
             x = math.sqrt(y)
             step = (js - _js_at(x)) * 2 * math.cosh(x) ** 2
             y += step
         return math.sqrt(y)
+    # The logarithm of what is missing to ln 2 is concave: the steps go down to the root.
     missing = (LN2 - js) + LN2_REST
-    return _smallest(lambda x: -_js_missing(x), -missing, 0.0, 400.0)
+    x, step = 1 - math.log(missing), 1.0
+    while step > 1e-9 * x:
+        e, here = math.exp(-2 * x), _js_missing(x)
+        step = math.log(missing / here) * here * (1 + e) ** 2 / (4 * x * e)
+        x -= step
+    return x
 
 
 def _x_of_hellinger(h: float) -> float:
@@ -811,9 +819,9 @@ def interval(target: str, **known: Known) -> Interval:
     -----
     Rényi divergences of the orders ½, 1, 2 and ∞ are 2B, KL, ln(1+χ²) and ln max p/q.
 
-    Between total variation and KL, χ² or any symmetric divergence here, between two symmetric ones,
-    and between KL and χ², H², JS the ends are the best possible; along chains of several they are
-    valid and need not be. See the module for the sources and the rounding.
+    From one divergence alone the ends are the best possible but for rounding (compared with the
+    convex hull of all two-point pairs); from several they are valid and need not be. A `max_ratio`
+    near 1 is best given rounded up, a `min_q` rounded down. See the module for the sources.
 
     Examples
     --------

@@ -22,6 +22,7 @@ floor  room                                             knows
 from typing import TYPE_CHECKING, Any
 
 from fastdiv._version import __version__
+from fastdiv.counts import from_counts
 from fastdiv.divergences import (
     chi2_divergence,
     cross_entropy,
@@ -57,6 +58,7 @@ __all__ = [
     "compare_logits",
     "cross_entropy",
     "entropy",
+    "from_counts",
     "get_num_threads",
     "hellinger_distance",
     "isa",

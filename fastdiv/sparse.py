@@ -93,7 +93,14 @@ def prepare(
     one_axis, transposed = len(x.shape) == 1, len(x.shape) == 2 and axis in (0, -2)
     if x.format != "csr" or transposed:
         _check_parts(x, where)
-    x = (x.reshape(1, -1) if one_axis and x.format != "csr" else x.T if transposed else x).tocsr()
+    try:
+        if one_axis and x.format != "csr":
+            x = x.reshape(1, -1)
+        elif transposed:
+            x = x.T
+        x = x.tocsr()
+    except ValueError as error:
+        raise ValueError(f"{where} cannot become CSR: SciPy says {error}") from None
     rows = _rows(x, function, argument, dtype)
     if not rows.canonical:
         # A matrix notes once whether its indices ascend; a copy of its parts looks anew.

@@ -340,6 +340,13 @@ def test_malformed(small, case):
         sparse.evaluate("js_divergence", (small[0], x), 0, axis=0)
 
 
+def test_what_scipy_cannot_convert(small):
+    x = scipy.sparse.bsr_array(small[0])
+    x.indices = x.indices.astype(np.int64)
+    with pytest.raises(ValueError, match="entropy: p cannot become CSR: SciPy says"):
+        sparse.evaluate("entropy", (x,), 0, axis=0)
+
+
 @pytest.mark.parametrize("dtype", [np.longdouble, np.complex128, np.complex64])
 @pytest.mark.parametrize("form", ["csr_array", "dok_matrix"])
 def test_dtypes_refused(form, dtype):

@@ -682,11 +682,11 @@ cdef int merged_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept 
         if need > capacity:
             free(scratch)
             capacity = max(need, 2 * capacity)
-            scratch = <char *>malloc(capacity * (p.size + q.size))
+            scratch = <char *>malloc(2 * capacity * sizeof(double))  # either may be of floats; both stay aligned
             if scratch == NULL:
                 return status | NO_MEMORY
         to_p.data = scratch
-        to_q.data = scratch + capacity * p.size
+        to_q.data = scratch + capacity * sizeof(double)
         if job.unary:
             # To an entropy of negative order zeros count, and one of them is as good as all.
             n = length(p, i)
@@ -758,8 +758,8 @@ cdef class SparseRows:
     def __init__(self, data, indices, indptr, Py_ssize_t width, str where):
         cdef SparseJob job
         cdef int status
-        self.data = np.ascontiguousarray(data)
-        indices = np.ascontiguousarray(indices)
+        self.data = np.require(data, requirements="CA")
+        indices = np.require(indices, requirements="CA")
         indptr = np.asarray(indptr)
         if self.data.dtype not in (np.float32, np.float64):
             raise TypeError(f"{where} has data of dtype {self.data.dtype}; it takes float32 or float64")
@@ -823,12 +823,12 @@ def sparse(str name, int source, SparseRows p not None, SparseRows q, parameter,
     """
     cdef SparseJob job
     cdef SparseRows other = p if q is None else q
-    cdef cnp.ndarray to = out, numbers = np.ascontiguousarray(parameter, np.float64).ravel()
+    cdef cnp.ndarray to = out, numbers = np.require(parameter, np.float64, "CA").ravel()
     cdef Py_ssize_t count = to.size, rows = to.shape[0] if to.ndim else 0
     cdef int status, strip = to.ndim == 2
     if name not in number or (name in UNARY) != (q is None) or source not in (0, 1):
         raise ValueError(f"{name}: no divergence of {1 if q is None else 2} sparse rows from source {source}")
-    if not (to.dtype == np.float64 and to.flags.c_contiguous and to.flags.writeable and to.ndim in (1, 2)):
+    if not (to.dtype == np.float64 and to.flags.carray and to.ndim in (1, 2)):
         raise ValueError(f"{name}: out is no contiguous array of float64 with one or two axes")
     if strip:
         fits = q is not None and 0 <= first <= len(p) - rows and to.shape[1] == len(q) and numbers.size == 1

@@ -211,6 +211,17 @@ def test_dtypes_mixed(small):
     np.testing.assert_allclose(got, fd.total_variation(p.astype(np.float64), q), rtol=1e-14)
 
 
+def test_misaligned_arrays(small):
+    def shifted(x):
+        return np.frombuffer(b"?" + x.tobytes(), x.dtype, offset=1)
+
+    x = scipy.sparse.csr_array(small[0])
+    want = sparse.evaluate("entropy", (x,), 0)
+    x.data, x.indices, x.indptr = map(shifted, (x.data, x.indices, x.indptr))
+    assert not x.data.flags.aligned
+    np.testing.assert_array_equal(sparse.evaluate("entropy", (x,), 0), want)
+
+
 def test_one_row_with_many(small):
     p, q = small
     want = fd.js_distance(p, q[1])

@@ -115,6 +115,29 @@ TOKENS: dict[str, Lines] = {
 }
 
 
+def _dense_rows(line: Line) -> Line:
+    return lambda p, q: line(p.toarray(), q.toarray())
+
+
+def _numpy_js_with_zeros(p: Any, q: Any) -> Any:
+    m = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (np.nan_to_num(p * np.log(p / m)) + np.nan_to_num(q * np.log(q / m))).sum(-1) / 2
+
+
+SPARSE: dict[str, Lines] = {
+    "js_divergence": {"numpy, dense rows": _dense_rows(_numpy_js_with_zeros)},
+    "total_variation": {
+        "numpy, dense rows": _dense_rows(WEIGHTS["total_variation"]["numpy"]),
+        "scipy sparse": lambda p, q: abs(p - q).sum(-1) / 2,
+    },
+    "hellinger_distance": {
+        "numpy, dense rows": _dense_rows(WEIGHTS["hellinger_distance"]["numpy"]),
+        "scipy sparse, affinity": lambda p, q: np.sqrt(1 - p.sqrt().multiply(q.sqrt()).sum(-1)),
+    },
+}
+
+
 def _add_scipy() -> None:
     from scipy import special, stats
     from scipy.spatial.distance import jensenshannon
@@ -129,6 +152,9 @@ def _add_scipy() -> None:
         jensenshannon(p, q, axis=-1) ** 2
     )
     WEIGHTS["js_distance"]["scipy jensenshannon"] = lambda p, q: jensenshannon(p, q, axis=-1)
+    SPARSE["js_divergence"]["scipy jensenshannon², dense rows"] = _dense_rows(
+        WEIGHTS["js_divergence"]["scipy jensenshannon²"]
+    )
     TOKENS["logsumexp"]["scipy"] = lambda a: special.logsumexp(a, axis=-1)
     TOKENS["token_nll"]["scipy"] = lambda a, labels: (
         special.logsumexp(a, axis=-1) - np.take_along_axis(a, labels[:, None], -1)[:, 0]

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 import reference
-from baselines import LOGITS, TOKENS, WEIGHTS, Lines
+from baselines import LOGITS, SPARSE, TOKENS, WEIGHTS, Lines
 from registry import DIVERGENCES
 
 import fastdiv as fd
+from fastdiv import _core, sparse
 
 MEMBERS = {member.name: member for member in DIVERGENCES}
 HALVES = ("float16", "bfloat16")
@@ -83,6 +84,15 @@ def test_small(run, arrays, name, implementation):
     function = line(WEIGHTS, name, implementation)
     exact = partial(oracle, name, both, reference.normalised)
     run(f"{name}, two 100-vectors", implementation, function, pair(name, both), exact)
+
+
+@pytest.mark.parametrize(("name", "implementation"), members(SPARSE, SPARSE))
+def test_sparse(run, arrays, name, implementation):
+    both = arrays("sparse")
+    ours = implementation == "fastdiv"
+    function = (lambda *pq: sparse.evaluate(name, pq, 0)) if ours else SPARSE[name][implementation]
+    exact = partial(oracle, name, [x[[0], :].toarray() for x in both], reference.normalised)
+    run(f"{name}, 200 of 32768 stored", implementation, function, both, exact)
 
 
 @pytest.mark.parametrize(("name", "implementation"), members(TOKENS, ("token_nll", "perplexity")))

@@ -12,6 +12,7 @@ floor  room                                             knows
 0      ``src_c/``                                       one term per divergence, one row loop
 1      ``_core.pyx``                                    gufuncs, dtypes, exceptions
 2      ``divergences.py``, ``tokens.py``                one typed function per public name
+2      ``sparse.py``, ``counts.py``                      SciPy's sparse rows; counts with keys
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens
 4      ``io/``, ``data/``                               file formats; the embedded sample
@@ -23,6 +24,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fastdiv._version import __version__
+from fastdiv.counts import from_counts
 from fastdiv.divergences import (
     alpha_divergence,
     bhattacharyya_distance,
@@ -74,6 +76,7 @@ __all__ = [
     "cross_entropy",
     "entropy",
     "f_divergence",
+    "from_counts",
     "generators",
     "get_num_threads",
     "hellinger_distance",

@@ -45,7 +45,8 @@ def quick(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def arrays(quick: bool) -> Callable[[str], tuple[np.ndarray, ...]]:
     """Arrays by name: pairs of `weights`, `logits`, `log_p` and `small` (100-vectors) in float32,
-    the pair of logits as `float16` and `bfloat16`, and the one array of `labels`."""
+    the pair of logits as `float16` and `bfloat16`, the one array of `labels`, and pairs of `many`
+    and `many float32` rows for all pairs."""
     count = 64 if quick else 1024
 
     @cache
@@ -54,6 +55,10 @@ def arrays(quick: bool) -> Callable[[str], tuple[np.ndarray, ...]]:
         if name == "small":
             p, q = (rng.random((2, 100)) + 0.01).astype(np.float32)
             return p / p.sum(), q / q.sum()
+        if name.startswith("many"):
+            rows = rng.random((2, 100 if quick else 500, 1000))
+            rows = (rows / rows.sum(-1, keepdims=True)).astype(name.partition(" ")[2] or "float64")
+            return tuple(rows)
         if name == "labels":
             return (rng.integers(0, VOCABULARY, count),)
         if name == "logits":

@@ -7,6 +7,7 @@ word is the library, and says whose arrays the line is given.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,15 @@ TOKENS: dict[str, Lines] = {
     "compare_logits": {"numpy": _numpy_compare},
 }
 
+# All rows of x against all rows of y, or of x; NumPy row by row, for its temporaries would be 2 GB.
+PAIRWISE: dict[str, Lines] = {
+    name: {"numpy": lambda x, y=None, row=row: np.stack([row(p, x if y is None else y) for p in x])}
+    for name, row in (
+        ("js_distance", lambda p, q: np.sqrt(np.maximum(_numpy_js(p, q), 0))),
+        ("kl_divergence", WEIGHTS["kl_divergence"]["numpy"]),
+    )
+}
+
 
 def _dense_rows(line: Line) -> Line:
     return lambda p, q: line(p.toarray(), q.toarray())
@@ -140,7 +150,7 @@ SPARSE: dict[str, Lines] = {
 
 def _add_scipy() -> None:
     from scipy import special, stats
-    from scipy.spatial.distance import jensenshannon
+    from scipy.spatial.distance import cdist, jensenshannon
 
     WEIGHTS["entropy"]["scipy entr"] = lambda p: special.entr(p).sum(-1)
     WEIGHTS["entropy"]["scipy stats.entropy"] = lambda p: stats.entropy(p, axis=-1)
@@ -154,6 +164,9 @@ def _add_scipy() -> None:
     WEIGHTS["js_distance"]["scipy jensenshannon"] = lambda p, q: jensenshannon(p, q, axis=-1)
     SPARSE["js_divergence"]["scipy jensenshannon², dense rows"] = _dense_rows(
         WEIGHTS["js_divergence"]["scipy jensenshannon²"]
+    )
+    PAIRWISE["js_distance"]["scipy cdist"] = lambda x, y=None: cdist(
+        x, x if y is None else y, "jensenshannon"
     )
     TOKENS["logsumexp"]["scipy"] = lambda a: special.logsumexp(a, axis=-1)
     TOKENS["token_nll"]["scipy"] = lambda a, labels: (
@@ -207,7 +220,22 @@ def _add_torch() -> None:
     TOKENS["compare_logits"]["torch"] = compare
 
 
-for _add in (_add_scipy, _add_torch):
+def _add_fastjsd() -> None:
+    from fastjsd import jsd_matrix
+
+    PAIRWISE["js_distance"]["fastjsd"] = partial(jsd_matrix, base=np.e, threads=1)
+
+
+def _add_numkong() -> None:
+    from numkong import cdist
+
+    for name, metric in (("js_distance", "jensenshannon"), ("kl_divergence", "kullbackleibler")):
+        PAIRWISE[name]["numkong"] = lambda x, y=None, metric=metric: np.asarray(
+            cdist(x, x if y is None else y, metric=metric)
+        )
+
+
+for _add in (_add_scipy, _add_torch, _add_fastjsd, _add_numkong):
     try:
         _add()
     except ModuleNotFoundError:

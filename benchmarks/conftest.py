@@ -45,8 +45,9 @@ def quick(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def arrays(quick: bool) -> Callable[[str], tuple[np.ndarray, ...]]:
     """Arrays by name: pairs of `weights`, `logits`, `log_p` and `small` (100-vectors) in float32,
-    the pair of logits as `float16` and `bfloat16`, the one array of `labels`, and a pair of
-    `sparse` matrices of float64 with 200 numbers in a row."""
+    the pair of logits as `float16` and `bfloat16`, the one array of `labels`, a pair of `sparse`
+    matrices of float64 with 200 numbers in a row, and pairs of `many` and `many float32` rows for
+    all pairs."""
     count = 64 if quick else 1024
 
     @cache
@@ -66,6 +67,10 @@ def arrays(quick: bool) -> Callable[[str], tuple[np.ndarray, ...]]:
                 np.put_along_axis(x, columns, rng.random(columns.shape) + 0.01, -1)
                 made.append(csr_array(x / x.sum(-1, keepdims=True)))
             return tuple(made)
+        if name.startswith("many"):
+            rows = rng.random((2, 100 if quick else 500, 1000))
+            rows = (rows / rows.sum(-1, keepdims=True)).astype(name.partition(" ")[2] or "float64")
+            return tuple(rows)
         if name == "labels":
             return (rng.integers(0, VOCABULARY, count),)
         if name == "logits":

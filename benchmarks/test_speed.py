@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import reference
-from baselines import LOGITS, SPARSE, TOKENS, WEIGHTS, Lines
+from baselines import LOGITS, PAIRWISE, SPARSE, TOKENS, WEIGHTS, Lines
 from registry import DIVERGENCES
 
 import fastdiv as fd
@@ -144,4 +144,19 @@ def test_compare_logits(run, arrays, name, implementation, dtype):
         line(TOKENS, name, implementation),
         (*both, labels),
         exact,
+    )
+
+
+@pytest.mark.parametrize(("name", "implementation"), members(PAIRWISE, PAIRWISE))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("rows", ["of itself", "of two"])
+def test_pairwise(run, arrays, name, implementation, dtype, rows):
+    both = arrays("many" if dtype == "float64" else f"many {dtype}")
+    ours = partial(fd.pairwise, divergence=name)
+    run(
+        f"pairwise {name}, {dtype}, {rows}",
+        implementation,
+        ours if implementation == "fastdiv" else PAIRWISE[name][implementation],
+        both if rows == "of two" else both[:1],
+        partial(oracle, name, both, reference.normalised) if rows == "of two" else None,
     )

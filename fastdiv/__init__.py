@@ -12,7 +12,11 @@ floor  room                                             knows
 0      ``src_c/``                                       one term per divergence, one row loop
 1      ``_core.pyx``                                    gufuncs, dtypes, exceptions
 2      ``divergences.py``, ``tokens.py``                one typed function per public name
-2      ``sparse.py``, ``counts.py``                      SciPy's sparse rows; counts with keys
+2      ``generators.py``, ``custom.py``                 f, f′, f*; the f-divergence of any f
+2      ``pairwise.py``                                  all pairs of rows, nearest rows
+2      ``joint.py``, ``transport.py``                   more than two rows; Wasserstein
+2      ``sparse.py``, ``containers.py``, ``counts.py``  SciPy and pandas; counts with keys
+2      ``bounds.py``                                    what some divergences say of another
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens
 4      ``io/``, ``data/``                               file formats; the embedded sample
@@ -46,6 +50,7 @@ from fastdiv.divergences import (
     tsallis_entropy,
 )
 from fastdiv.joint import js_divergence_of, mutual_information
+from fastdiv.pairwise import Neighbours, pairwise
 from fastdiv.runtime import available_isas, get_num_threads, isa, num_threads, set_num_threads
 from fastdiv.tokens import (
     LogitComparison,
@@ -65,6 +70,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ComparisonMeter",
     "LogitComparison",
+    "Neighbours",
     "PerplexityMeter",
     "__version__",
     "alpha_divergence",
@@ -90,6 +96,7 @@ __all__ = [
     "mutual_information",
     "neyman_divergence",
     "num_threads",
+    "pairwise",
     "perplexity",
     "renyi_divergence",
     "renyi_entropy",

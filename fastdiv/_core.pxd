@@ -35,6 +35,9 @@ cdef extern from "fastdiv.h" nogil:
         int (*compare[2])(fd_row, fd_row, Py_ssize_t, int64_t, double *) noexcept nogil
         int (*truncated_kl[2])(fd_row, fd_row, Py_ssize_t, double, double *) noexcept nogil
         int (*f_divergence[3][2])(fd_row, fd_row, Py_ssize_t, fd_generator, double *) noexcept nogil
+        double (*js_prepare)(fd_row, Py_ssize_t, double *) noexcept nogil
+        int (*js_from_prepared)(const double *, const double *, Py_ssize_t, double, double, double *) noexcept nogil
+        fd_pair_kernel js_exact
         int (*wasserstein[3][2])(fd_row, fd_row, fd_row, Py_ssize_t, double *) noexcept nogil
 
     ctypedef struct fd_isa:

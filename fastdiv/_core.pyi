@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 DIVERGENCES: tuple[str, ...]
 PARAMETERS: dict[str, str]
@@ -43,6 +44,18 @@ def evaluate(
     checker: Callable[..., None] | None,
     numbers: tuple[Any, ...] = (),
 ) -> Any: ...
+def widen(x: NDArray[np.float32]) -> NDArray[np.float64]: ...
+def js_prepare(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def all_pairs(
+    name: str,
+    source: int,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    parameter: float,
+    out: NDArray[np.float64],
+    half: bool,
+    prepared: tuple[Any, ...] | None,
+) -> int: ...
 def tokens(
     name: str,
     rows: tuple[Any, ...],

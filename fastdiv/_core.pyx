@@ -14,7 +14,7 @@ cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_INCREF
-from libc.math cimport NAN
+from libc.math cimport NAN, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -382,6 +382,190 @@ cdef object token_gufunc(str name):
         else:
             made[name] = make(name, truncated_kl_work, 2, "d", "d")
     return made[name]
+
+
+# ---- all pairs of rows ----
+
+cdef enum:
+    CACHED = 1 << 18  # bytes of rows of one operand that stay in the cache while they meet those of the other
+    TILE = 64  # their number at most
+
+
+cdef struct Rows:
+    const char *data
+    Py_ssize_t step
+    const double *prepared  # for Jensen-Shannon, or NULL
+    const double *numbers
+
+
+cdef struct Tiles:  # rows x against rows y in squares
+    Rows x
+    Rows y
+    Py_ssize_t count_x, count_y, n, tile, across, start
+    int half  # y is x, and what is above the diagonal is also what is below
+    fd_pair_kernel kernel
+    int dtype, rooted
+    double parameter
+    char *out
+    Py_ssize_t down, right
+
+
+cdef inline fd_row contiguous_row(const Tiles *tiles, const Rows *rows, Py_ssize_t i) noexcept nogil:
+    cdef fd_row r
+    r.data = rows.data + i * rows.step
+    r.stride = 8 if tiles.dtype == FD_float64 else 4
+    r.dtype = tiles.dtype
+    return r
+
+
+cdef inline int one_pair(const Tiles *tiles, Py_ssize_t i, Py_ssize_t j, double *result) noexcept nogil:
+    cdef int status
+    if tiles.x.prepared == NULL:
+        return tiles.kernel(
+            contiguous_row(tiles, &tiles.x, i), contiguous_row(tiles, &tiles.y, j), tiles.n, tiles.parameter, result
+        )
+    cdef double from_x = tiles.x.numbers[i], from_y = tiles.y.numbers[j]
+    if from_x == from_x and from_y == from_y and kernels.js_from_prepared(
+        tiles.x.prepared + i * tiles.n, tiles.y.prepared + j * tiles.n, tiles.n, from_x, from_y, result
+    ):
+        status = 0
+    else:
+        status = kernels.js_exact(
+            contiguous_row(tiles, &tiles.x, i), contiguous_row(tiles, &tiles.y, j), tiles.n, 0.0, result
+        )
+    if tiles.rooted:
+        result[0] = sqrt(result[0])
+    return status
+
+
+cdef int tiles_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef const Tiles *tiles = <const Tiles *>context
+    cdef Py_ssize_t number, down = 0, right = tiles.start + first, i, j
+    cdef int status = 0
+    cdef double result
+    while right >= tiles.across - (down if tiles.half else 0):
+        right -= tiles.across - (down if tiles.half else 0)
+        down += 1
+    if tiles.half:
+        right += down
+    for number in range(first, last):
+        for i in range(down * tiles.tile, min((down + 1) * tiles.tile, tiles.count_x)):
+            for j in range(max(right * tiles.tile, i if tiles.half else 0), min((right + 1) * tiles.tile, tiles.count_y)):
+                status |= one_pair(tiles, i, j, &result)
+                settle(&result)
+                # A caller's array may start anywhere.
+                memcpy(tiles.out + i * tiles.down + j * tiles.right, &result, 8)
+                if tiles.half and i != j:
+                    memcpy(tiles.out + j * tiles.down + i * tiles.right, &result, 8)
+        right += 1
+        if right == tiles.across:
+            down += 1
+            right = down if tiles.half else 0
+    return status
+
+
+cdef struct Widening:  # rows of float32 to rows of float64, or rows of float64 prepared for Jensen-Shannon
+    Rows rows
+    Py_ssize_t n, start
+    double *to
+    double *numbers
+
+
+cdef int widening_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef const Widening *job = <const Widening *>context
+    cdef fd_row r
+    cdef Py_ssize_t i, j
+    for i in range(job.start + first, job.start + last):
+        r.data = job.rows.data + i * job.rows.step
+        if job.numbers != NULL:
+            r.stride = 8
+            r.dtype = FD_float64
+            job.numbers[i] = kernels.js_prepare(r, job.n, job.to + i * job.n)
+        else:
+            for j in range(job.n):
+                job.to[i * job.n + j] = (<const float *>r.data)[j]
+    return 0
+
+
+cdef int in_slices(fd_work work, void *job, Py_ssize_t *start, Py_ssize_t count, Py_ssize_t cost) except -1:
+    """work over `count` things of `cost` elements, from *start on, with a look at pending signals now and then."""
+    cdef Py_ssize_t some, together
+    cdef int status = 0, threads = thread_count
+    if count * cost < THREADED:
+        threads = 1
+    together = max(1, SLICE // cost) * threads
+    start[0] = 0
+    while start[0] < count:
+        some = min(together, count - start[0])
+        with nogil:
+            status |= fd_parallel(work, job, some, threads)
+        start[0] += some
+        PyErr_CheckSignals()
+    return status
+
+
+cdef Rows rows_of(cnp.ndarray x):
+    cdef Rows r
+    r.data = cnp.PyArray_BYTES(x)
+    r.step = cnp.PyArray_STRIDE(x, 0)
+    r.prepared = r.numbers = NULL
+    return r
+
+
+def widen(cnp.ndarray x not None):
+    """Contiguous rows of float32 as rows of float64, whatever the caller's floating-point environment does to subnormals."""
+    cdef cnp.ndarray to = np.empty((x.shape[0], x.shape[1]))
+    cdef Widening job = [rows_of(x), x.shape[1], 0, <double *>cnp.PyArray_DATA(to), NULL]
+    in_slices(widening_work, &job, &job.start, x.shape[0], x.shape[1])
+    return to
+
+
+def js_prepare(cnp.ndarray x not None):
+    """What Jensen-Shannon of normalised float64 wants to know of each row (fastdiv.h)."""
+    cdef cnp.ndarray to = np.empty((x.shape[0], x.shape[1])), numbers = np.empty(x.shape[0])
+    cdef Widening job = [
+        rows_of(x), x.shape[1], 0, <double *>cnp.PyArray_DATA(to), <double *>cnp.PyArray_DATA(numbers)
+    ]
+    in_slices(widening_work, &job, &job.start, x.shape[0], x.shape[1])
+    return to, numbers
+
+
+def all_pairs(
+    str name, int source, cnp.ndarray x not None, cnp.ndarray y not None, double parameter, cnp.ndarray out not None, bint half, tuple prepared
+):
+    """out[i, j] = D(x_i || y_j) for rows that are contiguous and both of float32 or float64; the status bits.
+
+    `half`: y is x and the divergence symmetric, so that half of the pairs is all.  `prepared`: js_prepare of x and of y.
+    """
+    cdef Tiles tiles
+    cdef int double_ = cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE
+    cdef Py_ssize_t tile
+    tiles.x = rows_of(x)
+    tiles.y = rows_of(y)
+    tiles.count_x, tiles.count_y, tiles.n = x.shape[0], y.shape[0], x.shape[1]
+    tiles.half = half
+    tiles.kernel = kernels.pair[<int>number[name]][source][double_]
+    tiles.dtype = FD_float64 if double_ else FD_float32
+    tiles.parameter = parameter
+    tiles.rooted = name == "js_distance"
+    if prepared is not None:
+        (of_x, from_x), (of_y, from_y) = prepared
+        tiles.x.prepared = <const double *>cnp.PyArray_DATA(of_x)
+        tiles.x.numbers = <const double *>cnp.PyArray_DATA(from_x)
+        tiles.y.prepared = <const double *>cnp.PyArray_DATA(of_y)
+        tiles.y.numbers = <const double *>cnp.PyArray_DATA(from_y)
+    tiles.out = cnp.PyArray_BYTES(out)
+    tiles.down, tiles.right = cnp.PyArray_STRIDE(out, 0), cnp.PyArray_STRIDE(out, 1)
+    tile = min(<Py_ssize_t>TILE, max(4, CACHED // (tiles.n * (8 if double_ else 4))))
+    while tile * tile * tiles.n > SLICE:
+        tile //= 2
+    tile = max(1, tile)
+    tiles.tile = tile
+    tiles.across = (tiles.count_y + tile - 1) // tile
+    cdef Py_ssize_t count = tiles.across * ((tiles.count_x + tile - 1) // tile)
+    if half:
+        count = tiles.across * (tiles.across + 1) // 2
+    return in_slices(tiles_work, &tiles, &tiles.start, count, tile * tile * tiles.n)
 
 
 # ---- operands ----

@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core, generators
+from fastdiv.containers import placed
 from fastdiv.divergences import _check_rows, _measure
 from fastdiv.generators import Generator
 from fastdiv.tokens import logsumexp
 
 __all__ = ["f_divergence"]
 
+# Divergences that are called by name like generators.
+PLAIN = frozenset(_core.DIVERGENCES) - {*_core.UNARY, *_core.PARAMETERS}
 BLOCK = 1 << 14  # ratios in one call of a Python function: 128 KiB
 
 
@@ -105,10 +108,12 @@ def f_divergence(
     np.float64(2.0)
     """
     name = "f_divergence"
+    options = (axis, None, normalize, from_logits, keepdims, out, dtype, validate)
+    if isinstance(generator, str) and generator in PLAIN:
+        return _measure(generator, (p, q), *options)
     g = _generator(generator, at_zero, at_infinity)
     if check:
         g.check()
-    options = (axis, None, normalize, from_logits, keepdims, out, dtype, validate)
     if g.terms is not None:
         return _by_kernels(g, p, q, options)
     if g.address is not None:
@@ -126,15 +131,7 @@ def f_divergence(
     result = _by_blocks(g, *(_last(x, axis) for x in operands), normalize, from_logits)
     if keepdims:
         result = np.expand_dims(result, axis)
-    if out is None:
-        return result[()]
-    if out.dtype != np.float64 or out.shape != result.shape:
-        raise ValueError(
-            f"{name}: out is {out.dtype} of shape {out.shape}; the result is float64 of shape"
-            f" {result.shape}"
-        )
-    out[...] = result
-    return out
+    return placed(name, result[()], out)
 
 
 def _generator(
@@ -159,10 +156,7 @@ def _by_kernels(g: Generator, p: Any, q: Any, options: tuple[Any, ...]) -> Any:
             kernel, rows, axis, base, normalize, from_logits, keepdims, None, dtype, validate, numbers
         )
         total = total + weight * part
-    if out is None:
-        return total
-    np.copyto(out, total)
-    return out
+    return placed("f_divergence", total, out)
 
 
 def _last(x: NDArray[Any], axis: int) -> NDArray[Any]:

@@ -77,6 +77,12 @@ typedef struct {
     int (*compare[2])(fd_row a, fd_row b, ptrdiff_t n, int64_t label, double result[FD_COMPARISONS]);
     int (*truncated_kl[2])(fd_row log_p, fd_row b, ptrdiff_t n, double floor, double *result);
     int (*f_divergence[FD_SOURCES][2])(fd_row p, fd_row q, ptrdiff_t n, fd_generator generator, double *result);
+    /* Jensen-Shannon of normalised doubles for all pairs of many rows (js_entropies.inc.h): each row is prepared once, into n doubles
+     * and the one that is returned, NaN if the row is no good for that.  Of two prepared rows either 1 is returned, and the result
+     * has the bits of pair[FD_js_divergence][FD_NORMALIZED][1]; or 0, and js_exact has to compute it. */
+    double (*js_prepare)(fd_row row, ptrdiff_t n, double *prepared);
+    int (*js_from_prepared)(const double *p, const double *q, ptrdiff_t n, double from_p, double from_q, double *result);
+    fd_pair_kernel js_exact;
     int (*wasserstein[FD_SOURCES][2])(fd_row p, fd_row q, fd_row gaps, ptrdiff_t n, double *result);
 } fd_kernels;
 

@@ -32,6 +32,7 @@ enum { COMPARED = -1, POWERS = -2, ENTROPY_POWERS = -3 }; /* sets of sums, see f
 #include "logits.inc.h"
 #include "entropy.inc.h"
 #include "renyi.inc.h"
+#include "js_entropies.inc.h"
 #include "compute_type_end.h"
 #undef COMPUTE_IN_DOUBLE
 
@@ -46,9 +47,16 @@ enum { COMPARED = -1, POWERS = -2, ENTROPY_POWERS = -3 }; /* sets of sums, see f
 #include "compute_type_end.h"
 
 /* One function per divergence, source and compute type. */
+FD_INLINE int normalized_float(int which, fd_row p, fd_row q, ptrdiff_t n, double parameter, double *r) {
+    return divergence_float(which, FD_NORMALIZED, p, q, n, parameter, r);
+}
+FD_INLINE int normalized_double(int which, fd_row p, fd_row q, ptrdiff_t n, double parameter, double *r) {
+    if (which == FD_js_divergence) return js_pair(p, q, n, parameter, r);
+    return divergence_double(which, FD_NORMALIZED, p, q, n, parameter, r);
+}
 #define ARGUMENTS fd_row p, fd_row q, ptrdiff_t n, double parameter, double *r
 #define PAIR_KERNELS(name, type)                                                                                               \
-    static int name##_normalized_##type(ARGUMENTS) { return divergence_##type(FD_##name, FD_NORMALIZED, p, q, n, parameter, r); } \
+    static int name##_normalized_##type(ARGUMENTS) { return normalized_##type(FD_##name, p, q, n, parameter, r); }      \
     static int name##_raw_##type(ARGUMENTS) { return divergence_##type(FD_##name, FD_RAW, p, q, n, parameter, r); }            \
     static int name##_logits_##type(ARGUMENTS) { return logits_divergence_##type(FD_##name, p, q, n, parameter, r); }
 #define FD_DIVERGENCE(name, ...) PAIR_KERNELS(name, float) PAIR_KERNELS(name, double)
@@ -104,6 +112,9 @@ const fd_kernels FD_TABLE = {
     .token_nll = BOTH(row_token_nll),
     .compare = BOTH(row_compare),
     .truncated_kl = SAME(truncated_kl),
+    .js_prepare = js_prepare,
+    .js_from_prepared = js_from_prepared,
+    .js_exact = js_exact,
     .f_divergence = {SAME(f_divergence_normalized), SAME(f_divergence_raw), SAME(f_divergence_logits)},
     .wasserstein = {SAME(wasserstein_distance_normalized), SAME(wasserstein_distance_raw), SAME(wasserstein_distance_logits)},
 };

@@ -175,12 +175,25 @@ static frame logits_frame(const log_sum_double *s, const log_sum_double *t) {
 }
 #endif
 
+/* Whether a has the less of the first two elements that differ: an order of rows whose sums are the same. */
+static int F(first_less)(fd_row a, fd_row b, ptrdiff_t n) {
+    T buffer_a[LOAD], buffer_b[LOAD];
+    for (ptrdiff_t start = 0; start < n; start += LOAD) {
+        int count = n - start < LOAD ? (int)(n - start) : LOAD;
+        const T *x = F(load)(a, start, count, buffer_a), *y = F(load)(b, start, count, buffer_b);
+        for (int i = 0; i < count; i++)
+            if (x[i] != y[i]) return x[i] < y[i];
+    }
+    return 0;
+}
+
 FD_INLINE int F(logits_divergence)(int which, fd_row a, fd_row b, ptrdiff_t n, double parameter, double *result) {
     log_sum_double s = F(log_sum_exp)(a, n), t = F(log_sum_exp)(b, n);
     int status = no_distribution(&s) | no_distribution(&t), again;
     *result = NAN;
     if (status || isnan(s.others) || isnan(t.others)) return status;
-    if (symmetric(which) && (s.max < t.max || (s.max == t.max && s.others < t.others))) {
+    int tie = s.max == t.max && s.others == t.others;
+    if (symmetric(which) && (s.max < t.max || (s.max == t.max && s.others < t.others) || (tie && F(first_less)(a, b, n)))) {
         log_sum_double lse = s;
         fd_row row = a;
         s = t, t = lse;

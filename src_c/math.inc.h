@@ -152,7 +152,11 @@ FD_INLINE V F(weighted_js)(double w, V p, V q, V d) {
 }
 #define WEIGHTED_JS(p, q, d) F(weighted_js)(parameter, p, q, d)
 
-FD_INLINE V F(jeffreys)(V p, V q, V d) { return v_mul(d, F(log_ratio)(p, q, d, v_div(C(1.0), p))); }
+/* From the larger to the less, so that the order of the arguments does not show. */
+FD_INLINE V F(jeffreys)(V p, V q, V d) {
+    V larger = v_max(p, q), more = v_abs(d);
+    return v_mul(more, F(log_ratio)(larger, v_min(p, q), more, v_div(C(1.0), larger)));
+}
 #define JEFFREYS(p, q, d) F(jeffreys)(p, q, d)
 
 #if COMPUTES_DOUBLE

@@ -220,7 +220,8 @@ FD_INLINE int F(divergence)(int which, int source, fd_row p, fd_row q, ptrdiff_t
         return 0;
     }
     if (!(s.P > 0.0 && s.Q > 0.0)) return s.P == 0.0 || s.Q == 0.0 ? FD_INVALID : 0; /* nothing, or NaN */
-    if (symmetric(which) && s.P < s.Q) exchange(&p, &q, &s); /* the order must not show in the last bit */
+    /* The order must not show in the last bit. */
+    if (symmetric(which) && (s.P < s.Q || (s.P == s.Q && s.S < 0.0))) exchange(&p, &q, &s);
     int again;
     double r = finish(member(which, 0), s.A[0], &s, &f.own, &again);
     for (int tries = 0; tries < 5 && F(next_frame)(&f, &s, again, tries == 0); tries++) {

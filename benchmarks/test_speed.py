@@ -19,7 +19,7 @@ from baselines import LOGITS, PAIRWISE, SPARSE, TOKENS, WEIGHTS, Lines
 from registry import DIVERGENCES
 
 import fastdiv as fd
-from fastdiv import _core, sparse
+from fastdiv import sparse
 
 MEMBERS = {member.name: member for member in DIVERGENCES}
 HALVES = ("float16", "bfloat16")

@@ -845,7 +845,7 @@ cdef Py_ssize_t merge(const Stored *p, Py_ssize_t i, const Stored *q, Py_ssize_t
 
 
 @cython.cdivision(True)
-cdef void rows_of(const SparseJob *job, Py_ssize_t k, Py_ssize_t *i, Py_ssize_t *j) noexcept nogil:
+cdef void pair_at(const SparseJob *job, Py_ssize_t k, Py_ssize_t *i, Py_ssize_t *j) noexcept nogil:
     i[0] = job.first + k // job.columns * job.step_p
     j[0] = k // job.columns * job.step_q + k % job.columns
 
@@ -867,7 +867,7 @@ cdef int merged_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept 
     for k in range(job.done + first, job.done + last):
         parameter = job.parameter[k * job.step_parameter]
         result = job.out + k
-        rows_of(job, k, &i, &j)
+        pair_at(job, k, &i, &j)
         need = length(p, i) + 1 + (0 if job.unary else length(q, j))
         if need > capacity:
             free(scratch)
@@ -915,7 +915,7 @@ cdef int order_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept n
     return outside * OUT_OF_RANGE | disordered * OUT_OF_ORDER
 
 
-cdef int in_slices(fd_work work, SparseJob *job, Py_ssize_t count) except -1:
+cdef int sparse_in_slices(fd_work work, SparseJob *job, Py_ssize_t count) except -1:
     """All the pairs, with a look at pending signals in between; the status bits."""
     cdef Py_ssize_t last = 0, elements, i = 0, j = 0
     cdef int status = 0, threads
@@ -924,7 +924,7 @@ cdef int in_slices(fd_work work, SparseJob *job, Py_ssize_t count) except -1:
         with nogil:
             elements = 0
             while last < count and elements < SPARSE_SLICE * thread_count:
-                rows_of(job, last, &i, &j)
+                pair_at(job, last, &i, &j)
                 elements += SPARSE_CALL + length(job.p, i) + length(job.q, j)
                 last += 1
             threads = thread_count if elements >= SPARSE_THREADED else 1
@@ -980,7 +980,7 @@ cdef class SparseRows:
         job.p = job.q = &self.stored
         job.first = 0
         job.columns = job.step_p = job.step_q = 1
-        status = in_slices(order_work, &job, self.stored.rows)
+        status = sparse_in_slices(order_work, &job, self.stored.rows)
         if status & OUT_OF_RANGE:
             at = self.indices[: self.indptr[-1]]
             k = int(np.flatnonzero((at < 0) | (at >= width))[0])
@@ -1037,7 +1037,7 @@ def sparse(str name, int source, SparseRows p not None, SparseRows q, parameter,
     job.step_p = 1 if strip or len(p) > 1 else 0
     job.step_q = 0 if strip or len(other) == 1 else 1
     job.step_parameter = 1 if numbers.size > 1 else 0
-    status = in_slices(merged_work, &job, count)
+    status = sparse_in_slices(merged_work, &job, count)
     if status & NO_MEMORY:
         raise MemoryError(f"{name}: no memory for two rows")
     return status

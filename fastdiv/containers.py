@@ -84,7 +84,9 @@ def _aligned(name: str, rows: tuple[Any, ...], axis: int) -> tuple[Any, tuple[An
             x = x.reindex(outcomes, axis=along if x.ndim == 2 else 0)
         if x.ndim == 2:
             if batch is not None and not axes[0].equals(batch):
-                raise ValueError(f"{name}: the rows of {argument} have other labels than those of p")
+                raise ValueError(
+                    f"{name}: the rows of {argument} have other labels than those of p"
+                )
             batch = axes[0]
         arrays.append(x.to_numpy())
     return batch, tuple(arrays)

@@ -83,8 +83,7 @@ def wasserstein_distance(
     """
     name = "wasserstein_distance"
     rows = [
-        _core.array_of(x, name, argument, dtype)
-        for argument, x in zip("pq", (p, q), strict=True)
+        _core.array_of(x, name, argument, dtype) for argument, x in zip("pq", (p, q), strict=True)
     ]
     for argument, x in zip("pq", rows, strict=True):
         if x.ndim == 0:

@@ -77,9 +77,7 @@ def of_two(request: pytest.FixtureRequest) -> Divergence:
     return found
 
 
-@pytest.fixture(
-    params=[d for d in DIVERGENCES if not d.entropy], ids=lambda d: d.name
-)
+@pytest.fixture(params=[d for d in DIVERGENCES if not d.entropy], ids=lambda d: d.name)
 def proper(request: pytest.FixtureRequest) -> Divergence:
     """One of those that are 0 for equal rows."""
     found = request.param

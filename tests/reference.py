@@ -105,9 +105,7 @@ def neyman_divergence(p: Row, q: Row) -> mpf:
 
 
 def triangular_discrimination(p: Row, q: Row) -> mpf:
-    return _sum(
-        [(x - y) ** 2 / (x + y) if x or y else mpf(0) for x, y in zip(p, q, strict=True)]
-    )
+    return _sum([(x - y) ** 2 / (x + y) if x or y else mpf(0) for x, y in zip(p, q, strict=True)])
 
 
 def alpha_divergence(alpha: float) -> Oracle:

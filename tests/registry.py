@@ -1,5 +1,6 @@
-"""Everything that a pair of rows can be given to, for tests and benchmarks: the kernels of the package
-and the oracles of reference.py, name by name.
+"""Everything that a pair of rows can be given to, for tests and benchmarks.
+
+The names are those of the kernels of the package and of the oracles of reference.py.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Divergence:
 
     @property
     def options(self) -> dict[str, float]:
-        return {_core.PARAMETERS[self.kernel]: x for x in self.parameters}
+        return dict(zip([_core.PARAMETERS.get(self.kernel, "")], self.parameters, strict=False))
 
     @property
     def unary(self) -> bool:

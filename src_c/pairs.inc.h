@@ -31,35 +31,45 @@ typedef struct {
 
 FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f, V p, V q, int *invalid) {
     F(pair) o;
+    const V scale = C(scaled ? f->scale : 1.0), high = C(scaled ? f->high : 1.0);
+    o.lift = C(1.0);
     if (careful) {
         M wrong = m_or(m_or(v_lt(p, C(0.0)), v_lt(q, C(0.0))), m_or(v_eq(p, C(INFINITY)), v_eq(q, C(INFINITY))));
         *invalid |= m_any(wrong);
+        o.no_p = v_eq(p, C(0.0));
+        o.no_q = v_eq(q, C(0.0));
     }
     if (is_entropy(which)) {
         if (scaled) {
-            p = v_mul(p, C(f->scale));
-            q = v_mul(q, C(f->high));
+            p = v_mul(p, scale);
+            q = v_mul(q, high);
         }
         o.d = v_sel(v_eq(q, C(f->q.largest)), C(f->q.others), v_sub(C(f->q.total), q));
         if (which == ENTROPY_POWERS) {
             o.d = NEG(o.d);
             q = C(f->q.total);
         }
-    } else if (scaled) {
-        p = v_mul(p, C(f->scale));
-        o.d = v_fnma(C(f->low), q, v_fnma(C(f->high), q, p));
-        q = v_mul(q, C(f->high));
+        if (careful) {
+            o.lift = v_sel(v_lt(v_min(p, q), C(LOW)), C(LIFT), C(1.0));
+            p = v_mul(p, o.lift);
+            q = v_mul(q, o.lift);
+            o.d = v_mul(o.d, o.lift);
+        }
     } else {
-        o.d = v_sub(p, q);
-    }
-    o.lift = C(1.0);
-    if (careful) {
-        o.no_p = v_eq(p, C(0.0));
-        o.no_q = v_eq(q, C(0.0));
-        o.lift = v_sel(v_lt(v_min(p, q), C(LOW)), C(LIFT), C(1.0));
-        p = v_mul(p, o.lift);
-        q = v_mul(q, o.lift);
-        o.d = v_mul(o.d, o.lift);
+        if (careful) { /* before the scale, which would round a subnormal */
+            V least = v_min(p, q);
+            if (scaled) least = v_min(least, v_min(v_mul(p, scale), v_mul(q, high)));
+            o.lift = v_sel(v_lt(least, C(LOW)), C(LIFT), C(1.0));
+            p = v_mul(p, o.lift);
+            q = v_mul(q, o.lift);
+        }
+        if (scaled) {
+            p = v_mul(p, scale);
+            o.d = v_fnma(C(f->low), q, v_fnma(high, q, p));
+            q = v_mul(q, high);
+        } else {
+            o.d = v_sub(p, q);
+        }
     }
     o.p = p;
     o.q = q;

@@ -97,7 +97,7 @@ def hellinger_distance(p: Row, q: Row) -> mpf:
 
 def bhattacharyya_distance(p: Row, q: Row) -> mpf:
     squared = squared_hellinger(p, q)
-    return -mp.log(1 - squared) if squared < 1 else INF
+    return -mp.log1p(-squared) if squared < 1 else INF
 
 
 def neyman_divergence(p: Row, q: Row) -> mpf:
@@ -128,8 +128,8 @@ def renyi_divergence(alpha: float) -> Oracle:
     oracle = alpha_divergence(alpha)
 
     def logarithm(p: Row, q: Row) -> mpf:
-        affinity = 1 + a * (a - 1) * oracle(p, q)
-        return INF if affinity <= 0 or affinity == INF else mp.log(affinity) / (a - 1)
+        excess = a * (a - 1) * oracle(p, q)
+        return INF if excess <= -1 or excess == INF else mp.log1p(excess) / (a - 1)
 
     return logarithm
 
@@ -206,8 +206,8 @@ def tiled(name: str, form: Form, copies: int, value: mpf) -> mpf:
         return value * mp.sqrt(copies)
     if kernel in ("renyi_divergence", "bhattacharyya_distance"):
         order = a - 1 if rest else mpf(-1)
-        affinity = 1 + copies * mp.expm1(order * value)
-        return mp.log(affinity) / order if 0 < affinity < INF else INF
+        excess = copies * mp.expm1(order * value)
+        return mp.log1p(excess) / order if -1 < excess < INF else INF
     return value * copies
 
 

@@ -12,6 +12,7 @@ floor  room                                             knows
 0      ``src_c/``                                       one term per divergence, one row loop
 1      ``_core.pyx``                                    gufuncs, dtypes, exceptions
 2      ``divergences.py``, ``tokens.py``                one typed function per public name
+2      ``pairwise.py``                                  all pairs of rows, nearest rows
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens
 4      ``io/``, ``data/``                               file formats; the embedded sample
@@ -44,6 +45,7 @@ from fastdiv.divergences import (
     tsallis_entropy,
 )
 from fastdiv.joint import js_divergence_of, mutual_information
+from fastdiv.pairwise import Neighbours, pairwise
 from fastdiv.runtime import available_isas, get_num_threads, isa, num_threads, set_num_threads
 from fastdiv.tokens import (
     LogitComparison,
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ComparisonMeter",
     "LogitComparison",
+    "Neighbours",
     "PerplexityMeter",
     "__version__",
     "alpha_divergence",
@@ -87,6 +90,7 @@ __all__ = [
     "mutual_information",
     "neyman_divergence",
     "num_threads",
+    "pairwise",
     "perplexity",
     "renyi_divergence",
     "renyi_entropy",

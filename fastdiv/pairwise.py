@@ -8,8 +8,6 @@
    theirs; the other half of a symmetric matrix is a copy.
 """
 
-import difflib
-import inspect
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
@@ -270,17 +268,16 @@ def pairwise(
     Examples
     --------
     >>> import fastdiv as fd
-    >>> from fastdiv.pairwise import pairwise
     >>> topics = [[4, 1, 0], [3, 2, 0], [0, 1, 4]]
-    >>> pairwise(topics, base=2)
+    >>> fd.pairwise(topics, base=2)
     array([[0.        , 0.15711442, 0.89442719],
            [0.15711442, 0.        , 0.85398457],
            [0.89442719, 0.85398457, 0.        ]])
-    >>> pairwise(topics, [[1, 1, 1]], "kl_divergence")
+    >>> fd.pairwise(topics, [[1, 1, 1]], "kl_divergence")
     array([[0.59820935],
            [0.42560078],
            [0.59820935]])
-    >>> pairwise(topics, divergence="renyi_divergence", alpha=0.5, top_k=1)
+    >>> fd.pairwise(topics, divergence="renyi_divergence", alpha=0.5, top_k=1)
     Neighbours(indices=array([[1],
            [0],
            [1]]), values=array([[0.02446321],
@@ -353,18 +350,25 @@ def _task(
     if divergence in _core.UNARY:
         raise ValueError(f"pairwise: {divergence} is of one row; call fastdiv.{divergence}")
     if divergence not in known:
+        import difflib
+
         near = difflib.get_close_matches(divergence, known, 1)
         nearest = f", of which {near[0]!r} is nearest" if near else ""
         raise ValueError(
             f"pairwise: divergence is {divergence!r}; it takes {', '.join(known)}{nearest}"
         )
     parameter, kernel = _parameter(divergence, alpha, weight)
-    function = getattr(divergences, PUBLIC.get(divergence, divergence))
-    if base is not None and "base" not in inspect.signature(function).parameters:
+    if base is not None and not _has_base(PUBLIC.get(divergence, divergence)):
         raise TypeError(f"pairwise: {divergence} has no logarithm, so base is not taken")
     unit = divergences._units("pairwise", base)
     unit = math.sqrt(unit) if kernel in divergences.ROOTS else unit
     return _Task((_Term(1.0, kernel, parameter),), source, unit=unit)
+
+
+def _has_base(name: str) -> bool:
+    import inspect
+
+    return "base" in inspect.signature(getattr(divergences, name)).parameters
 
 
 def _parameter(name: str, alpha: float | None, weight: float | None) -> tuple[float | None, str]:

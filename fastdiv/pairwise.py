@@ -270,19 +270,19 @@ def pairwise(
     >>> import fastdiv as fd
     >>> topics = [[4, 1, 0], [3, 2, 0], [0, 1, 4]]
     >>> fd.pairwise(topics, base=2)
-    array([[0.        , 0.15711442, 0.89442719],
-           [0.15711442, 0.        , 0.85398457],
-           [0.89442719, 0.85398457, 0.        ]])
+    array([[0.        , 0.18668571, 0.89442719],
+           [0.18668571, 0.        , 0.85118227],
+           [0.89442719, 0.85118227, 0.        ]])
     >>> fd.pairwise(topics, [[1, 1, 1]], "kl_divergence")
-    array([[0.59820935],
-           [0.42560078],
-           [0.59820935]])
+    array([[0.59820987],
+           [0.42560062],
+           [0.59820987]])
     >>> fd.pairwise(topics, divergence="renyi_divergence", alpha=0.5, top_k=1)
     Neighbours(indices=array([[1],
            [0],
-           [1]]), values=array([[0.02446321],
-           [0.02446321],
-           [1.95601151]]))
+           [1]]), values=array([[0.04927601],
+           [0.04927601],
+           [2.52572864]]))
     """
     source = 2 if from_logits else 0 if normalize else 1
     task = _task(divergence, alpha, weight, base, source)

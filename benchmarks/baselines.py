@@ -26,6 +26,15 @@ def _numpy_js(p: Any, q: Any) -> Any:
     return (p * np.log(p / m) + q * np.log(q / m)).sum(-1) / 2
 
 
+def _numpy_weighted_js(p: Any, q: Any, w: float) -> Any:
+    m = w * p + (1 - w) * q
+    return (w * p * np.log(p / m) + (1 - w) * q * np.log(q / m)).sum(-1)
+
+
+def _power_sum(p: Any, q: Any, alpha: float) -> Any:
+    return (p**alpha * q ** (1 - alpha)).sum(-1)
+
+
 def _numpy_compare(a: Any, b: Any, labels: Any) -> tuple[Any, ...]:
     la, lb = _numpy_log_softmax(a), _numpy_log_softmax(b)
     p, q = np.exp(la), np.exp(lb)
@@ -69,6 +78,17 @@ WEIGHTS: dict[str, Lines] = {
         "numpy": lambda p, q: np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum(-1) / 2)
     },
     "chi2_divergence": {"numpy": lambda p, q: ((p - q) ** 2 / q).sum(-1)},
+    "neyman_divergence": {"numpy": lambda p, q: ((p - q) ** 2 / p).sum(-1)},
+    "jeffreys_divergence": {"numpy": lambda p, q: ((p - q) * np.log(p / q)).sum(-1)},
+    "bhattacharyya_distance": {"numpy": lambda p, q: -np.log(np.sqrt(p * q).sum(-1))},
+    "triangular_discrimination": {"numpy": lambda p, q: ((p - q) ** 2 / (p + q)).sum(-1)},
+    "weighted_js_divergence(0.2)": {"numpy": lambda p, q: _numpy_weighted_js(p, q, 0.2)},
+    "alpha_divergence(-0.5)": {"numpy": lambda p, q: (_power_sum(p, q, -0.5) - 1) / 0.75},
+    "alpha_divergence(1.5)": {"numpy": lambda p, q: (_power_sum(p, q, 1.5) - 1) / 0.75},
+    "renyi_divergence(0.3)": {"numpy": lambda p, q: np.log(_power_sum(p, q, 0.3)) / -0.7},
+    "renyi_divergence(3.0)": {"numpy": lambda p, q: np.log(_power_sum(p, q, 3.0)) / 2},
+    "renyi_entropy(0.5)": {"numpy": lambda p: np.log((p**0.5).sum(-1)) / 0.5},
+    "tsallis_entropy(2.0)": {"numpy": lambda p: 1 - (p**2).sum(-1)},
 }
 
 
@@ -105,6 +125,29 @@ PAIRWISE: dict[str, Lines] = {
 }
 
 
+def _dense_rows(line: Line) -> Line:
+    return lambda p, q: line(p.toarray(), q.toarray())
+
+
+def _numpy_js_with_zeros(p: Any, q: Any) -> Any:
+    m = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (np.nan_to_num(p * np.log(p / m)) + np.nan_to_num(q * np.log(q / m))).sum(-1) / 2
+
+
+SPARSE: dict[str, Lines] = {
+    "js_divergence": {"numpy, dense rows": _dense_rows(_numpy_js_with_zeros)},
+    "total_variation": {
+        "numpy, dense rows": _dense_rows(WEIGHTS["total_variation"]["numpy"]),
+        "scipy sparse": lambda p, q: abs(p - q).sum(-1) / 2,
+    },
+    "hellinger_distance": {
+        "numpy, dense rows": _dense_rows(WEIGHTS["hellinger_distance"]["numpy"]),
+        "scipy sparse, affinity": lambda p, q: np.sqrt(1 - p.sqrt().multiply(q.sqrt()).sum(-1)),
+    },
+}
+
+
 def _add_scipy() -> None:
     from scipy import special, stats
     from scipy.spatial.distance import cdist, jensenshannon
@@ -119,6 +162,9 @@ def _add_scipy() -> None:
         jensenshannon(p, q, axis=-1) ** 2
     )
     WEIGHTS["js_distance"]["scipy jensenshannon"] = lambda p, q: jensenshannon(p, q, axis=-1)
+    SPARSE["js_divergence"]["scipy jensenshannon², dense rows"] = _dense_rows(
+        WEIGHTS["js_divergence"]["scipy jensenshannon²"]
+    )
     PAIRWISE["js_distance"]["scipy cdist"] = lambda x, y=None: cdist(
         x, x if y is None else y, "jensenshannon"
     )

@@ -45,8 +45,9 @@ def quick(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def arrays(quick: bool) -> Callable[[str], tuple[np.ndarray, ...]]:
     """Arrays by name: pairs of `weights`, `logits`, `log_p` and `small` (100-vectors) in float32,
-    the pair of logits as `float16` and `bfloat16`, the one array of `labels`, and pairs of `many`
-    and `many float32` rows for all pairs."""
+    the pair of logits as `float16` and `bfloat16`, the one array of `labels`, a pair of `sparse`
+    matrices of float64 with 200 numbers in a row, and pairs of `many` and `many float32` rows for
+    all pairs."""
     count = 64 if quick else 1024
 
     @cache
@@ -55,6 +56,17 @@ def arrays(quick: bool) -> Callable[[str], tuple[np.ndarray, ...]]:
         if name == "small":
             p, q = (rng.random((2, 100)) + 0.01).astype(np.float32)
             return p / p.sum(), q / q.sum()
+        if name == "sparse":
+            from scipy.sparse import csr_array
+
+            made = []
+            for _ in "pq":
+                # Frequent words are in both.
+                x = np.zeros((count, VOCABULARY))
+                columns = (VOCABULARY * rng.random((count, 200)) ** 4).astype(int)
+                np.put_along_axis(x, columns, rng.random(columns.shape) + 0.01, -1)
+                made.append(csr_array(x / x.sum(-1, keepdims=True)))
+            return tuple(made)
         if name.startswith("many"):
             rows = rng.random((2, 100 if quick else 500, 1000))
             rows = (rows / rows.sum(-1, keepdims=True)).astype(name.partition(" ")[2] or "float64")
@@ -102,7 +114,7 @@ def run(benchmark: Any, quick: bool, exact_values: dict[str, Any]) -> Callable[.
         arguments = (
             tuple(_tensor(x) for x in inputs) if implementation.startswith("torch") else inputs
         )
-        size = sum(x.nbytes for x in inputs)
+        size = sum(x.nbytes if hasattr(x, "nbytes") else x.data.nbytes for x in inputs)
         benchmark.group = task
         benchmark.extra_info.update(implementation=implementation, bytes=size)
         if size < 1 << 20:

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 import reference
-from baselines import LOGITS, PAIRWISE, TOKENS, WEIGHTS, Lines
+from baselines import LOGITS, PAIRWISE, SPARSE, TOKENS, WEIGHTS, Lines
+from registry import DIVERGENCES
 
 import fastdiv as fd
-from fastdiv import _core
-from fastdiv.pairwise import pairwise
+from fastdiv import sparse
 
+MEMBERS = {member.name: member for member in DIVERGENCES}
 HALVES = ("float16", "bfloat16")
 
 
@@ -34,12 +35,15 @@ def members(table: dict[str, Lines], names: Iterable[str]) -> list[Any]:
 
 def line(table: dict[str, Lines], name: str, implementation: str, **options: Any) -> Any:
     if implementation == "fastdiv":
-        return partial(getattr(fd, name), **options) if options else getattr(fd, name)
+        member = MEMBERS.get(name)
+        function = member.function if member else getattr(fd, name)
+        options |= member.options if member else {}
+        return partial(function, **options) if options else function
     return table[name][implementation]
 
 
 def pair(name: str, both: tuple[Any, ...]) -> tuple[Any, ...]:
-    return both[:1] if name in _core.UNARY else both
+    return both[:1] if MEMBERS[name].unary else both
 
 
 def exact_row(name: str, *batches: Any, **options: Any) -> Any:
@@ -53,7 +57,7 @@ def oracle(name: str, both: tuple[Any, ...], change: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize(("name", "implementation"), members(WEIGHTS, _core.DIVERGENCES))
+@pytest.mark.parametrize(("name", "implementation"), members(WEIGHTS, MEMBERS))
 def test_weights(run, arrays, name, implementation):
     both = arrays("weights")
     function = line(WEIGHTS, name, implementation)
@@ -66,7 +70,7 @@ def test_weights(run, arrays, name, implementation):
     )
 
 
-@pytest.mark.parametrize(("name", "implementation"), members(LOGITS, _core.DIVERGENCES))
+@pytest.mark.parametrize(("name", "implementation"), members(LOGITS, MEMBERS))
 def test_logits(run, arrays, name, implementation):
     both = arrays("logits")
     function = line(LOGITS, name, implementation, from_logits=True)
@@ -74,12 +78,21 @@ def test_logits(run, arrays, name, implementation):
     run(f"{name}, float32 logits", implementation, function, pair(name, both), exact)
 
 
-@pytest.mark.parametrize(("name", "implementation"), members(WEIGHTS, _core.DIVERGENCES))
+@pytest.mark.parametrize(("name", "implementation"), members(WEIGHTS, MEMBERS))
 def test_small(run, arrays, name, implementation):
     both = arrays("small")
     function = line(WEIGHTS, name, implementation)
     exact = partial(oracle, name, both, reference.normalised)
     run(f"{name}, two 100-vectors", implementation, function, pair(name, both), exact)
+
+
+@pytest.mark.parametrize(("name", "implementation"), members(SPARSE, SPARSE))
+def test_sparse(run, arrays, name, implementation):
+    both = arrays("sparse")
+    ours = implementation == "fastdiv"
+    function = (lambda *pq: sparse.evaluate(name, pq, 0)) if ours else SPARSE[name][implementation]
+    exact = partial(oracle, name, [x[[0], :].toarray() for x in both], reference.normalised)
+    run(f"{name}, 200 of 32768 stored", implementation, function, both, exact)
 
 
 @pytest.mark.parametrize(("name", "implementation"), members(TOKENS, ("token_nll", "perplexity")))
@@ -139,7 +152,7 @@ def test_compare_logits(run, arrays, name, implementation, dtype):
 @pytest.mark.parametrize("rows", ["of itself", "of two"])
 def test_pairwise(run, arrays, name, implementation, dtype, rows):
     both = arrays("many" if dtype == "float64" else f"many {dtype}")
-    ours = partial(pairwise, divergence=name)
+    ours = partial(fd.pairwise, divergence=name)
     run(
         f"pairwise {name}, {dtype}, {rows}",
         implementation,

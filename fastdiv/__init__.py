@@ -12,7 +12,11 @@ floor  room                                             knows
 0      ``src_c/``                                       one term per divergence, one row loop
 1      ``_core.pyx``                                    gufuncs, dtypes, exceptions
 2      ``divergences.py``, ``tokens.py``                one typed function per public name
+2      ``generators.py``, ``custom.py``                 f, f′, f*; the f-divergence of any f
 2      ``pairwise.py``                                  all pairs of rows, nearest rows
+2      ``joint.py``, ``transport.py``                   more than two rows; Wasserstein
+2      ``sparse.py``, ``containers.py``, ``counts.py``  SciPy and pandas; counts with keys
+2      ``bounds.py``                                    what some divergences say of another
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens
 4      ``io/``, ``data/``                               file formats; the embedded sample
@@ -24,6 +28,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fastdiv._version import __version__
+from fastdiv.counts import from_counts
 from fastdiv.divergences import (
     alpha_divergence,
     bhattacharyya_distance,
@@ -77,6 +82,7 @@ __all__ = [
     "cross_entropy",
     "entropy",
     "f_divergence",
+    "from_counts",
     "generators",
     "get_num_threads",
     "hellinger_distance",

@@ -15,8 +15,8 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_INCREF
 from libc.math cimport NAN, sqrt
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
-from libc.stdlib cimport malloc
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 cnp.import_array()
@@ -759,6 +759,288 @@ def tokens(str name, tuple rows, tuple arguments, tuple parameters, out, dtype, 
     if keepdims:
         keywords["keepdims"] = True
     return call(token_gufunc(name), tuple(operands) + parameters, keywords)
+
+
+# ---- sparse rows ----
+
+cdef enum:
+    SPARSE_SLICE = 1 << 20  # stored elements per thread between two looks at pending signals: each costs more than a dense one
+    SPARSE_THREADED = 1 << 14
+    SPARSE_CALL = 32  # what a pair of empty rows costs, in stored elements
+    NO_MEMORY = 1 << 8  # status bits beside FD_INVALID
+    OUT_OF_RANGE = 1 << 9
+    OUT_OF_ORDER = 1 << 10
+
+
+cdef struct Stored:  # rows of (index, value) pairs
+    const char *data
+    const char *indices
+    const int64_t *indptr
+    Py_ssize_t rows, width
+    int dtype, size, long_indices
+
+
+cdef struct SparseJob:  # pair k is row first + (k / columns) step_p of p with row (k / columns) step_q + k % columns of q
+    const Stored *p
+    const Stored *q
+    fd_pair_kernel kernel
+    const double *parameter
+    double *out
+    Py_ssize_t first, columns, step_p, step_q, step_parameter, done
+    int unary
+
+
+cdef inline int64_t column(const Stored *m, Py_ssize_t k) noexcept nogil:
+    return (<const int64_t *>m.indices)[k] if m.long_indices else (<const int32_t *>m.indices)[k]
+
+
+cdef inline Py_ssize_t length(const Stored *m, Py_ssize_t i) noexcept nogil:
+    return m.indptr[i + 1] - m.indptr[i]
+
+
+cdef inline void put(const Stored *m, Py_ssize_t k, int present, char *row, Py_ssize_t position) noexcept nogil:
+    # Bits, masked: which row comes next cannot be predicted, so no branch may hang on it.
+    if m.size == 8:
+        (<uint64_t *>row)[position] = (<const uint64_t *>m.data)[k] & (0 - <uint64_t>present)
+    else:
+        (<uint32_t *>row)[position] = (<const uint32_t *>m.data)[k] & (0 - <uint32_t>present)
+
+
+cdef inline void put_nothing(const Stored *m, char *row, Py_ssize_t position) noexcept nogil:
+    if m.size == 8:
+        (<uint64_t *>row)[position] = 0
+    else:
+        (<uint32_t *>row)[position] = 0
+
+
+cdef Py_ssize_t merge(const Stored *p, Py_ssize_t i, const Stored *q, Py_ssize_t j, char *to_p, char *to_q) noexcept nogil:
+    """Row i of p and row j of q at the union of their indices; returns its length, at most that of both together.
+
+    Indices are compared and never followed, so no index can lead out of any array.
+    """
+    cdef Py_ssize_t a = p.indptr[i], end_a = p.indptr[i + 1], b = q.indptr[j], end_b = q.indptr[j + 1], k = 0
+    cdef int64_t at_a, at_b
+    cdef int in_a, in_b
+    while a < end_a and b < end_b:
+        at_a = column(p, a)
+        at_b = column(q, b)
+        in_a = at_a <= at_b
+        in_b = at_b <= at_a
+        put(p, a, in_a, to_p, k)
+        put(q, b, in_b, to_q, k)
+        a += in_a
+        b += in_b
+        k += 1
+    while a < end_a:
+        put(p, a, 1, to_p, k)
+        put_nothing(q, to_q, k)
+        a += 1
+        k += 1
+    while b < end_b:
+        put_nothing(p, to_p, k)
+        put(q, b, 1, to_q, k)
+        b += 1
+        k += 1
+    return k
+
+
+@cython.cdivision(True)
+cdef void pair_at(const SparseJob *job, Py_ssize_t k, Py_ssize_t *i, Py_ssize_t *j) noexcept nogil:
+    i[0] = job.first + k // job.columns * job.step_p
+    j[0] = k // job.columns * job.step_q + k % job.columns
+
+
+cdef int merged_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef const SparseJob *job = <const SparseJob *>context
+    cdef const Stored *p = job.p
+    cdef const Stored *q = job.q
+    cdef Py_ssize_t k, i = 0, j = 0, n, need, capacity = 0
+    cdef char *scratch = NULL
+    cdef fd_row to_p, to_q
+    cdef double parameter
+    cdef double *result
+    cdef int status = 0
+    to_p.stride = p.size
+    to_q.stride = q.size
+    to_p.dtype = p.dtype
+    to_q.dtype = q.dtype
+    for k in range(job.done + first, job.done + last):
+        parameter = job.parameter[k * job.step_parameter]
+        result = job.out + k
+        pair_at(job, k, &i, &j)
+        need = length(p, i) + 1 + (0 if job.unary else length(q, j))
+        if need > capacity:
+            free(scratch)
+            capacity = max(need, 2 * capacity)
+            scratch = <char *>malloc(2 * capacity * sizeof(double))  # either may be of floats; both stay aligned
+            if scratch == NULL:
+                return status | NO_MEMORY
+        to_p.data = scratch
+        to_q.data = scratch + capacity * sizeof(double)
+        if job.unary:
+            # To an entropy of negative order zeros count, and one of them is as good as all.
+            n = length(p, i)
+            to_p.data = p.data + p.indptr[i] * p.size
+            if n == 0 or (parameter < 0 and n < p.width):
+                memcpy(scratch, to_p.data, n * p.size)
+                put_nothing(p, scratch, n)
+                to_p.data = scratch
+                n += 1
+            to_q.data = to_p.data
+        else:
+            n = merge(p, i, q, j, <char *>to_p.data, <char *>to_q.data)
+            if n == 0:
+                put_nothing(p, <char *>to_p.data, 0)
+                put_nothing(q, <char *>to_q.data, 0)
+                n = 1
+        status |= job.kernel(to_p, to_q, n, parameter, result)
+        settle(result)
+    free(scratch)
+    return status
+
+
+cdef int order_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef const SparseJob *job = <const SparseJob *>context
+    cdef const Stored *m = job.p
+    cdef Py_ssize_t i, k
+    cdef int64_t at, before
+    cdef int outside = 0, disordered = 0
+    for i in range(job.done + first, job.done + last):
+        before = -1
+        for k in range(m.indptr[i], m.indptr[i + 1]):
+            at = column(m, k)
+            outside |= at < 0 or at >= m.width
+            disordered |= at <= before
+            before = at
+    return outside * OUT_OF_RANGE | disordered * OUT_OF_ORDER
+
+
+cdef int sparse_in_slices(fd_work work, SparseJob *job, Py_ssize_t count) except -1:
+    """All the pairs, with a look at pending signals in between; the status bits."""
+    cdef Py_ssize_t last = 0, elements, i = 0, j = 0
+    cdef int status = 0, threads
+    job.done = 0
+    while job.done < count and not status & NO_MEMORY:
+        with nogil:
+            elements = 0
+            while last < count and elements < SPARSE_SLICE * thread_count:
+                pair_at(job, last, &i, &j)
+                elements += SPARSE_CALL + length(job.p, i) + length(job.q, j)
+                last += 1
+            threads = thread_count if elements >= SPARSE_THREADED else 1
+            status |= fd_parallel(work, job, last - job.done, threads)
+            job.done = last
+        PyErr_CheckSignals()
+    return status
+
+
+cdef class SparseRows:
+    """Rows of a compressed sparse matrix, checked: nothing that is done with them can lead out of their arrays.
+
+    `data` and `indices` are the caller's where their dtypes allow; `indptr` is a copy, so that no one can change it any more.
+    Raises ValueError, which starts with `where`, for what is no such matrix.  `canonical`: indices ascend, none is there twice.
+    """
+
+    cdef readonly object data, indices, indptr
+    cdef readonly bint canonical
+    cdef Stored stored
+
+    def __init__(self, data, indices, indptr, Py_ssize_t width, str where):
+        cdef SparseJob job
+        cdef int status
+        self.data = np.require(data, requirements="CA")
+        indices = np.require(indices, requirements="CA")
+        indptr = np.asarray(indptr)
+        if self.data.dtype not in (np.float32, np.float64):
+            raise TypeError(f"{where} has data of dtype {self.data.dtype}; it takes float32 or float64")
+        if indices.dtype.kind not in "iu" or indptr.dtype.kind not in "iu":
+            raise ValueError(f"{where} has indices of dtype {indices.dtype} and indptr of {indptr.dtype}; they are to be integers")
+        if self.data.ndim != 1 or indices.ndim != 1 or indptr.ndim != 1 or indptr.size == 0:
+            raise ValueError(
+                f"{where} has data, indices and indptr of shapes {self.data.shape}, {indices.shape} and {indptr.shape};"
+                " they are to have one axis, and indptr an element more than there are rows"
+            )
+        self.indices = indices if indices.dtype in (np.int32, np.int64) else indices.astype(np.int64)
+        self.indptr = indptr.astype(np.int64)
+        self.indptr.flags.writeable = False
+        if self.indptr[0] != 0 or (self.indptr[1:] < self.indptr[:-1]).any():
+            raise ValueError(f"{where} has an indptr that does not ascend from 0")
+        if self.indptr[-1] > min(self.data.size, self.indices.size):
+            raise ValueError(
+                f"{where} has an indptr that ends at {self.indptr[-1]}, with {self.data.size} data and {self.indices.size} indices"
+            )
+        self.stored.data = cnp.PyArray_BYTES(self.data)
+        self.stored.indices = cnp.PyArray_BYTES(self.indices)
+        self.stored.indptr = <const int64_t *>cnp.PyArray_DATA(self.indptr)
+        self.stored.rows = self.indptr.size - 1
+        self.stored.width = width
+        self.stored.size = self.data.itemsize
+        self.stored.dtype = FD_float64 if self.stored.size == 8 else FD_float32
+        self.stored.long_indices = self.indices.itemsize == 8
+        job.p = job.q = &self.stored
+        job.first = 0
+        job.columns = job.step_p = job.step_q = 1
+        status = sparse_in_slices(order_work, &job, self.stored.rows)
+        if status & OUT_OF_RANGE:
+            at = self.indices[: self.indptr[-1]]
+            k = int(np.flatnonzero((at < 0) | (at >= width))[0])
+            raise ValueError(f"{where} has the index {at[k]} at {k} of its indices; they are to be in 0…{width - 1}")
+        self.canonical = not status & OUT_OF_ORDER
+
+    def __len__(self):
+        return self.stored.rows
+
+    @property
+    def width(self):
+        """Length of a row, whatever of it is stored."""
+        return self.stored.width
+
+
+def weights(x, str function, str argument, dtype=None):
+    """x as a contiguous array of native float32 or float64, each number as it is."""
+    check_dtype(function, dtype)
+    x = np.asarray(operand(x, function, argument, dtype))
+    if x.dtype == np.uint16:  # bfloat16, since integers were cast
+        x = (x.astype(np.uint32) << 16).view(np.float32)
+    return np.asarray(x, np.float64 if x.dtype.itemsize == 8 else np.float32, order="C")
+
+
+def sparse(str name, int source, SparseRows p not None, SparseRows q, parameter, Py_ssize_t first, out):
+    """One divergence of canonical rows into `out`, float64 and contiguous; returns the status bits.
+
+    One axis of `out`: row by row, p and q each of as many rows or of one; `parameter` is as long, or one number.
+    Two: p's rows from `first` on, each with all of q.  A unary divergence takes None for q.
+    """
+    cdef SparseJob job
+    cdef SparseRows other = p if q is None else q
+    cdef cnp.ndarray to = out, numbers = np.require(parameter, np.float64, "CA").ravel()
+    cdef Py_ssize_t count = to.size, rows = to.shape[0] if to.ndim else 0
+    cdef int status, strip = to.ndim == 2
+    if name not in number or (name in UNARY) != (q is None) or source not in (0, 1):
+        raise ValueError(f"{name}: no divergence of {1 if q is None else 2} sparse rows from source {source}")
+    if not (to.dtype == np.float64 and to.flags.carray and to.ndim in (1, 2)):
+        raise ValueError(f"{name}: out is no contiguous array of float64 with one or two axes")
+    if strip:
+        fits = q is not None and 0 <= first <= len(p) - rows and to.shape[1] == len(q) and numbers.size == 1
+    else:
+        fits = first == 0 and len(p) in (1, rows) and len(other) in (1, rows) and numbers.size in (1, rows)
+    if not fits or p.width != other.width or not (p.canonical and other.canonical):
+        raise ValueError(f"{name}: out, the rows and the parameters do not fit")
+    job.p = &p.stored
+    job.q = &other.stored
+    job.kernel = kernels.pair[number[name]][source][p.stored.size == 8 or other.stored.size == 8]
+    job.parameter = <const double *>cnp.PyArray_DATA(numbers)
+    job.out = <double *>cnp.PyArray_DATA(to)
+    job.unary = q is None
+    job.first = first
+    job.columns = to.shape[1] if strip else 1
+    job.step_p = 1 if strip or len(p) > 1 else 0
+    job.step_q = 0 if strip or len(other) == 1 else 1
+    job.step_parameter = 1 if numbers.size > 1 else 0
+    status = sparse_in_slices(merged_work, &job, count)
+    if status & NO_MEMORY:
+        raise MemoryError(f"{name}: no memory for two rows")
+    return status
 
 
 # ---- set up ----

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdiv import _core
+from fastdiv import _core, sparse
 
 __all__ = ["measure"]
 
@@ -34,12 +34,15 @@ def measure(
     """Evaluate the kernel `name` on rows of which at least one is from SciPy or pandas."""
     from fastdiv.divergences import _check_rows
 
-    if any(_package(x) == "scipy" for x in rows):
-        from fastdiv import sparse
-
-        return sparse.measure(
-            name, rows, axis, normalize, from_logits, keepdims, out, dtype, validate, numbers
+    if any(sparse.is_sparse(x) for x in rows):
+        if from_logits:
+            raise ValueError(f"{name}: from_logits takes dense rows; a sparse row leaves out zeros")
+        source = _core.SOURCES.index("normalized" if normalize else "raw")
+        parameter = numbers[0] if numbers else None
+        result = sparse.evaluate(
+            name, rows, source, parameter, axis=axis, dtype=dtype, validate=validate
         )
+        return placed(name, np.expand_dims(result, axis) if keepdims else result, out)
     labels, arrays = _aligned(name, rows, axis)
     result = _core.evaluate(
         name,
@@ -81,7 +84,20 @@ def _aligned(name: str, rows: tuple[Any, ...], axis: int) -> tuple[Any, tuple[An
             x = x.reindex(outcomes, axis=along if x.ndim == 2 else 0)
         if x.ndim == 2:
             if batch is not None and not axes[0].equals(batch):
-                raise ValueError(f"{name}: the rows of {argument} have other labels than those of p")
+                raise ValueError(
+                    f"{name}: the rows of {argument} have other labels than those of p"
+                )
             batch = axes[0]
         arrays.append(x.to_numpy())
     return batch, tuple(arrays)
+
+
+def placed(name: str, result: Any, out: NDArray[np.float64] | None) -> Any:
+    if out is None:
+        return result
+    if not isinstance(out, np.ndarray) or out.dtype != np.float64:
+        raise TypeError(f"{name}: out is {type(out).__name__}; it takes an array of float64")
+    if out.shape != np.shape(result):
+        raise ValueError(f"{name}: out has shape {out.shape}; the result has {np.shape(result)}")
+    out[...] = result
+    return out

@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core, generators
+from fastdiv.containers import placed
 from fastdiv.divergences import _check_rows, _measure
 from fastdiv.generators import Generator
 from fastdiv.tokens import logsumexp
 
 __all__ = ["f_divergence"]
 
+# Divergences that are called by name like generators.
+PLAIN = frozenset(_core.DIVERGENCES) - {*_core.UNARY, *_core.PARAMETERS}
 BLOCK = 1 << 14  # ratios in one call of a Python function: 128 KiB
 
 
@@ -98,17 +101,19 @@ def f_divergence(
     >>> import numpy as np
     >>> p, q = [0.5, 0.5], [0.25, 0.75]
     >>> fd.f_divergence(p, q, "squared_hellinger")
-    np.float64(0.0340741737109318)
+    np.float64(0.034074173710931716)
     >>> fd.f_divergence(p, q, lambda u: (u - 1) ** 4)
     np.float64(0.25925925925925924)
     >>> fd.f_divergence([1, 0], [0, 1], lambda u: np.abs(u - 1), at_zero=1, at_infinity=1)
     np.float64(2.0)
     """
     name = "f_divergence"
+    options = (axis, None, normalize, from_logits, keepdims, out, dtype, validate)
+    if isinstance(generator, str) and generator in PLAIN:
+        return _measure(generator, (p, q), *options)
     g = _generator(generator, at_zero, at_infinity)
     if check:
         g.check()
-    options = (axis, None, normalize, from_logits, keepdims, out, dtype, validate)
     if g.terms is not None:
         return _by_kernels(g, p, q, options)
     if g.address is not None:
@@ -123,18 +128,11 @@ def f_divergence(
     )
     if validate:
         _check_rows(name, operands, axis, from_logits, dtype)
-    result = _by_blocks(g, *(_last(x, axis) for x in operands), normalize, from_logits)
+    first, second = (_last(x, axis) for x in operands)
+    result = _by_blocks(g, first, second, normalize, from_logits)
     if keepdims:
         result = np.expand_dims(result, axis)
-    if out is None:
-        return result[()]
-    if out.dtype != np.float64 or out.shape != result.shape:
-        raise ValueError(
-            f"{name}: out is {out.dtype} of shape {out.shape}; the result is float64 of shape"
-            f" {result.shape}"
-        )
-    out[...] = result
-    return out
+    return placed(name, result[()], out)
 
 
 def _generator(
@@ -153,16 +151,23 @@ def _by_kernels(g: Generator, p: Any, q: Any, options: tuple[Any, ...]) -> Any:
     axis, base, normalize, from_logits, keepdims, out, dtype, validate = options
     total: Any = g.offset
     for weight, kernel, parameter, swapped in g.terms or ():
-        numbers = () if parameter is None else (np.float64(parameter),)
+        numbers = () if parameter is None else (np.asarray(parameter, np.float64),)
         rows = (q, p) if swapped else (p, q)
         part = _measure(
-            kernel, rows, axis, base, normalize, from_logits, keepdims, None, dtype, validate, numbers
+            kernel,
+            rows,
+            axis,
+            base,
+            normalize,
+            from_logits,
+            keepdims,
+            None,
+            dtype,
+            validate,
+            numbers,
         )
         total = total + weight * part
-    if out is None:
-        return total
-    np.copyto(out, total)
-    return out
+    return placed("f_divergence", total, out)
 
 
 def _last(x: NDArray[Any], axis: int) -> NDArray[Any]:
@@ -181,9 +186,7 @@ def _by_blocks(
     g: Generator, p: NDArray[Any], q: NDArray[Any], normalize: bool, from_logits: bool
 ) -> NDArray[np.float64]:
     if p.shape[-1] != q.shape[-1]:
-        raise ValueError(
-            f"f_divergence: p has rows of {p.shape[-1]}, q of {q.shape[-1]} outcomes"
-        )
+        raise ValueError(f"f_divergence: p has rows of {p.shape[-1]}, q of {q.shape[-1]} outcomes")
     shape = np.broadcast_shapes(p.shape[:-1], q.shape[:-1])
     length = p.shape[-1]
     p = np.broadcast_to(p, (*shape, length))
@@ -191,9 +194,9 @@ def _by_blocks(
     scale_p, scale_q = (_scale(x, normalize, from_logits) for x in (p, q))
     result = np.zeros(shape)
     flat = result.reshape(-1)
-    invalid = np.isnan(scale_p + scale_q)
+    invalid = np.asarray(np.isnan(scale_p + scale_q))
     for rows, columns in _blocks(flat.size, length):
-        index = np.unravel_index(rows, shape) if shape else ()
+        index: Any = np.unravel_index(rows, shape) if shape else ()
         x, y = (np.atleast_2d(z[(*index, columns)]).astype(np.float64) for z in (p, q))
         a, b = (np.atleast_1d(s[index])[:, None] for s in (scale_p, scale_q))
         with np.errstate(all="ignore"):
@@ -214,7 +217,7 @@ def _by_blocks(
 
 
 def _scale(x: NDArray[Any], normalize: bool, from_logits: bool) -> NDArray[np.float64]:
-    """What a row is divided by, or for logits what is subtracted; NaN where there is nothing."""
+    """Return what a row is divided by, or for logits what is subtracted; NaN for no number."""
     if from_logits:
         result = np.asarray(logsumexp(x))
         return np.where(np.isfinite(result), result, np.nan)

@@ -13,7 +13,7 @@ __all__ = ["js_divergence_of", "mutual_information"]
 
 
 def _widened(x: Any, function: str, argument: str, dtype: str | None) -> NDArray[np.float64]:
-    """x in float64, which holds every supported dtype exactly."""
+    """X in float64, which holds every supported dtype exactly."""
     array = np.asarray(_core.array_of(x, function, argument, dtype))
     if array.dtype == np.uint16:  # bfloat16
         array = (array.astype(np.uint32) << 16).view(np.float32)
@@ -169,7 +169,7 @@ def js_divergence_of(
     given = _widened(rows, name, "rows", dtype)
     if given.ndim < 2 or 0 in given.shape[-2:]:
         raise ValueError(
-            f"{name}: rows has shape {given.shape}; it takes (…, distributions, outcomes), not empty"
+            f"{name}: rows has shape {given.shape}; it takes (…, distributions, outcomes), none 0"
         )
     shares = _shares(name, weights, given.shape[:-1])
     with np.errstate(all="ignore"):  # a row that is no distribution: kl_divergence will say so

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv import _core, divergences
+from fastdiv import _core, divergences, sparse
 
 __all__ = ["Neighbours", "pairwise"]
 
@@ -36,6 +36,13 @@ class Neighbours(NamedTuple):
         Rows of y.
     values : ndarray of float64, shape (n, k)
         Their divergences, ascending.
+
+    Examples
+    --------
+    >>> import fastdiv as fd
+    >>> nearest = fd.pairwise([[1, 1], [1, 2], [2, 1]], divergence="total_variation", top_k=1)
+    >>> nearest.indices.ravel(), nearest.values.ravel()
+    (array([1, 0, 0]), array([0.16666667, 0.16666667, 0.16666667]))
     """
 
     indices: NDArray[np.int64]
@@ -161,9 +168,6 @@ class _Sparse:
     half = False
 
     def __init__(self, x: Any, y: Any, dtype: str | None) -> None:
-        from fastdiv import sparse
-
-        self.sparse = sparse
         self.x = sparse.prepare(x, "pairwise", "x", dtype=dtype)
         self.y = self.x if y is None else sparse.prepare(y, "pairwise", "y", dtype=dtype)
         self.count, self.across = len(self.x), len(self.y)
@@ -177,7 +181,7 @@ class _Sparse:
         for weight, kernel, parameter, swapped in task.terms:
             if swapped:
                 raise ValueError("pairwise: the generator exchanges P and Q; it takes dense rows")
-            status |= self.sparse.pairwise_block(
+            status |= sparse.pairwise_block(
                 kernel, task.source, self.x, self.y, parameter, first, last, part
             )
             total = part if task.plain else total + weight * part
@@ -422,7 +426,7 @@ def _rows(
     widths = [(getattr(rows, "shape", None) or np.shape(rows))[1] for _, rows in given]
     if len(set(widths)) > 1:
         raise ValueError(f"pairwise: rows of x have {widths[0]} elements, rows of y {widths[1]}")
-    if any(_is_sparse(rows) for _, rows in given):
+    if any(sparse.is_sparse(rows) for _, rows in given):
         if from_logits:
             raise ValueError(
                 "pairwise: from_logits takes dense rows; a sparse row leaves out zeros"
@@ -437,10 +441,6 @@ def _rows(
             array = array.copy()
         arrays.append(array)
     return _Dense(arrays[0], arrays[1] if y is not None else None, half)
-
-
-def _is_sparse(x: Any) -> bool:
-    return type(x).__module__.startswith("scipy.sparse")
 
 
 def _validate(rows: NDArray[Any], argument: str, from_logits: bool, dtype: str | None) -> None:

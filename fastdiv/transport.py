@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core
+from fastdiv.containers import placed
 from fastdiv.divergences import _check_rows
 
 __all__ = ["wasserstein_distance"]
@@ -82,8 +83,7 @@ def wasserstein_distance(
     """
     name = "wasserstein_distance"
     rows = [
-        _core.array_of(x, name, argument, dtype)
-        for argument, x in zip("pq", (p, q), strict=True)
+        _core.array_of(x, name, argument, dtype) for argument, x in zip("pq", (p, q), strict=True)
     ]
     for argument, x in zip("pq", rows, strict=True):
         if x.ndim == 0:
@@ -110,14 +110,7 @@ def wasserstein_distance(
     )
     if keepdims:
         result = np.expand_dims(result, axis)
-    if out is None:
-        return result
-    if not isinstance(out, np.ndarray) or out.dtype != np.float64:
-        raise TypeError(f"{name}: out is {type(out).__name__}; it takes an array of float64")
-    if out.shape != np.shape(result):
-        raise ValueError(f"{name}: out has shape {out.shape}; the result has {np.shape(result)}")
-    out[...] = result
-    return out
+    return placed(name, result, out)
 
 
 def _gaps(

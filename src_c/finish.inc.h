@@ -87,7 +87,7 @@ static double finish_squared_hellinger(double A, const sums *s, int *again) {
  * for Jensen-Shannon (f''(1) = 1/4)
  *     JS + e (KL(p|mean) - KL(q|mean)) / 2 + e^2 / 2 times the sum of 2pq / (p + q), and so on.
  * First order is at most |e| times the result, for JS is half of the sum of those two: 8u, half of what is promised, are left.  Second
- * order is 2 f''(1) e^2 but for a relative 4 JS, so subtracting that leaves e^2 times the result.  It is the same with the others. */
+ * order is 2 f''(1) e^2 but for a relative 2 JS at most, so subtracting that leaves e^2 times the result.  It is the same with the others. */
 static double finish_balanced(double A, const sums *s, double curvature, int *again) {
     double shift = fabs(s->S) / (s->P + s->Q), excess = 2.0 * curvature * shift * shift;
     double r = nonnegative_difference(2.0 * A / (s->P + s->Q), excess, s);
@@ -221,6 +221,8 @@ FD_INLINE int member(int which, int i) {
 FD_INLINE int underflow_counts(int which) {
     return which == FD_power_excess || which == FD_entropy_excess || which == FD_power || which == FD_only_p || which == FD_only_q;
 }
+/* Terms of so many instructions that one vector keeps a processor busy, and several a compiler. */
+FD_INLINE int is_long(int which) { return which == POWERS || which == ENTROPY_POWERS || which == FD_weighted_js_divergence; }
 /* q is the sum of the row, not its elements. */
 FD_INLINE int is_entropy(int which) { return which == FD_cross_entropy || which == ENTROPY_POWERS; }
 

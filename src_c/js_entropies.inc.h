@@ -53,8 +53,8 @@ FD_INLINE double mean_excess(fd_row p, double half_p, fd_row q, double half_q, p
 
 static int js_result(double E_p, double E_q, double E_m, ptrdiff_t n, double *result) {
     double both = E_p + E_q, r = 0.5 * both - E_m;
-    *result = r / (double)n;
-    if (*result > LN2) *result = LN2;
+    const sums rounding = {.unit = UNIT};
+    *result = at_most(LN2, r / (double)n, &rounding);
     return r >= JS_LOSS * both && r >= JS_LEAST * (double)n;
 }
 

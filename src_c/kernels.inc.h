@@ -8,7 +8,7 @@
 #define PREFETCH 2048 /* bytes; a prefetch past the end of a row is no access */
 enum { COMPARED = -1, POWERS = -2, ENTROPY_POWERS = -3 }; /* sets of sums, see finish.inc.h */
 #ifndef AHEAD
-#define AHEAD 4 /* vectors whose instructions a compiler may interleave */
+#define AHEAD 2 /* vectors whose instructions a compiler may interleave */
 #endif
 #if defined(FD_COMPACT)
 #define FD_UNROLL

@@ -151,12 +151,12 @@ FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, pt
             int m = count - i < 256 ? count - i : 256, j = 0;
             F(block) s = F(block_zero)(which);
             V least = C(1.0), most = C(1.0);
-            for (; j + AHEAD * N <= m; j += AHEAD * N) {
-                FD_UNROLL for (int k = 0; k < AHEAD; k++) {
+            for (const int ahead = is_long(which) ? 1 : AHEAD; ahead > 1 && j + ahead * N <= m; j += ahead * N) {
+                FD_UNROLL for (int k = 0; k < ahead; k++) {
                     __builtin_prefetch((const char *)(a + j + k * N) + PREFETCH);
                     __builtin_prefetch((const char *)(b + j + k * N) + PREFETCH);
                 }
-                FD_UNROLL for (int k = 0; k < AHEAD; k++)
+                FD_UNROLL for (int k = 0; k < ahead; k++)
                     F(fast_add)(which, source, scaled, &f, VNAME(load)(a + j + k * N), VNAME(load)(b + j + k * N), N, &s, &least, &most);
             }
             for (; j + N <= m; j += N) F(fast_add)(which, source, scaled, &f, VNAME(load)(a + j), VNAME(load)(b + j), N, &s, &least, &most);

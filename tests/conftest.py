@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, settings
 from layouts import LAYOUTS
-from reference import ORACLES
+from registry import DIVERGENCES, Divergence
 
 import fastdiv as fd
 from fastdiv import _core
@@ -36,62 +32,6 @@ settings.load_profile("reproducible")
 # Processes that tests start see the package that the tests see, wherever they stand.
 os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = str(Path(fd.__file__).parents[1])
-
-
-@dataclass(frozen=True)
-class Divergence:
-    """A kernel, with a parameter if it takes one, called with a pair of rows.
-
-    The name is that of its oracle: ``alpha_divergence(1.5)``.
-    """
-
-    name: str
-
-    @property
-    def kernel(self) -> str:
-        return self.name.partition("(")[0]
-
-    @property
-    def parameters(self) -> tuple[float, ...]:
-        number = self.name.partition("(")[2].rstrip(")")
-        return (float(number),) if number else ()
-
-    @property
-    def function(self) -> Callable[..., npt.NDArray[np.float64]]:
-        public: Callable[..., npt.NDArray[np.float64]] = getattr(fd, PUBLIC[self.kernel])
-        return public
-
-    @property
-    def options(self) -> dict[str, float]:
-        return {_core.PARAMETERS[self.kernel]: x for x in self.parameters}
-
-    @property
-    def unary(self) -> bool:
-        return self.kernel in _core.UNARY
-
-    @property
-    def entropy(self) -> bool:
-        return self.kernel.endswith("entropy")
-
-    @property
-    def based(self) -> bool:
-        return "base" in inspect.signature(self.function).parameters
-
-    def __call__(
-        self, p: npt.ArrayLike, q: npt.ArrayLike, **options: object
-    ) -> npt.NDArray[np.float64]:
-        return self.function(*((p,) if self.unary else (p, q)), **self.options, **options)
-
-
-# The public function of a kernel, where it has another name.
-PUBLIC = {name: name for name in _core.DIVERGENCES} | {"weighted_js_divergence": "js_divergence"}
-# A name without its oracle fails in test_divergences, and an oracle without its name here.
-DIVERGENCES = [
-    Divergence(name)
-    for name in dict.fromkeys(
-        (*(n for n in _core.DIVERGENCES if n not in _core.PARAMETERS), *ORACLES)
-    )
-]
 
 
 @pytest.fixture(params=ISAS)
@@ -137,9 +77,7 @@ def of_two(request: pytest.FixtureRequest) -> Divergence:
     return found
 
 
-@pytest.fixture(
-    params=[d for d in DIVERGENCES if not d.entropy], ids=lambda d: d.name
-)
+@pytest.fixture(params=[d for d in DIVERGENCES if not d.entropy], ids=lambda d: d.name)
 def proper(request: pytest.FixtureRequest) -> Divergence:
     """One of those that are 0 for equal rows."""
     found = request.param

@@ -105,9 +105,7 @@ def neyman_divergence(p: Row, q: Row) -> mpf:
 
 
 def triangular_discrimination(p: Row, q: Row) -> mpf:
-    return _sum(
-        [(x - y) ** 2 / (x + y) if x or y else mpf(0) for x, y in zip(p, q, strict=True)]
-    )
+    return _sum([(x - y) ** 2 / (x + y) if x or y else mpf(0) for x, y in zip(p, q, strict=True)])
 
 
 def alpha_divergence(alpha: float) -> Oracle:
@@ -208,7 +206,8 @@ def tiled(name: str, form: Form, copies: int, value: mpf) -> mpf:
         return value * mp.sqrt(copies)
     if kernel in ("renyi_divergence", "bhattacharyya_distance"):
         order = a - 1 if rest else mpf(-1)
-        return mp.log1p(copies * mp.expm1(order * value)) / order
+        affinity = 1 + copies * mp.expm1(order * value)
+        return mp.log(affinity) / order if 0 < affinity < INF else INF
     return value * copies
 
 

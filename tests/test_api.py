@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from reference import ORACLES
 
 import fastdiv as fd

@@ -14,7 +14,6 @@ import pytest
 from layouts import DTYPES
 
 import fastdiv as fd
-from fastdiv import _core
 
 FORMS = {"generalised": {"normalize": False}, "normalised": {}, "logits": {"from_logits": True}}
 ODD = (1, 3, 7, 13, 31, 97, 255, 259, 515, 2051)

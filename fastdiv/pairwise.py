@@ -8,8 +8,6 @@
    theirs; the other half of a symmetric matrix is a copy.
 """
 
-import difflib
-import inspect
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
@@ -356,18 +354,25 @@ def _task(
     if divergence in _core.UNARY:
         raise ValueError(f"pairwise: {divergence} is of one row; call fastdiv.{divergence}")
     if divergence not in known:
+        import difflib
+
         near = difflib.get_close_matches(divergence, known, 1)
         nearest = f", of which {near[0]!r} is nearest" if near else ""
         raise ValueError(
             f"pairwise: divergence is {divergence!r}; it takes {', '.join(known)}{nearest}"
         )
     parameter, kernel = _parameter(divergence, alpha, weight)
-    function = getattr(divergences, PUBLIC.get(divergence, divergence))
-    if base is not None and "base" not in inspect.signature(function).parameters:
+    if base is not None and not _has_base(PUBLIC.get(divergence, divergence)):
         raise TypeError(f"pairwise: {divergence} has no logarithm, so base is not taken")
     unit = divergences._units("pairwise", base)
     unit = math.sqrt(unit) if kernel in divergences.ROOTS else unit
     return _Task((_Term(1.0, kernel, parameter),), source, unit=unit)
+
+
+def _has_base(name: str) -> bool:
+    import inspect
+
+    return "base" in inspect.signature(getattr(divergences, name)).parameters
 
 
 def _parameter(name: str, alpha: float | None, weight: float | None) -> tuple[float | None, str]:

@@ -8,8 +8,9 @@
  *
  * The error.  g has a relative error of some units (math.inc.h), and so have its sums; m is rounded, which moves g(m) by u m |log m|.
  * So the error of n JS is below c u (E(x) + E(y) + sum m |log m|), and 16 u (1 + sqrt(2 / KL)) of the result are allowed.  Where
- * n JS is at least JS_LOSS of E(x) + E(y), and JS at least JS_LEAST, the worst seen of a million pairs of 2 to 100,000 elements, dense and
- * sparse, flat and peaked, is 0.7 of that.  A pair with less is left to the exact sum of reduce.inc.h.
+ * n JS is at least JS_LOSS of E(x) + E(y), and JS at least JS_LEAST, the worst of two million random pairs of 2 to 100,000 elements,
+ * dense and sparse, flat and peaked, had 0.73 of that; of 90,000 pairs of rows of one repeated number, whose roundings are all the
+ * same, 0.92.  A pair with less is left to the exact sum of reduce.inc.h.
  *
  * Zeros and subnormals need no care: g(0) is 1 by the same operations, and what a subnormal weighs is beyond the last digit of 1.
  * Rows with anything negative, infinite or NaN, or of a sum out of range, are left to the exact sum too.
@@ -17,12 +18,12 @@
 #define JS_LOSS 0.1875
 #define JS_LEAST 0.015625
 
+/* t = 2^k (1 + r) with 1 + r from sqrt(1/2) to sqrt(2). */
 FD_INLINE vd excess(vd t) {
-    const vdi one = v_bits(C(1.0));
-    vdi k = i_and(i_add(i_sub(v_bits(t), one), vdi_set1(EXPONENT_ONE / 2)), vdi_set1(-EXPONENT_ONE));
-    vd r = v_sub(i_float(i_sub(v_bits(t), k)), C(1.0)), power = i_float(i_add(one, k));
+    vdi k = i_and(i_sub(v_bits(t), v_bits(C(0x1.6a09e667f3bcdp-1))), vdi_set1(-EXPONENT_ONE));
+    vd r = v_sub(i_float(i_sub(v_bits(t), k)), C(1.0)), power = i_float(i_add(v_bits(C(1.0)), k));
     vd far = v_fma(v_mul(i_from_exponent(k), C(LN2)), t, v_sub(C(1.0), power));
-    return v_fma(v_mul(v_mul(power, r), r), phi_double(r), far);
+    return v_fma(v_mul(v_mul(power, r), r), POLYNOMIAL(EXCESS, r), far);
 }
 
 /* E of the mean of two rows; that of a row with itself is its own. */

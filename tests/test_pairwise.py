@@ -17,11 +17,12 @@ from reference import ORACLES, UNIT, exact, mp, normalised
 from test_bits import FORMS, batch
 
 import fastdiv as fd
-from fastdiv import _core, pairwise
+from fastdiv import _core
 from fastdiv.generators import Generator, Term
 from fastdiv.pairwise import Neighbours
 
-all_pairs = pairwise.pairwise
+all_pairs = fd.pairwise
+pairwise = sys.modules["fastdiv.pairwise"]  # the package's own name for it is the function
 SYMMETRIC = "triangular_discrimination"
 
 
@@ -73,6 +74,18 @@ def test_raw_bfloat16():
     same(all_pairs(x.view(np.uint16), dtype="bfloat16"), all_pairs(x))
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", _core.SYMMETRIC)
+def test_order(isa, dtype, name, form):
+    """Rows whose sums do not tell which is first: the same numbers in other places."""
+    rng = np.random.default_rng(3)
+    row = rng.integers(1, 9, 40) / 4
+    x = np.stack([row, *(rng.permutation(row) for _ in range(9))]).astype(DTYPES[dtype])
+    got = all_pairs(x, None, name, **FORMS[form])
+    same(got, getattr(fd, name)(x[:, None], x, **FORMS[form]))
+    same(got, np.ascontiguousarray(got.T))
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", ["js_divergence", "js_distance", "kl_divergence", SYMMETRIC])
 def test_threads_and_tiles(isa, dtype, name, threads):
@@ -122,23 +135,31 @@ def test_diagonal(isa, dtype, proper):
 
 def test_flush_to_zero():
     """Conversions, too, are out of reach of the caller's floating-point environment."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     x = np.full((3, 40), 1e-40, np.float32)
     x[:, 0] = 2e-39, 3e-39, 0
     y = weights(2, 40)
-    want = all_pairs(x, y, "kl_divergence"), all_pairs(x.astype(float), None, "js_divergence")
+    wide = x.astype(np.float64)
+    calls = [
+        lambda: all_pairs(x, y, "kl_divergence"),
+        lambda: all_pairs(x, y, "js_divergence"),
+        lambda: all_pairs(wide, None, "js_divergence"),
+    ]
+    want = [call() for call in calls]
     assert torch.set_flush_denormal(True)
     try:
-        got = all_pairs(x, y, "kl_divergence")
+        got = [call() for call in calls]
     finally:
         torch.set_flush_denormal(False)
-    same(got, want[0])
+    for one, other in zip(got, want, strict=True):
+        same(one, other)
 
 
 # --- Jensen-Shannon from entropies ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["dense", "sparse", "peaked"])
+@pytest.mark.parametrize("kind", ["dense", "sparse", "peaked", "flat"])
 @pytest.mark.parametrize("n", [2, 3, 9, 33, 257, 1000])
 def test_js_where_one_way_of_computing_ends(each_isa, kind, n):
     """P3 for rows from equal to far apart, over the place where entropies take over."""
@@ -151,6 +172,8 @@ def test_js_where_one_way_of_computing_ends(each_isa, kind, n):
     if kind == "peaked":
         p[0] += n
         far[1] += n
+    if kind == "flat":
+        p, far = (np.arange(n) < 2 * n / 3) * 1.0, (np.arange(n) > n / 4) * 1.0
     p, far = p / p.sum(), far / far.sum()
     shares = np.concatenate([[1e-9, 1e-3], np.linspace(0.05, 1, 5 if n > 300 else 20)])
     rows = (1 - shares[:, None]) * p + shares[:, None] * far

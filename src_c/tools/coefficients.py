@@ -174,11 +174,14 @@ def main() -> None:
         ("PHI", phi, *ratio, 9, 22),
         ("EXP", psi, -mp.mpf("0.3467"), mp.mpf("0.3467"), 4, 10),
         ("PSI", psi, -mp.mpf(1), mp.mpf(1), 7, 15),
+        ("EXCESS", phi, mp.sqrt(0.5) - 1, mp.sqrt(2) - 1, None, 18),
     ]
     print("/* Made by tools/coefficients.py; not to be edited. */")
     print("#ifndef FASTDIV_COEFFICIENTS_H\n#define FASTDIV_COEFFICIENTS_H")
     for name, f, low, high, degree32, degree64 in table:
         for label, degree, bits in (("float", degree32, 24), ("double", degree64, 53)):
+            if degree is None:
+                continue
             coefficients = [rounded(c, bits) for c in remez(f, low, high, degree, [mp.mpf(1) / 2])]
             points = [low + (high - low) * i / 997 for i in range(998)]
             worst = max(abs(polynomial(coefficients, x) / f(x) - 1) for x in points)

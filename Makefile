@@ -11,7 +11,7 @@ test: build
 
 bench: build  ## every public function against NumPy, and SciPy and torch where installed
 	mkdir -p build
-	$(PYTHON) -m pytest benchmarks --benchmark-only --benchmark-json=build/bench.json -q
+	$(PYTHON) -m pytest -n 0 benchmarks --benchmark-only --benchmark-json=build/bench.json -q
 	$(PYTHON) benchmarks/ratios.py build/bench.json
 
 lint:

@@ -1,6 +1,6 @@
 """A benchmark group per task: fastdiv and what people write today, in one process on one thread.
 
-    pytest benchmarks --benchmark-only --benchmark-json=build/bench.json
+    pytest -n 0 benchmarks --benchmark-only --benchmark-json=build/bench.json
     python benchmarks/ratios.py build/bench.json
 
 No assertion on time: the table of ratios is the result.  Beside its time, each member notes the

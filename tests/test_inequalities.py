@@ -22,24 +22,6 @@ from fastdiv.bounds import ALIASES, FALLING, INEQUALITIES, RANGES, SLACK, TINY
 SIDE = ("min_q", "min_p", "max_ratio", "max_reverse_ratio")
 NAMES = [name for name in RANGES if name not in SIDE]
 
-# Not in fastdiv yet.  To be deleted, with its use in `computed`, when the last of them arrives.
-MISSING = {
-    "jeffreys_divergence": lambda p, q: fd.kl_divergence(p, q) + fd.kl_divergence(q, p),
-    "neyman_divergence": lambda p, q: fd.chi2_divergence(q, p),
-    "bhattacharyya_distance": lambda p, q: -np.log1p(-fd.squared_hellinger(*in_float64(p, q))),
-    "triangular_discrimination": lambda p, q: _triangular(*in_float64(p, q)),
-}
-
-
-def _triangular(p, q):
-    p, q = normalised(p), normalised(q)
-    return np.where(p + q > 0, (p - q) ** 2 / np.where(p + q > 0, p + q, 1), 0).sum(axis=-1)
-
-
-def in_float64(p, q):
-    return p.astype(np.float64), q.astype(np.float64)
-
-
 def normalised(rows):
     rows = rows.astype(np.float64)
     return rows / rows.sum(axis=-1, keepdims=True)
@@ -63,8 +45,7 @@ def computed(p, q):
     """Every quantity of the rows, as intervals that the contract puts the true value in."""
     u = UNIT[p.dtype.name]
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = {name: MISSING.get(name) or getattr(fd, name) for name in NAMES}
-        values = {name: function(p, q) for name, function in values.items()}
+        values = {name: getattr(fd, name)(p, q) for name in NAMES}
         closeness = np.minimum(values["kl_divergence"], values["reverse_kl_divergence"])
         relative = 16 * u * (1 + np.sqrt(2 / closeness))
     ends = {}
@@ -102,8 +83,8 @@ def first_broken(ends):
 
 
 def test_names():
-    """Every name of `bounds` is a name of fastdiv, or is missing today."""
-    assert {n for n in NAMES if not hasattr(fd, n)} <= set(MISSING) <= set(NAMES)
+    """Every name of `bounds` is a name of fastdiv."""
+    assert all(callable(getattr(fd, name)) for name in NAMES)
     assert set(ALIASES.values()) <= set(NAMES)
 
 

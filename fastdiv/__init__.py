@@ -12,10 +12,11 @@ floor  room                                             knows
 0      ``src_c/``                                       one term per divergence, one row loop
 1      ``_core.pyx``                                    gufuncs, dtypes, exceptions
 2      ``divergences.py``, ``tokens.py``                one typed function per public name
+2      ``evaluation.py``                                what they all do around the kernel
 2      ``generators.py``, ``custom.py``                 f, f′, f*; the f-divergence of any f
 2      ``pairwise.py``                                  all pairs of rows, nearest rows
 2      ``joint.py``, ``transport.py``                   more than two rows; Wasserstein
-2      ``sparse.py``, ``containers.py``, ``counts.py``  SciPy and pandas; counts with keys
+2      ``sparse.py``, ``frames.py``, ``counts.py``      SciPy and pandas; counts with keys
 2      ``bounds.py``                                    what some divergences say of another
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens

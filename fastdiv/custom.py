@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core, generators
-from fastdiv.containers import placed
-from fastdiv.divergences import _check_rows, _measure
+from fastdiv.evaluation import check_rows, measure, placed
 from fastdiv.generators import Generator
 from fastdiv.tokens import logsumexp
 
@@ -110,7 +109,7 @@ def f_divergence(
     name = "f_divergence"
     options = (axis, None, normalize, from_logits, keepdims, out, dtype, validate)
     if isinstance(generator, str) and generator in PLAIN:
-        return _measure(generator, (p, q), *options)
+        return measure(generator, (p, q), *options)
     g = _generator(generator, at_zero, at_infinity)
     if check:
         g.check()
@@ -120,14 +119,14 @@ def f_divergence(
         numbers = (np.int64(g.address), np.float64(g.at_zero), np.float64(g.at_infinity))
         return _core.evaluate(
             name, (p, q), axis, keepdims, out, dtype, normalize, from_logits,
-            _check_rows if validate else None, numbers,
+            check_rows if validate else None, numbers,
         )  # fmt: skip
     operands = tuple(
         np.asarray(_core.array_of(x, name, argument, dtype))
         for argument, x in zip("pq", (p, q), strict=True)
     )
     if validate:
-        _check_rows(name, operands, axis, from_logits, dtype)
+        check_rows(name, operands, axis, from_logits, dtype)
     first, second = (_last(x, axis) for x in operands)
     result = _by_blocks(g, first, second, normalize, from_logits)
     if keepdims:
@@ -153,7 +152,7 @@ def _by_kernels(g: Generator, p: Any, q: Any, options: tuple[Any, ...]) -> Any:
     for weight, kernel, parameter, swapped in g.terms or ():
         numbers = () if parameter is None else (np.asarray(parameter, np.float64),)
         rows = (q, p) if swapped else (p, q)
-        part = _measure(
+        part = measure(
             kernel,
             rows,
             axis,

@@ -4,14 +4,13 @@ Formulas are in ``src_c/divergences.def``; what holds for every function here is
 ``PARAMETERS`` and ``ERRORS``.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv import _core
+from fastdiv.evaluation import measure, order_of, weight_of
 
 __all__ = [
     "alpha_divergence",
@@ -124,117 +123,6 @@ def _described(
     return fill
 
 
-def _check_rows(
-    function: str, operands: tuple[Any, ...], axis: int, from_logits: bool, dtype: str | None
-) -> None:
-    """Raise ValueError for the first row that is no distribution."""
-    for argument, x in zip("pq", operands, strict=False):
-        rows = np.moveaxis(np.asarray(x), axis, -1)
-        if rows.dtype == np.uint16:  # bfloat16, by the time it gets here
-            rows = (rows.astype(np.uint32) << 16).view(np.float32)
-        with np.errstate(invalid="ignore"):
-            wrong = ~(rows < np.inf) if from_logits else ~((rows >= 0) & (rows < np.inf))
-            nothing = ~(rows > -np.inf if from_logits else rows > 0).any(axis=-1)
-        if wrong.any():
-            index = tuple(int(i) for i in np.argwhere(wrong)[0])
-            kind = "logits" if from_logits else "weights"
-            raise ValueError(
-                f"{function}: {argument}, row {_row(index[:-1])}, has {rows[index]} at {index[-1]};"
-                f" {kind} are {'below +inf' if from_logits else 'finite and not negative'}"
-            )
-        if nothing.any():
-            row = _row(tuple(int(i) for i in np.argwhere(nothing)[0]))
-            all_of_it = "-inf" if from_logits else "0"
-            raise ValueError(f"{function}: {argument}, row {row}, is {all_of_it} everywhere")
-
-
-def _row(index: tuple[int, ...]) -> str:
-    return str(index[0]) if len(index) == 1 else str(index) if index else "0"
-
-
-ROOTS = frozenset({"js_distance"})  # whose square has the unit of a logarithm
-
-
-def _units(function: str, base: float | None) -> float:
-    """Nats in one unit of the result."""
-    if base is None:
-        return 1.0
-    if not (isinstance(base, (int, float, np.floating, np.integer)) and 1 < base < math.inf):
-        raise ValueError(f"{function}: base is {base!r}; it takes a number above 1")
-    return math.sqrt(math.log(base)) if function in ROOTS else math.log(base)
-
-
-def _numbers(function: str, argument: str, value: ArrayLike, takes: str) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{function}: {argument} is {value!r}; it takes {takes}") from None
-    if np.isnan(array).any():
-        raise ValueError(f"{function}: {argument} is NaN; it takes {takes}")
-    return array
-
-
-def _order(function: str, alpha: ArrayLike, *, infinite: bool) -> NDArray[np.float64]:
-    takes = "numbers, ±inf included" if infinite else "finite numbers"
-    array = _numbers(function, "alpha", alpha, takes)
-    if not infinite and np.isinf(array).any():
-        raise ValueError(f"{function}: alpha is {array[np.isinf(array)][0]}; it takes {takes}")
-    return array
-
-
-def _weight(function: str, weight: ArrayLike) -> NDArray[np.float64]:
-    array = _numbers(function, "weight", weight, "numbers in [0, 1]")
-    wrong = (array < 0) | (array > 1)
-    if wrong.any():
-        raise ValueError(f"{function}: weight is {array[wrong][0]}; it takes numbers in [0, 1]")
-    return array
-
-
-def _measure(
-    name: str,
-    rows: tuple[Any, ...],
-    axis: int,
-    base: float | None,
-    normalize: bool,
-    from_logits: bool,
-    keepdims: bool,
-    out: NDArray[np.float64] | None,
-    dtype: str | None,
-    validate: bool,
-    numbers: tuple[NDArray[np.float64], ...] = (),
-) -> Any:
-    """Evaluate the kernel `name` on rows of whatever kind."""
-    unit = _units(name, base)
-    for x in rows:
-        if type(x) is not np.ndarray and type(x).__module__.startswith(("scipy", "pandas")):
-            from fastdiv import containers
-
-            result = containers.measure(
-                name, rows, axis, normalize, from_logits, keepdims, out, dtype, validate, numbers
-            )
-            break
-    else:
-        result = _core.evaluate(
-            name,
-            rows,
-            axis,
-            keepdims,
-            out,
-            dtype,
-            normalize,
-            from_logits,
-            _check_rows if validate else None,
-            numbers,
-        )
-    return _in_units(result, unit, out)
-
-
-def _in_units(result: Any, unit: float, out: NDArray[np.float64] | None) -> Any:
-    if unit == 1.0:
-        return result
-    return result / unit if out is None else np.divide(out, unit, out=out)
-
-
 @_described(raw="and sum p log(p/q) − p + q")
 def kl_divergence(
     p: ArrayLike,
@@ -274,7 +162,7 @@ def kl_divergence(
     >>> fd.kl_divergence([[1, 3], [0, 5]], [2, 2])  # counts; rows of the first against one second
     array([0.13081204, 0.69314718])
     """
-    return _measure(
+    return measure(
         "kl_divergence", (p, q), axis, base, normalize, from_logits, keepdims, out, dtype, validate
     )
 
@@ -314,7 +202,7 @@ def reverse_kl_divergence(
     >>> fd.reverse_kl_divergence([0.25, 0.75], [0.5, 0.5], base=2)
     np.float64(0.2075187496394219)
     """
-    return _measure(
+    return measure(
         "reverse_kl_divergence",
         (p, q),
         axis,
@@ -363,7 +251,7 @@ def jeffreys_divergence(
     >>> fd.jeffreys_divergence([0.5, 0.5], [0.25, 0.75])
     np.float64(0.2746530721670274)
     """
-    return _measure(
+    return measure(
         "jeffreys_divergence",
         (p, q),
         axis,
@@ -421,8 +309,8 @@ def js_divergence(
     if isinstance(weight, float) and weight == 0.5:
         name, numbers = "js_divergence", ()
     else:
-        name, numbers = "weighted_js_divergence", (_weight("js_divergence", weight),)
-    return _measure(
+        name, numbers = "weighted_js_divergence", (weight_of("js_divergence", weight),)
+    return measure(
         name, (p, q), axis, base, normalize, from_logits, keepdims, out, dtype, validate, numbers
     )
 
@@ -462,7 +350,7 @@ def js_distance(
     >>> fd.js_distance([1, 0], [0, 1], base=2)
     np.float64(1.0)
     """
-    return _measure(
+    return measure(
         "js_distance", (p, q), axis, base, normalize, from_logits, keepdims, out, dtype, validate
     )
 
@@ -500,7 +388,7 @@ def total_variation(
     >>> fd.total_variation([0.5, 0.5], [0.25, 0.75])
     np.float64(0.25)
     """
-    return _measure(
+    return measure(
         "total_variation",
         (p, q),
         axis,
@@ -547,7 +435,7 @@ def squared_hellinger(
     >>> fd.squared_hellinger([0.5, 0.5], [1, 0])
     np.float64(0.2928932188134525)
     """
-    return _measure(
+    return measure(
         "squared_hellinger",
         (p, q),
         axis,
@@ -594,7 +482,7 @@ def hellinger_distance(
     >>> fd.hellinger_distance([1, 0], [0, 1])
     np.float64(1.0)
     """
-    return _measure(
+    return measure(
         "hellinger_distance",
         (p, q),
         axis,
@@ -644,7 +532,7 @@ def bhattacharyya_distance(
     >>> fd.bhattacharyya_distance([0.5, 0.5], [0.25, 0.75])
     np.float64(0.03466823209753696)
     """
-    return _measure(
+    return measure(
         "bhattacharyya_distance",
         (p, q),
         axis,
@@ -692,7 +580,7 @@ def chi2_divergence(
     >>> fd.chi2_divergence([0.5, 0.5], [0.25, 0.75])
     np.float64(0.3333333333333333)
     """
-    return _measure(
+    return measure(
         "chi2_divergence",
         (p, q),
         axis,
@@ -740,7 +628,7 @@ def neyman_divergence(
     >>> fd.neyman_divergence([0.25, 0.75], [0.5, 0.5])
     np.float64(0.3333333333333333)
     """
-    return _measure(
+    return measure(
         "neyman_divergence",
         (p, q),
         axis,
@@ -788,7 +676,7 @@ def triangular_discrimination(
     >>> fd.triangular_discrimination([0.5, 0.5], [0.25, 0.75])
     np.float64(0.13333333333333333)
     """
-    return _measure(
+    return measure(
         "triangular_discrimination",
         (p, q),
         axis,
@@ -844,7 +732,7 @@ def alpha_divergence(
     >>> fd.alpha_divergence([0.5, 0.5], [0.25, 0.75], [-1, 0, 0.5, 1, 2])
     array([0.125     , 0.13081204, 0.13629669, 0.14384104, 0.16666667])
     """
-    return _measure(
+    return measure(
         "alpha_divergence",
         (p, q),
         axis,
@@ -855,7 +743,7 @@ def alpha_divergence(
         out,
         dtype,
         validate,
-        (_order("alpha_divergence", alpha, infinite=False),),
+        (order_of("alpha_divergence", alpha, infinite=False),),
     )
 
 
@@ -905,7 +793,7 @@ def renyi_divergence(
     >>> fd.renyi_divergence([0.5, 0.5], [0.25, 0.75], [0, 0.5, 1, 2, float("inf")])
     array([0.        , 0.06933646, 0.14384104, 0.28768207, 0.69314718])
     """
-    return _measure(
+    return measure(
         "renyi_divergence",
         (p, q),
         axis,
@@ -916,7 +804,7 @@ def renyi_divergence(
         out,
         dtype,
         validate,
-        (_order("renyi_divergence", alpha, infinite=True),),
+        (order_of("renyi_divergence", alpha, infinite=True),),
     )
 
 
@@ -955,7 +843,7 @@ def cross_entropy(
     >>> fd.cross_entropy([0.5, 0.5], [0.25, 0.75], base=2)
     np.float64(1.207518749639422)
     """
-    return _measure(
+    return measure(
         "cross_entropy", (p, q), axis, base, normalize, from_logits, keepdims, out, dtype, validate
     )
 
@@ -996,7 +884,7 @@ def entropy(
     >>> fd.entropy([1.0, 1e-30])
     np.float64(7.007755278982138e-29)
     """
-    return _measure(
+    return measure(
         "entropy", (p,), axis, base, normalize, from_logits, keepdims, out, dtype, validate
     )
 
@@ -1042,7 +930,7 @@ def renyi_entropy(
     >>> fd.renyi_entropy([0.5, 0.25, 0.25], [0, 1, 2, float("inf")], base=2)
     array([1.5849625, 1.5      , 1.4150375, 1.       ])
     """
-    return _measure(
+    return measure(
         "renyi_entropy",
         (p,),
         axis,
@@ -1053,7 +941,7 @@ def renyi_entropy(
         out,
         dtype,
         validate,
-        (_order("renyi_entropy", alpha, infinite=True),),
+        (order_of("renyi_entropy", alpha, infinite=True),),
     )
 
 
@@ -1097,7 +985,7 @@ def tsallis_entropy(
     >>> fd.tsallis_entropy([0.5, 0.5], [1, 2])
     array([0.69314718, 0.5       ])
     """
-    return _measure(
+    return measure(
         "tsallis_entropy",
         (p,),
         axis,
@@ -1108,5 +996,5 @@ def tsallis_entropy(
         out,
         dtype,
         validate,
-        (_order("tsallis_entropy", alpha, infinite=False),),
+        (order_of("tsallis_entropy", alpha, infinite=False),),
     )

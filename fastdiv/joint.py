@@ -6,14 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core
-from fastdiv.divergences import _in_units, _row, _units, kl_divergence
+from fastdiv.divergences import kl_divergence
+from fastdiv.evaluation import in_units, row_name, units
 from fastdiv.tokens import logsumexp
 
 __all__ = ["js_divergence_of", "mutual_information"]
 
 
 def _widened(x: Any, function: str, argument: str, dtype: str | None) -> NDArray[np.float64]:
-    """X in float64, which holds every supported dtype exactly."""
+    """Return x in float64, which holds every supported dtype exactly."""
     array = np.asarray(_core.array_of(x, function, argument, dtype))
     if array.dtype == np.uint16:  # bfloat16
         array = (array.astype(np.uint32) << 16).view(np.float32)
@@ -73,7 +74,7 @@ def mutual_information(
     np.float64(0.0)
     """
     name = "mutual_information"
-    unit = _units(name, base)
+    unit = units(name, base)
     table = _widened(joint, name, "joint", dtype)
     if table.ndim < 2 or 0 in table.shape[-2:]:
         raise ValueError(
@@ -90,7 +91,7 @@ def mutual_information(
         # With the sum on both sides a table of counts that factorises is its product bit for bit.
         product = (rows * columns).reshape(flat.shape)
         weights = (scaled * rows.sum(axis=-2, keepdims=True)).reshape(flat.shape)
-    return _in_units(kl_divergence(weights, product), unit, None)
+    return in_units(kl_divergence(weights, product), unit, None)
 
 
 def _check_tables(function: str, argument: str, flat: NDArray[np.float64]) -> None:
@@ -99,12 +100,12 @@ def _check_tables(function: str, argument: str, flat: NDArray[np.float64]) -> No
     if wrong.any():
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise ValueError(
-            f"{function}: {argument}, table {_row(index[:-1])}, has {flat[index]};"
+            f"{function}: {argument}, table {row_name(index[:-1])}, has {flat[index]};"
             " weights are finite and not negative"
         )
     if not flat.any(axis=-1).all():
         index = tuple(int(i) for i in np.argwhere(~flat.any(axis=-1))[0])
-        raise ValueError(f"{function}: {argument}, table {_row(index)}, is 0 everywhere")
+        raise ValueError(f"{function}: {argument}, table {row_name(index)}, is 0 everywhere")
 
 
 def js_divergence_of(
@@ -165,7 +166,7 @@ def js_divergence_of(
     np.float64(0.8112781244591328)
     """
     name = "js_divergence_of"
-    unit = _units(name, base)
+    unit = units(name, base)
     given = _widened(rows, name, "rows", dtype)
     if given.ndim < 2 or 0 in given.shape[-2:]:
         raise ValueError(
@@ -186,7 +187,7 @@ def js_divergence_of(
         mixture = first + (shares[..., None] * (p - first)).sum(axis=-2, keepdims=True)
     used = shares > 0
     parts = np.where(used, kl_divergence(np.where(used[..., None], p, mixture), mixture), 0.0)
-    return _in_units((shares * parts).sum(axis=-1), unit, None)
+    return in_units((shares * parts).sum(axis=-1), unit, None)
 
 
 def _shares(name: str, weights: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv import _core, divergences, sparse
+from fastdiv import _core, divergences, evaluation, sparse
 
 __all__ = ["Neighbours", "pairwise"]
 
@@ -364,8 +364,8 @@ def _task(
     parameter, kernel = _parameter(divergence, alpha, weight)
     if base is not None and not _has_base(PUBLIC.get(divergence, divergence)):
         raise TypeError(f"pairwise: {divergence} has no logarithm, so base is not taken")
-    unit = divergences._units("pairwise", base)
-    unit = math.sqrt(unit) if kernel in divergences.ROOTS else unit
+    unit = evaluation.units("pairwise", base)
+    unit = math.sqrt(unit) if kernel in evaluation.ROOTS else unit
     return _Task((_Term(1.0, kernel, parameter),), source, unit=unit)
 
 
@@ -387,14 +387,14 @@ def _parameter(name: str, alpha: float | None, weight: float | None) -> tuple[fl
         if alpha is None:
             raise TypeError(f"pairwise: {name} needs alpha, its order")
         infinite = name == "renyi_divergence"
-        return float(divergences._order("pairwise", alpha, infinite=infinite)), name
+        return float(evaluation.order_of("pairwise", alpha, infinite=infinite)), name
     if takes != "weight":
         return None, name
     if name == "js_divergence" and (weight is None or weight == 0.5):
         return None, name
     if weight is None:
         raise TypeError(f"pairwise: {name} needs weight, that of x in the mixture")
-    return float(divergences._weight("pairwise", weight)), "weighted_js_divergence"
+    return float(evaluation.weight_of("pairwise", weight)), "weighted_js_divergence"
 
 
 def _generated(generator: Any, alpha: Any, weight: Any, base: Any, source: int) -> _Task:
@@ -445,7 +445,7 @@ def _rows(
 
 def _validate(rows: NDArray[Any], argument: str, from_logits: bool, dtype: str | None) -> None:
     try:
-        divergences._check_rows("pairwise", (rows,), -1, from_logits, dtype)
+        evaluation.check_rows("pairwise", (rows,), -1, from_logits, dtype)
     except ValueError as error:
         raise ValueError(str(error).replace(": p,", f": {argument},", 1)) from None
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core
-from fastdiv.divergences import _in_units, _units
+from fastdiv.evaluation import in_units, units
 
 __all__ = [
     "LogitComparison",
@@ -123,11 +123,11 @@ def token_nll(
     >>> fd.token_nll([[0.0, 0.0], [0.0, 100.0]], [1, 1])
     array([6.93147181e-01, 3.72007598e-44])
     """
-    unit = _units("token_nll", base)
+    unit = units("token_nll", base)
     vocabulary = _vocabulary("token_nll", "logits", logits, vocab_size)
     checked = _labels("token_nll", labels, np.shape(logits)[:-1], vocabulary, ignore_index)
     result = _core.tokens("token_nll", (logits,), ("logits",), (checked,), out, dtype, vocab_size)
-    return _in_units(result, unit, out)
+    return in_units(result, unit, out)
 
 
 def perplexity(

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core
-from fastdiv.containers import placed
-from fastdiv.divergences import _check_rows
+from fastdiv.evaluation import check_rows, placed
 
 __all__ = ["wasserstein_distance"]
 
@@ -106,7 +105,7 @@ def wasserstein_distance(
         dtype,
         True,
         from_logits,
-        _check_rows if validate else None,
+        check_rows if validate else None,
     )
     if keepdims:
         result = np.expand_dims(result, axis)

@@ -167,9 +167,12 @@ def _all_pairs(term: _Term, source: int, x: _Strip, y: _Strip, target: Matrix) -
 class _Sparse:
     half = False
 
-    def __init__(self, x: Any, y: Any, dtype: str | None) -> None:
+    def __init__(self, x: Any, y: Any, dtype: str | None, validate: bool) -> None:
         self.x = sparse.prepare(x, "pairwise", "x", dtype=dtype)
         self.y = self.x if y is None else sparse.prepare(y, "pairwise", "y", dtype=dtype)
+        if validate:
+            sparse._check_rows(self.x, "pairwise", "x")
+            sparse._check_rows(self.y, "pairwise", "y")
         self.count, self.across = len(self.x), len(self.y)
 
     def strips(self, most: int) -> Iterator[tuple[int, int]]:
@@ -431,7 +434,7 @@ def _rows(
             raise ValueError(
                 "pairwise: from_logits takes dense rows; a sparse row leaves out zeros"
             )
-        return _Sparse(x, y, dtype)
+        return _Sparse(x, y, dtype, validate)
     arrays = []
     for argument, rows in given:
         array = np.asarray(_core.array_of(rows, "pairwise", argument, dtype))

@@ -7,13 +7,12 @@ import signal
 import sys
 import threading
 import time
-import types
-from typing import Any
 
 import numpy as np
 import pytest
 from layouts import DTYPES
 from reference import ORACLES, UNIT, exact, mp, normalised
+from scipy.sparse import csr_array
 from test_bits import FORMS, batch
 
 import fastdiv as fd
@@ -326,37 +325,30 @@ def test_registered_generators(name):
         same(all_pairs(x, None, generator), fd.f_divergence(x[:, None], x, generator))
 
 
-def test_sparse_rows(small_strips, monkeypatch):
-    """Strips of sparse rows come from fastdiv.sparse, of which this is as little as is needed."""
-    matrix = type("csr_array", (), {"__module__": "scipy.sparse._csr", "shape": (13, 8)})()
-    x = weights(13, 8)
-    asked = []
-
-    def block(
-        name: str,
-        source: int,
-        x: Any,
-        y: Any,
-        parameter: Any,
-        first: int,
-        last: int,
-        out: np.ndarray,
-    ) -> int:
-        assert out.flags.c_contiguous
-        asked.append((first, last))
-        out[...] = _core.gufunc(name, source)(x[first:last, None], y)
-        return 0
-
-    module = types.ModuleType("fastdiv.sparse")
-    module.prepare = lambda rows, function, argument, dtype: x  # type: ignore[attr-defined]
-    module.pairwise_block = block  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "fastdiv.sparse", module)
-    monkeypatch.setattr(fd, "sparse", module, raising=False)
-    out = np.empty((13, 13), order="F")
-    all_pairs(matrix, divergence="js_distance", base=2, out=out)
-    same(np.ascontiguousarray(out), all_pairs(x, base=2))
-    assert [first for first, _ in asked] == [0, 5, 10]
-    assert all_pairs(matrix, divergence="kl_divergence", top_k=2).values.shape == (13, 2)
+@pytest.mark.parametrize("name", ["js_distance", "kl_divergence"])
+def test_sparse_rows(small_strips, name):
+    """Sparse with sparse, with dense, in a file's order, as neighbours, and checked."""
+    x, y = (np.round(weights(n, 30, n), 1) for n in (13, 12))
+    x[:, 0] = y[:, 0] = 1
+    rows, others = csr_array(x), csr_array(y)
+    want = all_pairs(x, y, name, base=2)
+    assert (x == 0).mean() > 0.1
+    np.testing.assert_allclose(all_pairs(rows, others, name, base=2), want, rtol=1e-13)
+    out = np.empty((13, 12), order="F")
+    assert all_pairs(rows, y, name, base=2, out=out) is out
+    np.testing.assert_allclose(out, want, rtol=1e-13)
+    np.testing.assert_allclose(
+        all_pairs(rows, None, name), all_pairs(x, None, name), rtol=1e-13, atol=1e-300
+    )
+    near, dense = all_pairs(rows, None, name, top_k=2), all_pairs(x, None, name, top_k=2)
+    np.testing.assert_array_equal(near.indices, dense.indices)
+    with pytest.raises(ValueError, match="dense rows"):
+        all_pairs(rows, None, name, from_logits=True)
+    x[3] = 0
+    with pytest.raises(ValueError, match="pairwise: x, row 3"):
+        all_pairs(csr_array(x), None, name, validate=True)
+    with pytest.warns(RuntimeWarning, match="invalid value"):
+        assert np.isnan(all_pairs(csr_array(x), y, name)[3]).all()
 
 
 # --- errors, warnings, interrupts ----------------------------------------------------------------

@@ -26,10 +26,15 @@ __all__ = [
 
 
 def check_rows(
-    function: str, operands: tuple[Any, ...], axis: int, from_logits: bool, dtype: str | None
+    function: str,
+    operands: tuple[Any, ...],
+    axis: int,
+    from_logits: bool,
+    dtype: str | None,
+    arguments: str = "pq",
 ) -> None:
     """Raise ValueError for the first row that is no distribution."""
-    for argument, x in zip("pq", operands, strict=False):
+    for argument, x in zip(arguments, operands, strict=False):
         rows = np.moveaxis(np.asarray(x), axis, -1)
         if rows.dtype == np.uint16:  # bfloat16, by the time it gets here
             rows = (rows.astype(np.uint32) << 16).view(np.float32)
@@ -38,7 +43,9 @@ def check_rows(
             nothing = ~(rows > -np.inf if from_logits else rows > 0).any(axis=-1)
         if wrong.any():
             index = tuple(int(i) for i in np.argwhere(wrong)[0])
-            kind = "logits are below +inf" if from_logits else "weights are finite, not negative"
+            kind = "logits are below +inf"
+            if not from_logits:
+                kind = "weights are finite and not negative"
             raise ValueError(
                 f"{function}: {argument}, row {row_name(index[:-1])}, has {rows[index]} at"
                 f" {index[-1]}; {kind}"

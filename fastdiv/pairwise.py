@@ -171,8 +171,8 @@ class _Sparse:
         self.x = sparse.prepare(x, "pairwise", "x", dtype=dtype)
         self.y = self.x if y is None else sparse.prepare(y, "pairwise", "y", dtype=dtype)
         if validate:
-            sparse._check_rows(self.x, "pairwise", "x")
-            sparse._check_rows(self.y, "pairwise", "y")
+            sparse.check_rows(self.x, "pairwise", "x")
+            sparse.check_rows(self.y, "pairwise", "y")
         self.count, self.across = len(self.x), len(self.y)
 
     def strips(self, most: int) -> Iterator[tuple[int, int]]:
@@ -439,18 +439,11 @@ def _rows(
     for argument, rows in given:
         array = np.asarray(_core.array_of(rows, "pairwise", argument, dtype))
         if validate:
-            _validate(array, argument, from_logits, dtype)
+            evaluation.check_rows("pairwise", (array,), -1, from_logits, dtype, argument)
         if out is not None and np.may_share_memory(array, out):
             array = array.copy()
         arrays.append(array)
     return _Dense(arrays[0], arrays[1] if y is not None else None, half)
-
-
-def _validate(rows: NDArray[Any], argument: str, from_logits: bool, dtype: str | None) -> None:
-    try:
-        evaluation.check_rows("pairwise", (rows,), -1, from_logits, dtype)
-    except ValueError as error:
-        raise ValueError(str(error).replace(": p,", f": {argument},", 1)) from None
 
 
 def _check_shape(shape: tuple[int, ...], argument: str) -> None:

@@ -231,7 +231,7 @@ def evaluate(
     ]
     if validate:
         for argument, rows in zip("pq", prepared, strict=False):
-            _check_rows(rows, function, argument)
+            check_rows(rows, function, argument)
     p, q = prepared[0], prepared[1] if len(prepared) == 2 else None
     count = len(p) if q is None or len(q) == 1 else len(q)
     if q is not None:
@@ -339,7 +339,7 @@ def warn_invalid(name: str, source: int) -> None:
     _core.gufunc(name, source)(*rows, *numbers)
 
 
-def _check_rows(rows: SparseRows, function: str, argument: str) -> None:
+def check_rows(rows: SparseRows, function: str, argument: str) -> None:
     """Raise ValueError for the first row that is no distribution."""
     data = rows.data[: rows.indptr[-1]]
     wrong = ~((data >= 0) & (data < np.inf))

@@ -48,6 +48,7 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
         if (which == ENTROPY_POWERS) {
             o.d = NEG(o.d);
             q = C(f->q.total);
+            if (careful) o.no_q = v_lt(q, C(0.0)); /* a sum, not the element that was read */
         }
         if (careful) {
             o.lift = v_sel(v_lt(v_min(p, q), C(LOW)), C(LIFT), C(1.0));

@@ -90,6 +90,8 @@ def wasserstein_distance(
             raise ValueError(f"{name}: {argument} is a single number; it takes an array")
     last = [np.moveaxis(x, axis, -1) for x in rows]
     length = last[0].shape[-1]
+    if last[1].shape[-1] != length:
+        raise ValueError(f"{name}: p has rows of {length}, q of {last[1].shape[-1]} outcomes")
     if positions is None:
         gaps = np.ones(length)
     else:

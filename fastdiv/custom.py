@@ -5,6 +5,7 @@ called from the compiled row loop. A Python function is called once for a block 
 the cache, with the sums around it in float64.
 """
 
+import difflib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -86,10 +87,11 @@ def f_divergence(
     Raises
     ------
     TypeError
-        If a dtype or the generator is not supported.
+        If a dtype or the generator is not supported, or the function returns another shape or no
+        real numbers.
     ValueError
-        If the name is unknown (the known and the nearest are listed), the function returns another
-        shape, has no limit that could be found, or (`check`) is not convex or not 0 at 1.
+        If the name is unknown (the known and the nearest are listed), shapes do not match, the
+        function has no limit that could be found, or (`check`) is not convex or not 0 at 1.
 
     References
     ----------
@@ -143,10 +145,22 @@ def _generator(
     at_infinity: float | None,
 ) -> Generator:
     if isinstance(generator, str):
-        return generators.get(generator)
+        return _named(generator)
     if isinstance(generator, Generator):
         return generator
     return Generator.from_function(generator, at_zero=at_zero, at_infinity=at_infinity)
+
+
+def _named(name: str) -> Generator:
+    known = [*generators.GENERATORS, *sorted(PLAIN)]
+    if name in generators.GENERATORS:
+        return generators.get(name)
+    nearest = difflib.get_close_matches(name.lower(), known, 1, 0.5)
+    hint = f"; did you mean {nearest[0]!r}" if nearest else ""
+    raise ValueError(
+        f"f_divergence: there is no generator {name!r}{hint}; it takes one of {', '.join(known)},"
+        " or alpha(…) and js_weighted(…) of fastdiv.generators"
+    )
 
 
 def _by_kernels(g: Generator, p: Any, q: Any, options: tuple[Any, ...]) -> Any:

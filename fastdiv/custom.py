@@ -5,6 +5,7 @@ called from the compiled row loop. A Python function is called once for a block 
 the cache, with the sums around it in float64.
 """
 
+import difflib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = ["f_divergence"]
 # Divergences that are called by name like generators.
 PLAIN = frozenset(_core.DIVERGENCES) - {*_core.UNARY, *_core.PARAMETERS}
 BLOCK = 1 << 14  # ratios in one call of a Python function: 128 KiB
+SMALLEST_NORMAL = float(np.finfo(np.float64).smallest_normal)
 
 
 def f_divergence(
@@ -84,10 +86,11 @@ def f_divergence(
     Raises
     ------
     TypeError
-        If a dtype or the generator is not supported.
+        If a dtype or the generator is not supported, or the function returns another shape or no
+        real numbers.
     ValueError
-        If the name is unknown (the known and the nearest are listed), the function returns another
-        shape, has no limit that could be found, or (`check`) is not convex or not 0 at 1.
+        If the name is unknown (the known and the nearest are listed), shapes do not match, the
+        function has no limit that could be found, or (`check`) is not convex or not 0 at 1.
 
     References
     ----------
@@ -113,7 +116,8 @@ def f_divergence(
     g = _generator(generator, at_zero, at_infinity)
     if check:
         g.check()
-    if g.terms is not None:
+    # The offset is that of rows of sum 1.
+    if g.terms is not None and (normalize or from_logits or g.offset == 0):
         return _by_kernels(g, p, q, options)
     if g.address is not None:
         numbers = (np.int64(g.address), np.float64(g.at_zero), np.float64(g.at_infinity))
@@ -140,10 +144,22 @@ def _generator(
     at_infinity: float | None,
 ) -> Generator:
     if isinstance(generator, str):
-        return generators.get(generator)
+        return _named(generator)
     if isinstance(generator, Generator):
         return generator
     return Generator.from_function(generator, at_zero=at_zero, at_infinity=at_infinity)
+
+
+def _named(name: str) -> Generator:
+    known = [*generators.GENERATORS, *sorted(PLAIN)]
+    if name in generators.GENERATORS:
+        return generators.get(name)
+    nearest = difflib.get_close_matches(name.lower(), known, 1, 0.5)
+    hint = f"; did you mean {nearest[0]!r}" if nearest else ""
+    raise ValueError(
+        f"f_divergence: there is no generator {name!r}{hint}; it takes one of {', '.join(known)},"
+        " or alpha(…) and js_weighted(…) of fastdiv.generators"
+    )
 
 
 def _by_kernels(g: Generator, p: Any, q: Any, options: tuple[Any, ...]) -> Any:
@@ -190,41 +206,60 @@ def _by_blocks(
     length = p.shape[-1]
     p = np.broadcast_to(p, (*shape, length))
     q = np.broadcast_to(q, (*shape, length))
-    scale_p, scale_q = (_scale(x, normalize, from_logits) for x in (p, q))
+    with np.errstate(all="ignore"):
+        scales = [_scale(x, normalize, from_logits) for x in (p, q)]
     result = np.zeros(shape)
     flat = result.reshape(-1)
-    invalid = np.asarray(np.isnan(scale_p + scale_q))
+    invalid = np.zeros(flat.size, np.bool_)
     for rows, columns in _blocks(flat.size, length):
         index: Any = np.unravel_index(rows, shape) if shape else ()
         x, y = (np.atleast_2d(z[(*index, columns)]).astype(np.float64) for z in (p, q))
-        a, b = (np.atleast_1d(s[index])[:, None] for s in (scale_p, scale_q))
+        (a, m), (b, n) = ((np.atleast_1d(z[index])[:, None] for z in s) for s in scales)
         with np.errstate(all="ignore"):
             if from_logits:
+                wrong = np.isinf(a) | np.isinf(b) | (x == np.inf) | (y == np.inf)
                 ratio = np.exp((x - y) - (a - b))
+                ratio[x == -np.inf] = 0.0
                 x, y = np.exp(x - a), np.exp(y - b)
-                ratio[x == 0] = 0.0
             else:
-                ratio = (x / y) * (b / a)
-                x, y = x / a, y / b
-                wrong = ((x < 0) | (y < 0) | np.isinf(x) | np.isinf(y)).any(axis=-1)
-                invalid[index] |= wrong if shape else wrong[0]
+                wrong = (x < 0) | (y < 0) | np.isinf(x) | np.isinf(y) | (a == 0) | (b == 0)
+                ratio = _ratio(x, y, a, b, n - m)
+                x, y = np.ldexp(x, -m) / a, np.ldexp(y, -n) / b
+            invalid[rows] |= wrong.any(axis=-1)
             flat[rows] += _terms(g, ratio, x, y).sum(axis=-1)
     if invalid.any():
-        result[invalid] = np.nan
+        flat[invalid] = np.nan
         np.subtract(np.inf, np.full(1, np.inf))  # NumPy's own "invalid value"
     return result
 
 
-def _scale(x: NDArray[Any], normalize: bool, from_logits: bool) -> NDArray[np.float64]:
-    """Return what a row is divided by, or for logits what is subtracted; NaN for no number."""
+def _scale(
+    x: NDArray[Any], normalize: bool, from_logits: bool
+) -> tuple[NDArray[np.float64], NDArray[np.intc]]:
+    """Return what a row is divided by, number and power of 2; of logits, what is subtracted."""
+    exponent = np.zeros(x.shape[:-1], np.intc)
     if from_logits:
-        result = np.asarray(logsumexp(x))
-        return np.where(np.isfinite(result), result, np.nan)
+        return np.asarray(logsumexp(x)), exponent
     if not normalize:
-        return np.ones(x.shape[:-1])
-    with np.errstate(all="ignore"):
-        total = x.sum(axis=-1, dtype=np.float64)
-        return np.where((total > 0) & np.isfinite(total), total, np.nan)
+        return np.ones(x.shape[:-1]), exponent
+    total = np.asarray(x.sum(axis=-1, dtype=np.float64))
+    over = np.isinf(total)
+    if over.any():
+        exponent[over] = 64
+        total[over] = np.ldexp(x[over].astype(np.float64), -64).sum(axis=-1)
+    return total, exponent
+
+
+def _ratio(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    exponent: NDArray[np.intc],
+) -> NDArray[np.float64]:
+    """Return (x/y) (b/a) 2**exponent, of which only the whole can overflow."""
+    (x, i), (y, j), (a, k), (b, m) = (np.frexp(z) for z in (x, y, a, b))
+    return np.asarray(np.ldexp((x / y) * (b / a), i - j - k + m + exponent))
 
 
 def _blocks(count: int, length: int) -> Iterator[tuple[NDArray[np.intp], slice]]:
@@ -240,15 +275,13 @@ def _terms(
     g: Generator, ratio: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Evaluate y f(x/y) with the limits where one of them is 0."""
-    inside = (ratio > 0) & (ratio < np.inf)
-    values = np.asarray(g.f(ratio[inside]))
-    if values.shape != (np.count_nonzero(inside),) or values.dtype.kind not in "fiu":
-        raise ValueError(
-            f"f_divergence: {g.name} returned {values.dtype} of shape {values.shape} for"
-            f" {np.count_nonzero(inside)} ratios; it is to return a real number for each"
-        )
+    inside = (ratio > 0) & (ratio < np.inf) & ((x > 0) | (y > 0))
+    u, values = ratio[inside], g.f(ratio[inside])
     terms = np.where(np.isnan(ratio) & ~((x == 0) & (y == 0)), np.nan, 0.0)
-    terms[inside] = y[inside] * values
+    # y may have underflowed where the ratio is still known.
+    terms[inside] = np.where(
+        y[inside] < SMALLEST_NORMAL, x[inside] * (values / u), y[inside] * values
+    )
     only_q, only_p = (ratio == 0) & (y > 0), np.isinf(ratio) & (x > 0)
     terms[only_q] = y[only_q] * g.at_zero
     terms[only_p] = x[only_p] * g.at_infinity

@@ -36,9 +36,12 @@ def aligned(name: str, rows: tuple[Any, ...], axis: int) -> tuple[Any, tuple[Any
         if outcomes is None:
             outcomes = axes[-1]
         elif not axes[-1].equals(outcomes):
-            missing = axes[-1].symmetric_difference(outcomes)
-            if len(missing) or not axes[-1].is_unique:
-                label = missing[0] if len(missing) else axes[-1][axes[-1].duplicated()][0]
+            missing = axes[-1].symmetric_difference(outcomes, sort=False)
+            twice = [
+                label for labels in (outcomes, axes[-1]) for label in labels[labels.duplicated()]
+            ]
+            if len(missing) or twice:
+                label = missing[0] if len(missing) else twice[0]
                 raise ValueError(
                     f"{name}: the outcomes of {argument} have other labels than those of p, for"
                     f" instance {label!r}; fastdiv.from_counts aligns, with 0 for what is missing"

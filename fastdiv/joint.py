@@ -84,14 +84,23 @@ def mutual_information(
     if validate:
         _check_tables(name, "joint", flat)
     with np.errstate(all="ignore"):  # what is wrong with a table, kl_divergence will say
-        # Powers of two bring the sum near 1, so that no product leaves the doubles.
+        # Powers of two bring the sum near 2**510, so that no product leaves the doubles.
         _, exponent = np.frexp(table.max(axis=(-2, -1), keepdims=True))
-        scaled = np.ldexp(table, -exponent)
+        near_one = np.ldexp(table, -exponent).sum(axis=(-2, -1), keepdims=True)
+        scaled = np.ldexp(table, 510 - np.frexp(near_one)[1] - exponent)
+        # A part of 2**-1022 is no part of the result, and the product of its margins might be 0.
+        scaled[(scaled > 0) & (scaled < 2.0**-512)] = 0.0
         rows, columns = scaled.sum(axis=-1, keepdims=True), scaled.sum(axis=-2, keepdims=True)
+        total = rows.sum(axis=-2, keepdims=True)
         # With the sum on both sides a table of counts that factorises is its product bit for bit.
         product = (rows * columns).reshape(flat.shape)
-        weights = (scaled * rows.sum(axis=-2, keepdims=True)).reshape(flat.shape)
-    return in_units(kl_divergence(weights, product), unit, None)
+        weights = (scaled * total).reshape(flat.shape)
+        empty = weights == 0
+        beside = np.where(empty, product, 0.0).sum(axis=-1)
+        product[empty] = 0.0
+    # Of one sum as they are; normalising would lose shares of a product below 2**-1074.
+    divergence = kl_divergence(weights, product, normalize=False) + beside
+    return in_units(divergence / (total * total).reshape(flat.shape[:-1]), unit, None)
 
 
 def _check_tables(function: str, argument: str, flat: NDArray[np.float64]) -> None:
@@ -182,12 +191,16 @@ def js_divergence_of(
             _, exponent = np.frexp(given.max(axis=-1, keepdims=True))
             p = np.ldexp(given, -exponent)
             p = p / p.sum(axis=-1, keepdims=True)
-        # From the first row on, so that equal rows have themselves for their mixture.
-        first = p[..., :1, :]
-        mixture = first + (shares[..., None] * (p - first)).sum(axis=-2, keepdims=True)
-    used = shares > 0
-    parts = np.where(used, kl_divergence(np.where(used[..., None], p, mixture), mixture), 0.0)
-    return in_units((shares * parts).sum(axis=-1), unit, None)
+        # Rows without weight do not count, whatever they hold.
+        most = shares.argmax(axis=-1)[..., None, None]
+        p = np.where(shares[..., None] > 0, p, np.take_along_axis(p, most, axis=-2))
+        # From the first row on, so that equal rows have themselves for their mixture; but from one
+        # that is far greater a small one would be lost.
+        first, part = p[..., :1, :], shares[..., None]
+        near = p.max(axis=-2, keepdims=True) <= 2 * p.min(axis=-2, keepdims=True)
+        from_first = first + (part * (p - first)).sum(axis=-2, keepdims=True)
+        mixture = np.where(near, from_first, (part * p).sum(axis=-2, keepdims=True))
+    return in_units((shares * kl_divergence(p, mixture)).sum(axis=-1), unit, None)
 
 
 def _shares(name: str, weights: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -207,8 +220,9 @@ def _shares(name: str, weights: ArrayLike | None, shape: tuple[int, ...]) -> NDA
         raise ValueError(
             f"{name}: weights has {shares[wrong][0]}; they are finite and not negative"
         )
-    total = shares.sum(axis=-1, keepdims=True)
-    if (total == 0).any():
+    most = shares.max(axis=-1, keepdims=True)
+    if (most == 0).any():
         raise ValueError(f"{name}: weights are 0 everywhere")
-    result: NDArray[np.float64] = shares / total
+    shares = shares / most
+    result: NDArray[np.float64] = shares / shares.sum(axis=-1, keepdims=True)
     return result

@@ -29,8 +29,9 @@ def wasserstein_distance(
 
     with the distribution functions F; in the unit of `positions`. It stays finite and tells near
     from far where the supports of P and Q don't meet, and KL is infinite and JS log 2 whatever the
-    distance. One cumulative sum of the differences, in compensated float64, so near-equal rows keep
-    their digits.
+    distance. One cumulative sum of the differences, in compensated float64: the distribution functions
+    are compared to the last bits of 1, so near-equal rows keep what the rounding of their sums
+    leaves.
 
     Parameters
     ----------
@@ -89,6 +90,8 @@ def wasserstein_distance(
             raise ValueError(f"{name}: {argument} is a single number; it takes an array")
     last = [np.moveaxis(x, axis, -1) for x in rows]
     length = last[0].shape[-1]
+    if last[1].shape[-1] != length:
+        raise ValueError(f"{name}: p has rows of {length}, q of {last[1].shape[-1]} outcomes")
     if positions is None:
         gaps = np.ones(length)
     else:
@@ -102,7 +105,7 @@ def wasserstein_distance(
         -1,
         False,
         None,
-        dtype,
+        "bfloat16",  # which is all that is uint16 by now
         True,
         from_logits,
         check_rows if validate else None,

@@ -22,6 +22,7 @@ from fastdiv.bounds import ALIASES, FALLING, INEQUALITIES, RANGES, SLACK, TINY
 SIDE = ("min_q", "min_p", "max_ratio", "max_reverse_ratio")
 NAMES = [name for name in RANGES if name not in SIDE]
 
+
 def normalised(rows):
     rows = rows.astype(np.float64)
     return rows / rows.sum(axis=-1, keepdims=True)

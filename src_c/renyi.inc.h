@@ -231,15 +231,27 @@ static int generated_divergence(int source, fd_row p, fd_row q, ptrdiff_t n, fd_
     return status;
 }
 
+/* What the rounding of both sums leaves of sum (p - q), as a part of the sum of q: near-equal rows would feel it at every position. */
+FD_INLINE double drift_of(int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
+    lanes difference = lanes_zero(), total = lanes_zero();
+    EACH_VECTOR(p, q) {
+        int some = count - i < 8 ? count - i : 8;
+        pair_double o = pair_at(POWERS, source, f, a + i, b + i, some);
+        lanes_add(&difference, vd_div(o.d, o.lift));
+        lanes_add(&total, vd_div(o.q, o.lift));
+    }
+    return lanes_total(&difference) / lanes_total(&total);
+}
+
 /* The distance of the distribution functions: the sum of |sum of p - q so far| times the gap to the next position. */
 FD_INLINE double area_between(int source, fd_row p, fd_row q, fd_row gaps, ptrdiff_t n, const frame *f, double *mass) {
-    double high = 0.0, low = 0.0, area = 0.0, rest = 0.0;
+    double drift = source == FD_RAW ? 0.0 : drift_of(source, p, q, n, f), high = 0.0, low = 0.0, area = 0.0, rest = 0.0;
     lanes total = lanes_zero();
     EACH_VECTOR(p, q) {
         int some = count - i < 8 ? count - i : 8;
         pair_double o = pair_at(POWERS, source, f, a + i, b + i, some);
         double d[8], gap[8];
-        vd_store(d, vd_div(o.d, o.lift));
+        vd_store(d, vd_div(vd_fnma(vd_set1(drift), o.q, o.d), o.lift));
         lanes_add(&total, vd_div(o.p, o.lift));
         const double *to_next = load_double(gaps, start + i, some, gap);
         for (int k = 0; k < some; k++) {

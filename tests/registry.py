@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +25,16 @@ class Divergence:
     """
 
     name: str
+    parameters: tuple[float, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Now: a call may be made in another rounding mode, where 0.3 is another number.
+        number = self.name.partition("(")[2].rstrip(")")
+        object.__setattr__(self, "parameters", (float(number),) if number else ())
 
     @property
     def kernel(self) -> str:
         return self.name.partition("(")[0]
-
-    @property
-    def parameters(self) -> tuple[float, ...]:
-        number = self.name.partition("(")[2].rstrip(")")
-        return (float(number),) if number else ()
 
     @property
     def function(self) -> Callable[..., npt.NDArray[np.float64]]:

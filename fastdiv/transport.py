@@ -30,9 +30,9 @@ def wasserstein_distance(
 
     with the distribution functions F; in the unit of `positions`. It stays finite and tells near
     from far where the supports of P and Q don't meet, and KL is infinite and JS log 2 whatever the
-    distance. One cumulative sum of the differences, in compensated float64: the distribution functions
-    are compared to the last bits of 1, so near-equal rows keep what the rounding of their sums
-    leaves.
+    distance. One cumulative sum of the differences, in compensated float64: the distribution
+    functions are compared to the last bits of 1, so near-equal rows keep what the rounding of their
+    sums leaves.
 
     Parameters
     ----------

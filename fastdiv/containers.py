@@ -1,7 +1,8 @@
-"""Rows that are not plain arrays: SciPy sparse matrices and pandas frames, known by their types.
+"""Rows that are no plain arrays: SciPy sparse matrices, pandas frames, Dask arrays, by their types.
 
-Neither package is imported: who has such an object has imported it. Sparse rows go to
-``sparse.py``. Frames are aligned by their labels, and the result has those of the rows.
+None of the packages is imported: who has such an object has imported it. Sparse rows go to
+``sparse.py``. Frames are aligned by their labels, and the result has those of the rows. What stands
+beside Dask arrays is cut into the same chunks.
 """
 
 import sys
@@ -15,8 +16,8 @@ from fastdiv import _core, sparse
 __all__ = ["measure"]
 
 
-def _package(x: Any) -> str:
-    return type(x).__module__.partition(".")[0]
+def _is_from(package: str, x: Any) -> bool:
+    return any(kind.__module__.partition(".")[0] == package for kind in type(x).__mro__)
 
 
 def measure(
@@ -31,7 +32,7 @@ def measure(
     validate: bool,
     numbers: tuple[NDArray[np.float64], ...],
 ) -> Any:
-    """Evaluate the kernel `name` on rows of which at least one is from SciPy or pandas."""
+    """Evaluate the kernel `name` on rows of which at least one is from SciPy, pandas or Dask."""
     from fastdiv.divergences import _check_rows
 
     if any(sparse.is_sparse(x) for x in rows):
@@ -44,6 +45,8 @@ def measure(
         )
         return placed(name, np.expand_dims(result, axis) if keepdims else result, out)
     labels, arrays = _aligned(name, rows, axis)
+    if out is None and any(_is_from("dask", x) for x in rows):
+        arrays, numbers = _chunked(name, arrays, numbers, axis)
     result = _core.evaluate(
         name,
         arrays,
@@ -67,7 +70,7 @@ def _aligned(name: str, rows: tuple[Any, ...], axis: int) -> tuple[Any, tuple[An
     outcomes = batch = None
     arrays = []
     for argument, x in zip("pq", rows, strict=False):
-        if _package(x) != "pandas" or getattr(x, "ndim", 0) not in (1, 2):
+        if not _is_from("pandas", x) or getattr(x, "ndim", 0) not in (1, 2):
             arrays.append(x)
             continue
         axes = x.axes if along == 1 or x.ndim == 1 else x.axes[::-1]
@@ -93,6 +96,27 @@ def _aligned(name: str, rows: tuple[Any, ...], axis: int) -> tuple[Any, tuple[An
             batch = axes[0]
         arrays.append(x.to_numpy())
     return batch, tuple(arrays)
+
+
+def _chunked(
+    name: str, rows: tuple[Any, ...], numbers: tuple[Any, ...], axis: int
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Rows and numbers in the same chunks, which is what Dask asks of them."""
+    dask = sys.modules["dask.array"]
+    pairs: list[Any] = []
+    rows = tuple(dask.asanyarray(x) for x in rows)
+    lengths = [x.shape[axis] for x in rows if -x.ndim <= axis < x.ndim]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"{name}: p has rows of {lengths[0]}, q of {lengths[1]} outcomes")
+    for x in rows:
+        # Axes that broadcast have the same number from the right; that of the outcomes is none.
+        others = iter(range(-x.ndim + 1, 0))
+        along = axis % max(x.ndim, 1)
+        pairs += [x, tuple("outcomes" if i == along else next(others, 0) for i in range(x.ndim))]
+    for number in numbers:
+        pairs += [dask.asanyarray(number), tuple(range(-np.ndim(number), 0))]
+    _, arrays = dask.core.unify_chunks(*pairs)
+    return tuple(arrays[: len(rows)]), tuple(arrays[len(rows) :])
 
 
 def placed(name: str, result: Any, out: NDArray[np.float64] | None) -> Any:

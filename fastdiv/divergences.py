@@ -206,7 +206,9 @@ def _measure(
     """Evaluate the kernel `name` on rows of whatever kind."""
     unit = _units(name, base)
     for x in rows:
-        if type(x) is not np.ndarray and type(x).__module__.startswith(("scipy", "pandas")):
+        if type(x) is not np.ndarray and any(
+            kind.__module__.startswith(("scipy", "pandas", "dask")) for kind in type(x).__mro__
+        ):
             from fastdiv import containers
 
             result = containers.measure(

@@ -16,7 +16,8 @@ floor  room                                             knows
 2      ``generators.py``, ``custom.py``                 f, f′, f*; the f-divergence of any f
 2      ``pairwise.py``                                  all pairs of rows, nearest rows
 2      ``joint.py``, ``transport.py``                   more than two rows; Wasserstein
-2      ``sparse.py``, ``frames.py``, ``counts.py``      SciPy and pandas; counts with keys
+2      ``sparse.py``, ``frames.py``, ``lazy.py``        rows of SciPy, pandas and Dask
+2      ``counts.py``                                    counts with keys
 2      ``bounds.py``                                    what some divergences say of another
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens

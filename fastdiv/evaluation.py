@@ -1,7 +1,7 @@
 """What every function of rows does before and after its kernel: operands, checks, units, results.
 
 Arrays go to the gufuncs, SciPy's sparse rows to ``sparse.py``; pandas frames are aligned first and
-give their labels to the result.
+give their labels to the result; Dask arrays stay lazy.
 """
 
 import math
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv import _core, frames, sparse
+from fastdiv import _core, frames, lazy, sparse
 
 __all__ = [
     "check_rows",
@@ -118,24 +118,14 @@ def measure(
     """Evaluate the kernel `name` on rows of whatever kind."""
     unit = units(name, base)
     labels = None
-    for x in rows:
-        if type(x) is not np.ndarray and sparse.is_sparse(x):
-            return _of_sparse_rows(
-                name,
-                rows,
-                axis,
-                unit,
-                normalize,
-                from_logits,
-                keepdims,
-                out,
-                dtype,
-                validate,
-                numbers,
-            )
-        if type(x) is not np.ndarray and frames.is_frame(x):
+    if any(type(x) is not np.ndarray for x in rows):
+        if any(sparse.is_sparse(x) for x in rows):
+            options = (normalize, from_logits, keepdims, out, dtype, validate, numbers)
+            return _of_sparse_rows(name, rows, axis, unit, *options)
+        if any(frames.is_frame(x) for x in rows):
             labels, rows = frames.aligned(name, rows, axis)
-            break
+        if out is None and any(lazy.is_lazy(x) for x in rows):
+            rows, numbers = lazy.chunked(name, rows, numbers, axis)
     result = _core.evaluate(
         name,
         rows,

@@ -13,7 +13,8 @@ __all__ = ["aligned", "is_frame", "labelled"]
 
 def is_frame(x: Any) -> bool:
     """Tell whether x is of pandas, with one axis or two."""
-    return type(x).__module__.partition(".")[0] == "pandas" and getattr(x, "ndim", 0) in (1, 2)
+    of_pandas = any(kind.__module__.partition(".")[0] == "pandas" for kind in type(x).__mro__)
+    return of_pandas and getattr(x, "ndim", 0) in (1, 2)
 
 
 def labelled(result: Any, labels: Any, name: str) -> Any:

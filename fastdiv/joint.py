@@ -14,7 +14,7 @@ __all__ = ["js_divergence_of", "mutual_information"]
 
 
 def _widened(x: Any, function: str, argument: str, dtype: str | None) -> NDArray[np.float64]:
-    """Return x in float64, which holds every supported dtype exactly."""
+    """X in float64, which holds every supported dtype exactly."""
     array = np.asarray(_core.array_of(x, function, argument, dtype))
     if array.dtype == np.uint16:  # bfloat16
         array = (array.astype(np.uint32) << 16).view(np.float32)
@@ -80,7 +80,7 @@ def mutual_information(
         raise ValueError(
             f"{name}: joint has shape {table.shape}; it takes tables (…, rows, columns), not empty"
         )
-    flat = table.reshape(*table.shape[:-2], -1)
+    flat = table.reshape(*table.shape[:-2], table.shape[-2] * table.shape[-1])
     if validate:
         _check_tables(name, "joint", flat)
     with np.errstate(all="ignore"):  # what is wrong with a table, kl_divergence will say
@@ -182,25 +182,26 @@ def js_divergence_of(
             f"{name}: rows has shape {given.shape}; it takes (…, distributions, outcomes), none 0"
         )
     shares = _shares(name, weights, given.shape[:-1])
-    with np.errstate(all="ignore"):  # a row that is no distribution: kl_divergence will say so
+    # Rows without weight do not count, whatever they hold.
+    most = shares.argmax(axis=-1)[..., None, None]
+    given = np.where(shares[..., None] > 0, given, np.take_along_axis(given, most, axis=-2))
+    nothing = kl_divergence(given, given, from_logits=from_logits)  # 0, or NaN and its warning
+    with np.errstate(all="ignore"):
         if from_logits:
-            unlikely = given == -np.inf
             p = np.exp(given - logsumexp(given)[..., None])
-            p[unlikely] = 0.0
+            p[given == -np.inf] = 0.0
         else:
             _, exponent = np.frexp(given.max(axis=-1, keepdims=True))
             p = np.ldexp(given, -exponent)
             p = p / p.sum(axis=-1, keepdims=True)
-        # Rows without weight do not count, whatever they hold.
-        most = shares.argmax(axis=-1)[..., None, None]
-        p = np.where(shares[..., None] > 0, p, np.take_along_axis(p, most, axis=-2))
         # From the first row on, so that equal rows have themselves for their mixture; but from one
         # that is far greater a small one would be lost.
         first, part = p[..., :1, :], shares[..., None]
         near = p.max(axis=-2, keepdims=True) <= 2 * p.min(axis=-2, keepdims=True)
         from_first = first + (part * (p - first)).sum(axis=-2, keepdims=True)
         mixture = np.where(near, from_first, (part * p).sum(axis=-2, keepdims=True))
-    return in_units((shares * kl_divergence(p, mixture)).sum(axis=-1), unit, None)
+        parts = kl_divergence(p, mixture) + nothing
+    return in_units((shares * parts).sum(axis=-1), unit, None)
 
 
 def _shares(name: str, weights: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:

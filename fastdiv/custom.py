@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv import _core, generators
+from fastdiv import _core, frames, generators, sparse
 from fastdiv.evaluation import check_rows, measure, placed
 from fastdiv.generators import Generator
 from fastdiv.tokens import logsumexp
@@ -20,7 +20,11 @@ from fastdiv.tokens import logsumexp
 __all__ = ["f_divergence"]
 
 # Divergences that are called by name like generators.
-PLAIN = frozenset(_core.DIVERGENCES) - {*_core.UNARY, *_core.PARAMETERS}
+PLAIN = frozenset(_core.DIVERGENCES) - {
+    *_core.UNARY,
+    *_core.PARAMETERS,
+    *("cross_entropy", "js_distance", "hellinger_distance", "bhattacharyya_distance"),
+}
 BLOCK = 1 << 14  # ratios in one call of a Python function: 128 KiB
 SMALLEST_NORMAL = float(np.finfo(np.float64).smallest_normal)
 
@@ -113,18 +117,29 @@ def f_divergence(
     options = (axis, None, normalize, from_logits, keepdims, out, dtype, validate)
     if isinstance(generator, str) and generator in PLAIN:
         return measure(generator, (p, q), *options)
+    if check and callable(generator):  # before limits are looked for that might not be there
+        Generator.from_function(generator, at_zero=0.0, at_infinity=0.0).check()
     g = _generator(generator, at_zero, at_infinity)
     if check:
         g.check()
     # The offset is that of rows of sum 1.
     if g.terms is not None and (normalize or from_logits or g.offset == 0):
         return _by_kernels(g, p, q, options)
+    for argument, x in zip("pq", (p, q), strict=True):
+        if sparse.is_sparse(x):
+            raise TypeError(
+                f"{name}: {argument} is sparse; your own function takes dense rows"
+            )
+    labels = None
+    if frames.is_frame(p) or frames.is_frame(q):
+        labels, (p, q) = frames.aligned(name, (p, q), axis)
     if g.address is not None:
         numbers = (np.int64(g.address), np.float64(g.at_zero), np.float64(g.at_infinity))
-        return _core.evaluate(
+        result = _core.evaluate(
             name, (p, q), axis, keepdims, out, dtype, normalize, from_logits,
             check_rows if validate else None, numbers,
         )  # fmt: skip
+        return result if out is not None else frames.labelled(result, labels, name)
     operands = tuple(
         np.asarray(_core.array_of(x, name, argument, dtype))
         for argument, x in zip("pq", (p, q), strict=True)
@@ -135,7 +150,8 @@ def f_divergence(
     result = _by_blocks(g, first, second, normalize, from_logits)
     if keepdims:
         result = np.expand_dims(result, axis)
-    return placed(name, result[()], out)
+    result = placed(name, result[()], out)
+    return result if out is not None else frames.labelled(result, labels, name)
 
 
 def _generator(
@@ -213,7 +229,10 @@ def _by_blocks(
     invalid = np.zeros(flat.size, np.bool_)
     for rows, columns in _blocks(flat.size, length):
         index: Any = np.unravel_index(rows, shape) if shape else ()
-        x, y = (np.atleast_2d(z[(*index, columns)]).astype(np.float64) for z in (p, q))
+        # In one layout, whatever that of the rows is: NumPy's sums depend on it.
+        x, y = (
+            np.ascontiguousarray(np.atleast_2d(z[(*index, columns)]), np.float64) for z in (p, q)
+        )
         (a, m), (b, n) = ((np.atleast_1d(z[index])[:, None] for z in s) for s in scales)
         with np.errstate(all="ignore"):
             if from_logits:
@@ -242,12 +261,23 @@ def _scale(
         return np.asarray(logsumexp(x)), exponent
     if not normalize:
         return np.ones(x.shape[:-1]), exponent
-    total = np.asarray(x.sum(axis=-1, dtype=np.float64))
+    total = _sums(x, 0)
     over = np.isinf(total)
     if over.any():
         exponent[over] = 64
-        total[over] = np.ldexp(x[over].astype(np.float64), -64).sum(axis=-1)
+        total[over] = _sums(x, -64)[over]
     return total, exponent
+
+
+def _sums(x: NDArray[Any], exponent: int) -> NDArray[np.float64]:
+    """Return the sums of rows times a power of 2, block by block as everything else."""
+    total = np.zeros(x.shape[:-1])
+    flat = total.reshape(-1)
+    for rows, columns in _blocks(flat.size, x.shape[-1]):
+        index: Any = np.unravel_index(rows, total.shape) if total.shape else ()
+        block = np.ascontiguousarray(np.atleast_2d(x[(*index, columns)]), np.float64)
+        flat[rows] += np.ldexp(block, exponent).sum(axis=-1)
+    return total
 
 
 def _ratio(

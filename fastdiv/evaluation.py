@@ -75,10 +75,10 @@ def units(function: str, base: float | None) -> float:
 
 def numbers_of(function: str, argument: str, value: ArrayLike, takes: str) -> NDArray[np.float64]:
     """Read a number, or an array of them, that comes with the rows; not NaN."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{function}: {argument} is {value!r}; it takes {takes}") from None
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{function}: {argument} is {value!r}; it takes {takes}")
+    array = array.astype(np.float64)
     if np.isnan(array).any():
         raise ValueError(f"{function}: {argument} is NaN; it takes {takes}")
     return array

@@ -24,12 +24,17 @@ def labelled(result: Any, labels: Any, name: str) -> Any:
     return sys.modules["pandas"].Series(result, index=labels, name=name)
 
 
-def aligned(name: str, rows: tuple[Any, ...], axis: int) -> tuple[Any, tuple[Any, ...]]:
-    """Return the labels of the rows, and arrays with their outcomes in one order."""
+def aligned(
+    name: str, rows: tuple[Any, ...], axis: int, names: str = "pq", paired: bool = True
+) -> tuple[Any, tuple[Any, ...]]:
+    """Return the labels of the rows, and arrays with their outcomes in one order.
+
+    Rows that are not `paired` have labels of their own.
+    """
     along = 0 if axis in (0, -2) else 1  # of a frame, the axis of the outcomes
     outcomes = batch = None
     arrays = []
-    for argument, x in zip("pq", rows, strict=False):
+    for argument, x in zip(names, rows, strict=False):
         if not is_frame(x):
             arrays.append(x)
             continue
@@ -44,12 +49,13 @@ def aligned(name: str, rows: tuple[Any, ...], axis: int) -> tuple[Any, tuple[Any
             if len(missing) or twice:
                 label = missing[0] if len(missing) else twice[0]
                 raise ValueError(
-                    f"{name}: the outcomes of {argument} have other labels than those of p, for"
-                    f" instance {label!r}; fastdiv.from_counts aligns, with 0 for what is missing"
+                    f"{name}: the outcomes of {argument} have other labels than those of"
+                    f" {names[0]}, for instance {label!r}; fastdiv.from_counts aligns, with 0 for"
+                    " what is missing"
                 )
             x = x.reindex(outcomes, axis=along if x.ndim == 2 else 0)
         if x.ndim == 2:
-            if batch is not None and not axes[0].equals(batch):
+            if paired and batch is not None and not axes[0].equals(batch):
                 raise ValueError(
                     f"{name}: the rows of {argument} have other labels than those of p"
                 )

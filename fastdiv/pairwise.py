@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv import _core, divergences, evaluation, sparse
+from fastdiv import _core, divergences, evaluation, frames, sparse
 
 __all__ = ["Neighbours", "pairwise"]
 
@@ -353,10 +353,15 @@ def _task(
 ) -> _Task:
     if not isinstance(divergence, str):
         return _generated(divergence, alpha, weight, base, source)
-    known = [name for name in _core.DIVERGENCES if name not in _core.UNARY]
+    from fastdiv import generators
+
+    hidden = (*_core.UNARY, *PUBLIC)
+    known = [*(n for n in _core.DIVERGENCES if n not in hidden), *generators.GENERATORS]
+    if divergence in generators.GENERATORS:
+        return _generated(generators.get(divergence), alpha, weight, base, source)
     if divergence in _core.UNARY:
         raise ValueError(f"pairwise: {divergence} is of one row; call fastdiv.{divergence}")
-    if divergence not in known:
+    if divergence not in (*known, *PUBLIC):
         import difflib
 
         near = difflib.get_close_matches(divergence, known, 1)
@@ -422,6 +427,8 @@ def _rows(
     validate: bool,
 ) -> _Rows:
     from_logits = _core.SOURCES[task.source] == "logits"
+    if frames.is_frame(y) or (y is not None and frames.is_frame(x)):
+        x, y = frames.aligned("pairwise", (x, y), -1, names="xy", paired=False)[1]
     given = [("x", x)] if y is None else [("x", x), ("y", y)]
     for argument, rows in given:
         shape = getattr(rows, "shape", None)

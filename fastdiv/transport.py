@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv import _core
+from fastdiv import _core, frames
 from fastdiv.evaluation import check_rows, placed
 
 __all__ = ["wasserstein_distance"]
@@ -81,6 +81,9 @@ def wasserstein_distance(
     np.float64(2.5)
     """
     name = "wasserstein_distance"
+    labels = None
+    if frames.is_frame(p) or frames.is_frame(q):
+        labels, (p, q) = frames.aligned(name, (p, q), axis)
     rows = [
         _core.array_of(x, name, argument, dtype) for argument, x in zip("pq", (p, q), strict=True)
     ]
@@ -111,7 +114,8 @@ def wasserstein_distance(
     )
     if keepdims:
         result = np.expand_dims(result, axis)
-    return placed(name, result, out)
+    result = placed(name, result, out)
+    return result if out is not None else frames.labelled(result, labels, name)
 
 
 def _gaps(

@@ -47,18 +47,36 @@ enum { COMPARED = -1, POWERS = -2, ENTROPY_POWERS = -3 }; /* sets of sums, see f
 #include "compute_type_end.h"
 
 /* One function per divergence, source and compute type. */
-FD_INLINE int normalized_float(int which, fd_row p, fd_row q, ptrdiff_t n, double parameter, double *r) {
-    return divergence_float(which, FD_NORMALIZED, p, q, n, parameter, r);
-}
-FD_INLINE int normalized_double(int which, fd_row p, fd_row q, ptrdiff_t n, double parameter, double *r) {
+#define ARGUMENTS fd_row p, fd_row q, ptrdiff_t n, double parameter, double *r
+#define PAIR_KERNEL(name, source, type, call)                                                                                  \
+    static int js_divergence_##source##_##type(ARGUMENTS);                                                                     \
+    static int name##_##source##_##type(ARGUMENTS) {                                                                           \
+        if (FD_##name == FD_weighted_js_divergence && parameter == 0.5) /* is that of no weight, to the last bit */            \
+            return js_divergence_##source##_##type(p, q, n, parameter, r);                                                     \
+        return call;                                                                                                           \
+    }
+#define PAIR_KERNELS(name, type)                                                                                               \
+    PAIR_KERNEL(name, normalized, type, normalized_##type(FD_##name, p, q, n, parameter, r))                                   \
+    PAIR_KERNEL(name, raw, type, divergence_##type(FD_##name, FD_RAW, p, q, n, parameter, r))                                  \
+    PAIR_KERNEL(name, logits, type, from_logits_##type(FD_##name, p, q, n, parameter, r))
+FD_INLINE int normalized_float(int which, ARGUMENTS) { return divergence_float(which, FD_NORMALIZED, p, q, n, parameter, r); }
+FD_INLINE int normalized_double(int which, ARGUMENTS) {
     if (which == FD_js_divergence) return js_pair(p, q, n, parameter, r);
     return divergence_double(which, FD_NORMALIZED, p, q, n, parameter, r);
 }
-#define ARGUMENTS fd_row p, fd_row q, ptrdiff_t n, double parameter, double *r
-#define PAIR_KERNELS(name, type)                                                                                               \
-    static int name##_normalized_##type(ARGUMENTS) { return normalized_##type(FD_##name, p, q, n, parameter, r); }      \
-    static int name##_raw_##type(ARGUMENTS) { return divergence_##type(FD_##name, FD_RAW, p, q, n, parameter, r); }            \
-    static int name##_logits_##type(ARGUMENTS) { return logits_divergence_##type(FD_##name, p, q, n, parameter, r); }
+/* An affinity beyond the range of doubles is left to the logarithms of Renyi's divergence, of which it is one half. */
+static int far_bhattacharyya(fd_row p, fd_row q, ptrdiff_t n, double *r) {
+    int status = alpha_family(1, FD_LOGITS, p, q, n, 0.5, r);
+    *r *= 0.5;
+    return status;
+}
+#define LOGITS_KERNEL(type)                                                                                                    \
+    FD_INLINE int from_logits_##type(int which, ARGUMENTS) {                                                                      \
+        int status = logits_divergence_##type(which, p, q, n, parameter, r);                                                   \
+        return which == FD_bhattacharyya_distance && !status && isnan(*r) ? far_bhattacharyya(p, q, n, r) : status;            \
+    }
+LOGITS_KERNEL(float)
+LOGITS_KERNEL(double)
 #define FD_DIVERGENCE(name, ...) PAIR_KERNELS(name, float) PAIR_KERNELS(name, double)
 #include "divergences.def"
 PAIR_KERNELS(bhattacharyya_distance, float)

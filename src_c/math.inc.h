@@ -75,6 +75,14 @@ FD_INLINE V F(exp)(V y, V low) {
     return v_mul(v_mul(w, F(power_of_two)(half)), F(power_of_two)(v_sub(n, half)));
 }
 
+/* w e^(y + low): 2^n in three factors around w, so that only the result itself can overflow. */
+FD_INLINE V F(times_exp)(V w, V y, V low) {
+    V t, r = F(exp_rest)(v_min(C(3 * EXP_LIMIT), v_max(C(-3 * EXP_LIMIT), y)), &t), m = F(exp_mantissa)(v_add(r, low));
+    V n = v_sub(t, C(MAGIC)), third = v_sub(v_fma(n, C(1.0 / 3.0), C(MAGIC)), C(MAGIC));
+    V by_third = F(power_of_two)(third);
+    return v_mul(v_mul(v_mul(v_mul(m, by_third), w), by_third), F(power_of_two)(v_sub(v_sub(n, third), third)));
+}
+
 /* a - b = high + low, exactly. */
 FD_INLINE V F(difference)(V a, V b, V *low) {
     V high = v_sub(a, b), back = v_sub(high, a);

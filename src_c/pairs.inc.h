@@ -57,18 +57,28 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
             o.d = v_mul(o.d, o.lift);
         }
     } else {
-        if (careful) { /* before the scale, which would round a subnormal */
-            V least = v_min(p, q);
+        V times_p = scale, times_q = high, low = C(f->low);
+        if (careful) { /* what is small before the scale, which would round a subnormal; what is large after it */
+            V least = v_min(p, q), one = C(1.0);
             if (scaled) least = v_min(least, v_min(v_mul(p, scale), v_mul(q, high)));
-            o.lift = v_sel(v_lt(least, C(LOW)), C(LIFT), C(1.0));
-            p = v_mul(p, o.lift);
-            q = v_mul(q, o.lift);
+            o.lift = v_sel(v_lt(least, C(LOW)), C(LIFT), one);
+            M small_p = v_lt(p, one), small_q = v_lt(q, one);
+            V after_p = v_sel(small_p, one, o.lift), after_q = v_sel(small_q, one, o.lift);
+            p = v_mul(p, v_sel(small_p, o.lift, one));
+            q = v_mul(q, v_sel(small_q, o.lift, one));
+            times_p = v_mul(times_p, after_p);
+            times_q = v_mul(times_q, after_q);
+            low = v_mul(low, after_q);
         }
         if (scaled) {
-            p = v_mul(p, scale);
-            o.d = v_fnma(C(f->low), q, v_fnma(high, q, p));
-            q = v_mul(q, high);
+            p = v_mul(p, times_p);
+            o.d = v_fnma(low, q, v_fnma(times_q, q, p));
+            q = v_mul(q, times_q);
         } else {
+            if (careful) {
+                p = v_mul(p, times_p);
+                q = v_mul(q, times_q);
+            }
             o.d = v_sub(p, q);
         }
     }
@@ -76,6 +86,12 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
     o.q = q;
     o.x = o.x_low = o.log_p = o.log_p_low = p;
     return o;
+}
+
+/* lift e^(y + low), or 0 where it is no normal number or `gone`. */
+FD_INLINE V F(lifted_exp)(M gone, V lift, V y, V low) {
+    V w = F(times_exp)(lift, y, low);
+    return v_sel(m_or(gone, v_lt(w, C(LOW / LIFT))), C(0.0), w);
 }
 
 FD_INLINE F(pair) F(logits)(int which, int careful, const frame *f, V a, V b) {
@@ -92,7 +108,8 @@ FD_INLINE F(pair) F(logits)(int which, int careful, const frame *f, V a, V b) {
         a = v_sel(far_a, max_a, a); /* the 0 that p gets is outside the window */
     }
     high = F(difference)(a, max_a, &low);
-    o.p = careful ? v_sel(o.no_p, C(0.0), F(exp)(high, low)) : v_sel(far_a, C(0.0), F(exp_normal)(high, low));
+    if (careful && !is_entropy(which)) o.lift = v_sel(v_lt(v_min(high, v_sub(b, max_b)), C(-0.8 * EXP_LIMIT)), C(LIFT), C(1.0));
+    o.p = careful ? F(lifted_exp)(o.no_p, o.lift, high, low) : v_sel(far_a, C(0.0), F(exp_normal)(high, low));
     o.log_p = high;
     o.log_p_low = low;
     o.x_low = C(0.0);
@@ -111,7 +128,7 @@ FD_INLINE F(pair) F(logits)(int which, int careful, const frame *f, V a, V b) {
     M far_b = v_lt(v_sub(b, max_b), C(-EXP_LIMIT));
     if (!careful) b = v_sel(far_b, max_b, b);
     high = F(difference)(b, max_b, &low);
-    o.q = careful ? v_sel(o.no_q, C(0.0), F(exp)(high, low)) : v_sel(far_b, C(0.0), F(exp_normal)(high, low));
+    o.q = careful ? F(lifted_exp)(o.no_q, o.lift, high, low) : v_sel(far_b, C(0.0), F(exp_normal)(high, low));
     o.q = v_mul(o.q, C(f->ratio));
     high = F(difference)(a, b, &low);
     o.x = v_add(v_sub(high, C(f->shift)), v_sub(low, C(f->shift - (double)(T)f->shift + f->shift_low)));

@@ -19,14 +19,6 @@ FD_INLINE V F(log_pieces)(V p, V q, V d, V *low) {
     return x;
 }
 
-/* w e^(y + low): 2^n in three factors around w, so that only the result itself can overflow. */
-FD_INLINE V F(times_exp)(V w, V y, V low) {
-    V t, r = F(exp_rest)(v_min(C(3 * EXP_LIMIT), v_max(C(-3 * EXP_LIMIT), y)), &t), m = F(exp_mantissa)(v_add(r, low));
-    V n = v_sub(t, C(MAGIC)), third = v_sub(v_fma(n, C(1.0 / 3.0), C(MAGIC)), C(MAGIC));
-    V by_third = F(power_of_two)(third);
-    return v_mul(v_mul(v_mul(v_mul(m, by_third), w), by_third), F(power_of_two)(v_sub(v_sub(n, third), third)));
-}
-
 typedef struct { V x, y, y_low, power; } F(powers);
 FD_INLINE F(powers) F(power)(int logits, const frame *f, F(pair) o, double shift) {
     F(powers) r;

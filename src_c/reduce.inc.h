@@ -23,12 +23,22 @@ FD_INLINE V F(term)(int which, int logits, const frame *f, F(pair) o) {
     return x;
 }
 
+/* p^2/q or q^2/p of logits, which may be large though both p and q underflow. */
+FD_INLINE V F(far_chi2)(int exchanged, F(pair) o, V t) {
+    V ratio = exchanged ? NEG(o.x) : o.x, numerator = exchanged ? o.q : o.p, other = exchanged ? o.p : o.q, low;
+    V y = F(difference)(o.log_p, NEG(exchanged ? v_add(ratio, ratio) : ratio), &low);
+    V square = F(times_exp)(C(1.0), y, v_add(low, o.log_p_low));
+    V far = v_add(square, v_div(v_sub(v_sub(other, numerator), numerator), o.lift));
+    return v_sel(v_lt(C(1.0), ratio), far, v_sel(v_eq(numerator, C(0.0)), v_div(other, o.lift), t));
+}
+
 /* The limits of the generator take the place of terms in which p or q is 0. */
 FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
     const double at_0 = limit_at_0(which, &f->own), at_inf = limit_at_infinity(which, &f->own);
     M p_is_0 = v_eq(o.p, C(0.0)), q_is_0 = v_eq(o.q, C(0.0)), both = m_and(p_is_0, q_is_0);
     M no_p = isinf(at_0) || underflow_counts(which) ? o.no_p : p_is_0, no_q = isinf(at_inf) || underflow_counts(which) ? o.no_q : q_is_0;
     M either = m_or(no_p, no_q);
+    if (underflow_counts(which)) both = m_and(no_p, no_q);
     F(pair) safe = o;
     safe.p = v_sel(either, C(1.0), o.p);
     safe.q = v_sel(either, C(1.0), o.q);
@@ -36,6 +46,8 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
     safe.x = v_sel(either, C(0.0), o.x);
     V t = F(term)(which, logits, f, safe);
     t = v_div(t, o.lift);
+    if (COMPUTES_DOUBLE && logits && (which == FD_chi2_divergence || which == FD_neyman_divergence))
+        t = F(far_chi2)(which == FD_neyman_divergence, o, t);
     if (COMPUTES_DOUBLE && !logits) { /* what only the lift made overflow */
         F(pair) plain = {.p = v_div(safe.p, o.lift), .q = v_div(safe.q, o.lift), .d = v_div(safe.d, o.lift), .lift = C(1.0)};
         t = v_sel(v_eq(t, C(INFINITY)), F(term)(which, logits, f, plain), t);
@@ -174,14 +186,14 @@ FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, pt
 }
 
 /* The scales of the next pass over weights; 0 if none is needed. */
-FD_INLINE int F(next_frame)(frame *f, const sums *s, int again, int first) {
+FD_INLINE int F(next_frame)(frame *f, const sums *s, int again, int tries) {
 #if COMPUTES_DOUBLE
     if (isinf(s->P) || isinf(s->Q)) { /* finite weights whose sum is not */
-        f->scale /= SUM_LIMIT;
-        f->high /= SUM_LIMIT;
+        if (isinf(s->P)) f->scale /= SUM_LIMIT;
+        if (isinf(s->Q)) f->high /= SUM_LIMIT;
         return 1;
     }
-    if (first && !in_range(s, SUM_LIMIT)) { /* powers of two that bring both sums near 1, or as near as a double can */
+    if (tries < 2 && !in_range(s, SUM_LIMIT)) { /* powers of two that bring both sums near 1, or as near as a double can */
         int exponent_p, exponent_q;
         frexp(s->P, &exponent_p);
         frexp(s->Q, &exponent_q);
@@ -197,7 +209,7 @@ FD_INLINE int F(next_frame)(frame *f, const sums *s, int again, int first) {
     double more = near ? (f->high + f->low) * (s->S / s->Q) : 0.0;
     double high = (double)(T)(near ? f->high + (f->low + more) : (f->high + f->low) * (s->P / s->Q));
     /* One row a power of two times the other is no rare case, and then they are equal to the last bit. */
-    double power = first ? power_of_two_near(high, 32.0 * UNIT) : 0.0;
+    double power = tries == 0 ? power_of_two_near(high, 32.0 * UNIT) : 0.0;
     f->low = near && power == 0.0 ? (f->high - high) + f->low + more : 0.0;
     f->high = power > 0.0 ? power : high;
     return 1;
@@ -224,7 +236,7 @@ FD_INLINE int F(divergence)(int which, int source, fd_row p, fd_row q, ptrdiff_t
     if (symmetric(which) && (s.P < s.Q || (s.P == s.Q && s.S < 0.0))) exchange(&p, &q, &s);
     int again;
     double r = finish(member(which, 0), s.A[0], &s, &f.own, &again);
-    for (int tries = 0; tries < 5 && F(next_frame)(&f, &s, again, tries == 0); tries++) {
+    for (int tries = 0; tries < 5 && F(next_frame)(&f, &s, again, tries); tries++) {
         s = F(pass)(which, source, 1, p, q, n, f);
         r = finish(member(which, 0), s.A[0], &s, &f.own, &again);
     }

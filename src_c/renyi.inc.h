@@ -9,6 +9,31 @@
 #define IN_SOURCE(source, f)                                                                                                   \
     (source == FD_NORMALIZED ? f(FD_NORMALIZED) : source == FD_RAW ? f(FD_RAW) : f(FD_LOGITS))
 
+/* A vector of pairs, with everything marked. */
+FD_INLINE pair_double pair_at(int which, int source, const frame *f, const double *a, const double *b, int some) {
+    int unused = 0;
+    vd x = padded_double(source, a, some), y = padded_double(source, b, some);
+    return source == FD_LOGITS ? logits_double(which, 1, f, x, y) : weights_double(which, source == FD_NORMALIZED, 1, f, x, y, &unused);
+}
+#define EACH_VECTOR(p, q)                                                                                                      \
+    double buffer_p[LOAD], buffer_q[LOAD];                                                                                     \
+    for (ptrdiff_t start = 0; start < n; start += LOAD)                                                                        \
+        for (int count = n - start < LOAD ? (int)(n - start) : LOAD, i = 0, once = 1; once; once = 0)                          \
+            for (const double *a = load_double(p, start, count, buffer_p), *b = load_double(q, start, count, buffer_q);        \
+                 i < count; i += 8)
+
+/* What the rounding of both sums leaves of sum (p - q), as a part of the sum of q: near-equal rows would feel it at every position. */
+FD_INLINE double drift_of(int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
+    lanes difference = lanes_zero(), total = lanes_zero();
+    EACH_VECTOR(p, q) {
+        int some = count - i < 8 ? count - i : 8;
+        pair_double o = pair_at(POWERS, source, f, a + i, b + i, some);
+        lanes_add(&difference, vd_div(o.d, o.lift));
+        lanes_add(&total, vd_div(o.q, o.lift));
+    }
+    return lanes_total(&difference) / lanes_total(&total);
+}
+
 /* Rows as they will be compared; nonzero `stop`: there is nothing to compare, and the status says why. */
 static frame compared_rows(int source, fd_row p, fd_row q, ptrdiff_t n, int *status, int *stop) {
     frame f = {.scale = 1.0, .high = 1.0};
@@ -32,6 +57,7 @@ static frame compared_rows(int source, fd_row p, fd_row q, ptrdiff_t n, int *sta
     double ratio = s.total / t.total;
     f.high = scale * ratio;
     f.low = scale * (fma(-ratio, t.total, s.total) / t.total);
+    f.low += f.high * drift_of(source, p, q, n, &f);
     return f;
 }
 
@@ -46,23 +72,10 @@ static sums powers_of_row(int source, fd_row p, ptrdiff_t n, frame f) {
 #undef PASS
 }
 
-/* A vector of pairs, with everything marked. */
-FD_INLINE pair_double pair_at(int which, int source, const frame *f, const double *a, const double *b, int some) {
-    int unused = 0;
-    vd x = padded_double(source, a, some), y = padded_double(source, b, some);
-    return source == FD_LOGITS ? logits_double(which, 1, f, x, y) : weights_double(which, source == FD_NORMALIZED, 1, f, x, y, &unused);
-}
-#define EACH_VECTOR(p, q)                                                                                                      \
-    double buffer_p[LOAD], buffer_q[LOAD];                                                                                     \
-    for (ptrdiff_t start = 0; start < n; start += LOAD)                                                                        \
-        for (int count = n - start < LOAD ? (int)(n - start) : LOAD, i = 0, once = 1; once; once = 0)                          \
-            for (const double *a = load_double(p, start, count, buffer_p), *b = load_double(q, start, count, buffer_q);        \
-                 i < count; i += 8)
-
 /* The extremes of log(p/q) where both are positive; only_p, only_q: there are others. */
-typedef struct { double least, most; int only_p, only_q; } extremes;
+typedef struct { double least, most, power; int only_p, only_q; } extremes; /* power: of log p + beta x */
 FD_INLINE extremes extremes_in(int which, int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
-    vd least = vd_set1(INFINITY), most = vd_set1(-INFINITY);
+    vd least = vd_set1(INFINITY), most = vd_set1(-INFINITY), power = most;
     md only_p = vd_first(0), only_q = only_p;
     EACH_VECTOR(p, q) {
         int some = count - i < 8 ? count - i : 8;
@@ -76,16 +89,21 @@ FD_INLINE extremes extremes_in(int which, int source, fd_row p, fd_row q, ptrdif
         o.p = vd_sel(here, o.p, one);
         o.q = vd_sel(here, o.q, one);
         o.d = vd_sel(here, o.d, zero);
-        vd x = source == FD_LOGITS ? o.x : log_pieces_double(o.p, o.q, o.d, &low);
+        vd x = source == FD_LOGITS ? o.x : log_pieces_double(o.p, o.q, o.d, &low), lift = vd_sel(here, o.lift, one);
+        vd log_p = source == FD_LOGITS ? o.log_p : log_pieces_double(o.p, lift, vd_sub(o.p, lift), &low);
+        vd y = vd_fma(vd_set1(f->beta), x, log_p);
+        power = vd_max(vd_sel(here, y, power), power);
         least = vd_min(vd_sel(here, x, least), least);
         most = vd_max(vd_sel(here, x, most), most);
     }
-    extremes r = {INFINITY, -INFINITY, vd_m_any(only_p), vd_m_any(only_q)};
+    extremes r = {INFINITY, -INFINITY, -INFINITY, vd_m_any(only_p), vd_m_any(only_q)};
     double lane[8];
     vd_store(lane, least);
     for (int k = 0; k < 8; k++) r.least = lane[k] < r.least ? lane[k] : r.least;
     vd_store(lane, most);
     for (int k = 0; k < 8; k++) r.most = lane[k] > r.most ? lane[k] : r.most;
+    vd_store(lane, power);
+    for (int k = 0; k < 8; k++) r.power = lane[k] > r.power ? lane[k] : r.power;
     return r;
 }
 static extremes extremes_of_pair(int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
@@ -122,8 +140,9 @@ static int alpha_family(int renyi, int source, fd_row p, fd_row q, ptrdiff_t n, 
     sums s = powers_of_pair(source, p, q, n, f);
     double mass = source == FD_RAW ? 1.0 : s.P;
     double excess = (s.A[0] + s.A[2]) / mass, whole = s.A[1] / mass, only_p = s.A[3] / mass;
-    if (isnan(excess)) return status;
+    if (isnan(excess) && !isinf(whole)) return status;
     if (!renyi) {
+        if (isnan(excess)) excess = INFINITY;
         double lost = only_p > 0.0 ? (beta < 0.0 ? only_p * (a / -beta) : INFINITY) : 0.0;
         *result = (excess + lost) / a;
         return status;
@@ -135,8 +154,8 @@ static int alpha_family(int renyi, int source, fd_row p, fd_row q, ptrdiff_t n, 
     double shift = 0.0, logarithm;
     if (beta > 0.0 && only_p > 0.0) {
         logarithm = INFINITY;
-    } else if (isinf(excess) || isinf(whole)) {
-        shift = f.power_shift = beta * extremes_of_pair(source, p, q, n, &f).most;
+    } else if (isinf(excess) || isinf(whole) || (source == FD_LOGITS && whole < 0x1p-900)) {
+        shift = f.power_shift = extremes_of_pair(source, p, q, n, &f).power;
         s = powers_of_pair(source, p, q, n, f);
         logarithm = isinf(shift) ? shift : scalar_log(s.A[1] / mass) + shift;
     } else {
@@ -177,7 +196,7 @@ static int entropy_family(int renyi, int source, fd_row p, ptrdiff_t n, double a
     }
     sums s = powers_of_row(source, p, n, f);
     double mass = s.P, zeros = s.A[2];
-    if (alpha < 0.0 && zeros > 0.0) {
+    if (alpha < 0.0 && zeros > 0.0 && extremes_of_row(source, p, n, &f).only_q) { /* padding is no zero */
         *result = INFINITY;
     } else if (!renyi) {
         *result = s.A[0] / (source == FD_RAW ? 1.0 : mass);
@@ -186,7 +205,7 @@ static int entropy_family(int renyi, int source, fd_row p, ptrdiff_t n, double a
     } else {
         double excess = -beta * (s.A[0] / mass), logarithm;
         if (s.A[1] < 0x1p-900 || isinf(s.A[1])) {
-            f.power_shift = beta * (beta > 0.0 ? top : extremes_of_row(source, p, n, &f).least);
+            f.power_shift = extremes_of_row(source, p, n, &f).power;
             s = powers_of_row(source, p, n, f);
             logarithm = isinf(f.power_shift) ? f.power_shift : scalar_log(s.A[1] / mass) + f.power_shift;
         } else {
@@ -211,6 +230,10 @@ FD_INLINE double generated(int source, fd_row p, fd_row q, ptrdiff_t n, const fr
         vd_store(y, vd_div(o.q, o.lift));
         for (int k = 0; k < some; k++) {
             if (x[k] == 0.0 && y[k] == 0.0) continue;
+            if (y[k] == 0.0 && isfinite(ratio[k])) { /* underflowed beside a ratio that has not */
+                term[k] = x[k] * (g.f(ratio[k]) / ratio[k]);
+                continue;
+            }
             term[k] = ratio[k] == 0.0 ? y[k] * g.at_0 : isinf(ratio[k]) ? x[k] * g.at_inf : y[k] * g.f(ratio[k]);
         }
         lanes_add(&sum, vd_load(term));
@@ -231,21 +254,9 @@ static int generated_divergence(int source, fd_row p, fd_row q, ptrdiff_t n, fd_
     return status;
 }
 
-/* What the rounding of both sums leaves of sum (p - q), as a part of the sum of q: near-equal rows would feel it at every position. */
-FD_INLINE double drift_of(int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
-    lanes difference = lanes_zero(), total = lanes_zero();
-    EACH_VECTOR(p, q) {
-        int some = count - i < 8 ? count - i : 8;
-        pair_double o = pair_at(POWERS, source, f, a + i, b + i, some);
-        lanes_add(&difference, vd_div(o.d, o.lift));
-        lanes_add(&total, vd_div(o.q, o.lift));
-    }
-    return lanes_total(&difference) / lanes_total(&total);
-}
-
 /* The distance of the distribution functions: the sum of |sum of p - q so far| times the gap to the next position. */
 FD_INLINE double area_between(int source, fd_row p, fd_row q, fd_row gaps, ptrdiff_t n, const frame *f, double *mass) {
-    double drift = source == FD_RAW ? 0.0 : drift_of(source, p, q, n, f), high = 0.0, low = 0.0, area = 0.0, rest = 0.0;
+    double drift = source == FD_LOGITS ? drift_of(source, p, q, n, f) : 0.0, high = 0.0, low = 0.0, area = 0.0, rest = 0.0;
     lanes total = lanes_zero();
     EACH_VECTOR(p, q) {
         int some = count - i < 8 ? count - i : 8;

@@ -395,6 +395,7 @@ class TestRefusals:
         code = (
             "import os, signal, sys, time\n"
             "from fastdiv.cli import app, main\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "def wait(*a, **k): os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n"
             "app.measure_perplexity = wait\n"
             "sys.exit(main())"

@@ -422,6 +422,8 @@ def test_no_warning_for_nan_or_infinity():
 def test_interrupt(name):
     x = np.random.default_rng(0).random((4000, 4000))
     options = {"alpha": 1.5} if name == "renyi_divergence" else {}
+    # A process that was started in the background ignores the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     start = time.monotonic()
@@ -429,3 +431,4 @@ def test_interrupt(name):
         all_pairs(x, None, name, **options)
     assert time.monotonic() - start < 2
     timer.join()
+    signal.signal(signal.SIGINT, before)

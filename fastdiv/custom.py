@@ -127,9 +127,7 @@ def f_divergence(
         return _by_kernels(g, p, q, options)
     for argument, x in zip("pq", (p, q), strict=True):
         if sparse.is_sparse(x):
-            raise TypeError(
-                f"{name}: {argument} is sparse; your own function takes dense rows"
-            )
+            raise TypeError(f"{name}: {argument} is sparse; your own function takes dense rows")
     labels = None
     if frames.is_frame(p) or frames.is_frame(q):
         labels, (p, q) = frames.aligned(name, (p, q), axis)

@@ -357,7 +357,7 @@ def _task(
 
     hidden = (*_core.UNARY, *PUBLIC)
     known = [*(n for n in _core.DIVERGENCES if n not in hidden), *generators.GENERATORS]
-    if divergence in generators.GENERATORS:
+    if divergence in generators.GENERATORS and divergence not in _core.DIVERGENCES:
         return _generated(generators.get(divergence), alpha, weight, base, source)
     if divergence in _core.UNARY:
         raise ValueError(f"pairwise: {divergence} is of one row; call fastdiv.{divergence}")

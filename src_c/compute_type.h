@@ -25,9 +25,10 @@
 #define EXPONENT_LIMIT 0x1p40
 #define LOW 0x1p-900
 #define HIGH 0x1p60
-#define LIFT 0x1p100
+#define LIFT 0x1p200
+#define LEAST 0x1p-1000
 #define SUM_LIMIT 0x1p400
-#define SCALE_LIMIT 900
+#define SCALE_LIMIT 1000
 #else
 #define T float
 #define V vf
@@ -49,6 +50,7 @@
 #define EXPONENT_LIMIT 0x1p20
 #define LOW 0x1p-96
 #define HIGH 0x1p14
+#define LEAST LOW
 #define LIFT 1.0 /* what is below the window is computed in double */
 #define SUM_LIMIT 0x1p40
 #endif

@@ -19,5 +19,6 @@
 #undef LOW
 #undef HIGH
 #undef LIFT
+#undef LEAST
 #undef SUM_LIMIT
 #undef SCALE_LIMIT

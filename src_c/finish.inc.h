@@ -167,7 +167,7 @@ static double finish(int which, double A, const sums *s, const limits *own, int 
     }
     /* An infinite sum stays so, unless rows of very different sums made its terms overflow. */
     int overflow = isinf(A) && s->unit < 0x1p-50 && !(s->P < 2.0 * s->Q && s->Q < 2.0 * s->P);
-    *again = (more && s->S != 0.0 && isfinite(A)) || overflow;
+    *again = ((more || isnan(r)) && s->S != 0.0 && isfinite(A)) || overflow;
     return at_most(most, r, s);
 }
 

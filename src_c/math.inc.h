@@ -156,7 +156,9 @@ FD_INLINE V F(js)(V p, V q, V d) {
 /* The mean divergence from m = w p + (1 - w) q; p - m and q - m are parts of d. */
 FD_INLINE V F(weighted_js)(double w, V p, V q, V d) {
     V m = v_fma(C(w), p, v_mul(C(1.0 - w), q));
-    return v_fma(C(w), F(kl)(p, m, v_mul(C(1.0 - w), d)), v_mul(C(1.0 - w), F(kl)(q, m, v_mul(C(-w), d))));
+    /* What has no weight may be infinite. */
+    V of_p = w > 0.0 ? v_mul(C(w), F(kl)(p, m, v_mul(C(1.0 - w), d))) : C(0.0);
+    return w < 1.0 ? v_fma(C(1.0 - w), F(kl)(q, m, v_mul(C(-w), d)), of_p) : of_p;
 }
 #define WEIGHTED_JS(p, q, d) F(weighted_js)(parameter, p, q, d)
 

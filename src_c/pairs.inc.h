@@ -59,8 +59,8 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
     } else {
         V times_p = scale, times_q = high, low = C(f->low);
         if (careful) { /* what is small before the scale, which would round a subnormal; what is large after it */
-            V least = v_min(p, q), one = C(1.0);
-            if (scaled) least = v_min(least, v_min(v_mul(p, scale), v_mul(q, high)));
+            V one = C(1.0), there_p = v_sel(o.no_p, q, p), there_q = v_sel(o.no_q, p, q), least = v_min(there_p, there_q);
+            if (scaled) least = v_min(least, v_min(v_mul(there_p, scale), v_mul(there_q, high)));
             o.lift = v_sel(v_lt(least, C(LOW)), C(LIFT), one);
             M small_p = v_lt(p, one), small_q = v_lt(q, one);
             V after_p = v_sel(small_p, one, o.lift), after_q = v_sel(small_q, one, o.lift);
@@ -91,7 +91,7 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
 /* lift e^(y + low), or 0 where it is no normal number or `gone`. */
 FD_INLINE V F(lifted_exp)(M gone, V lift, V y, V low) {
     V w = F(times_exp)(lift, y, low);
-    return v_sel(m_or(gone, v_lt(w, C(LOW / LIFT))), C(0.0), w);
+    return v_sel(m_or(gone, v_lt(w, C(LEAST))), C(0.0), w);
 }
 
 FD_INLINE F(pair) F(logits)(int which, int careful, const frame *f, V a, V b) {

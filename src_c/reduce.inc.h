@@ -36,9 +36,10 @@ FD_INLINE V F(far_chi2)(int exchanged, F(pair) o, V t) {
 FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
     const double at_0 = limit_at_0(which, &f->own), at_inf = limit_at_infinity(which, &f->own);
     M p_is_0 = v_eq(o.p, C(0.0)), q_is_0 = v_eq(o.q, C(0.0)), both = m_and(p_is_0, q_is_0);
-    M no_p = isinf(at_0) || underflow_counts(which) ? o.no_p : p_is_0, no_q = isinf(at_inf) || underflow_counts(which) ? o.no_q : q_is_0;
-    M either = m_or(no_p, no_q);
-    if (underflow_counts(which)) both = m_and(no_p, no_q);
+    const int squares = logits && (which == FD_chi2_divergence || which == FD_neyman_divergence);
+    const int exact = underflow_counts(which) || squares;
+    M no_p = isinf(at_0) || exact ? o.no_p : p_is_0, no_q = isinf(at_inf) || exact ? o.no_q : q_is_0, either = m_or(no_p, no_q);
+    if (exact) both = m_and(no_p, no_q);
     F(pair) safe = o;
     safe.p = v_sel(either, C(1.0), o.p);
     safe.q = v_sel(either, C(1.0), o.q);
@@ -46,11 +47,15 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
     safe.x = v_sel(either, C(0.0), o.x);
     V t = F(term)(which, logits, f, safe);
     t = v_div(t, o.lift);
-    if (COMPUTES_DOUBLE && logits && (which == FD_chi2_divergence || which == FD_neyman_divergence))
+    if (COMPUTES_DOUBLE && squares)
         t = F(far_chi2)(which == FD_neyman_divergence, o, t);
-    if (COMPUTES_DOUBLE && !logits) { /* what only the lift made overflow */
-        F(pair) plain = {.p = v_div(safe.p, o.lift), .q = v_div(safe.q, o.lift), .d = v_div(safe.d, o.lift), .lift = C(1.0)};
-        t = v_sel(v_eq(t, C(INFINITY)), F(term)(which, logits, f, plain), t);
+    else if (COMPUTES_DOUBLE && (!logits || exact)) { /* what only the lift made overflow */
+        F(pair) plain = safe;
+        plain.p = v_div(safe.p, o.lift);
+        plain.q = v_div(safe.q, o.lift);
+        plain.d = v_div(safe.d, o.lift);
+        plain.lift = C(1.0);
+        t = v_sel(v_lt(t, C(INFINITY)), t, F(term)(which, logits, f, plain));
     }
     t = v_sel(no_q, v_mul(v_div(o.p, o.lift), C(at_inf)), t);
     t = v_sel(no_p, v_mul(v_div(o.q, o.lift), C(at_0)), t);
@@ -193,7 +198,7 @@ FD_INLINE int F(next_frame)(frame *f, const sums *s, int again, int tries) {
         if (isinf(s->Q)) f->high /= SUM_LIMIT;
         return 1;
     }
-    if (tries < 2 && !in_range(s, SUM_LIMIT)) { /* powers of two that bring both sums near 1, or as near as a double can */
+    if (tries < 2 && !(in_range(s, SUM_LIMIT) && isfinite(s->A[0]))) { /* powers of two that bring both sums near 1, or as near as a double can */
         int exponent_p, exponent_q;
         frexp(s->P, &exponent_p);
         frexp(s->Q, &exponent_q);

@@ -55,6 +55,14 @@ static frame compared_rows(int source, fd_row p, fd_row q, ptrdiff_t n, int *sta
         return f;
     }
     double ratio = s.total / t.total;
+    int exponent, more;
+    frexp(scale, &exponent);
+    frexp(ratio, &more);
+    if (exponent + more > SCALE_LIMIT) { /* p is lowered where q cannot be raised to it */
+        f.scale = ldexp(f.scale, SCALE_LIMIT - exponent - more);
+        ratio = ldexp(ratio, SCALE_LIMIT - exponent - more);
+        s.total = ldexp(s.total, SCALE_LIMIT - exponent - more);
+    }
     f.high = scale * ratio;
     f.low = scale * (fma(-ratio, t.total, s.total) / t.total);
     f.low += f.high * drift_of(source, p, q, n, &f);

@@ -95,7 +95,14 @@ def hellinger_distance(p: Row, q: Row) -> mpf:
     return mp.sqrt(squared_hellinger(p, q))
 
 
+def _of_sum_one(p: Row, q: Row) -> bool:
+    return max(abs(mp.fsum(p) - 1), abs(mp.fsum(q) - 1)) < mpf(10) ** -45
+
+
 def bhattacharyya_distance(p: Row, q: Row) -> mpf:
+    if _of_sum_one(p, q):  # where 1 - H² has digits only as a sum of its own
+        affinity = mp.fsum(mp.sqrt(x * y) for x, y in zip(p, q, strict=True))
+        return -mp.log(affinity) if affinity else INF
     squared = squared_hellinger(p, q)
     return -mp.log1p(-squared) if squared < 1 else INF
 
@@ -128,6 +135,9 @@ def renyi_divergence(alpha: float) -> Oracle:
     oracle = alpha_divergence(alpha)
 
     def logarithm(p: Row, q: Row) -> mpf:
+        if _of_sum_one(p, q) and oracle(p, q) < INF:
+            power = mp.fsum(x**a * y ** (1 - a) for x, y in zip(p, q, strict=True) if x and y)
+            return mp.log(power) / (a - 1) if power else INF
         excess = a * (a - 1) * oracle(p, q)
         return INF if excess <= -1 or excess == INF else mp.log1p(excess) / (a - 1)
 

@@ -108,7 +108,9 @@ def test_divergences_by_name(name):
 
 def test_which_divergences_have_a_name():
     assert {*_core.UNARY, *_core.PARAMETERS}.isdisjoint(PLAIN)
-    assert {"kl_divergence", "js_distance", "cross_entropy"} <= PLAIN
+    assert {"kl_divergence", "triangular_discrimination"} <= PLAIN
+    # Not f-divergences.
+    assert {"cross_entropy", "js_distance", "bhattacharyya_distance"}.isdisjoint(PLAIN)
 
 
 def test_composed_generators():

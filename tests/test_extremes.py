@@ -1,0 +1,119 @@
+"""Where powers, sums or single numbers leave the range of doubles, and the result does not."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+
+import numpy as np
+import pytest
+
+import fastdiv as fd
+
+
+@pytest.mark.parametrize("order", [1.4, 2.0, 3.0])
+@pytest.mark.parametrize("least", [-730.0, -800.0])
+def test_powers_of_what_underflows(order, least):
+    got = fd.renyi_divergence([0.0, least], [0.0, -3000], order, from_logits=True)
+    want = (order * least + (order - 1) * 3000) / (order - 1)
+    assert got == pytest.approx(want, rel=1e-13)
+
+
+def test_entropies_of_what_underflows():
+    got = fd.renyi_entropy([0.0] * 7 + [-800], -2, from_logits=True)
+    assert got == pytest.approx((1600 + 2 * math.log(7)) / 3, rel=1e-13)
+
+
+@pytest.mark.parametrize("others", range(1, 9))
+def test_padding_is_no_zero(others):
+    got = fd.tsallis_entropy([1.0] * others + [1e-280], -0.5)
+    assert got == pytest.approx((others / 1e-280) ** 0.5 / 1.5, rel=1e-13)
+
+
+def test_raw_weights_near_the_largest():
+    x = 2.0**1000
+    assert fd.kl_divergence([x, 0], [x, x], normalize=False) == x
+
+
+@pytest.mark.parametrize("name", ["kl_divergence", "js_divergence", "chi2_divergence"])
+def test_sums_far_apart(name):
+    function = getattr(fd, name)
+    want = pytest.approx(function([1, 1], [1, 3]), rel=1e-13)
+    assert function([1e308, 1e308], [1e-300, 3e-300]) == want
+
+
+def test_c_functions_where_q_underflows():
+    prototype = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)
+    kl = prototype(lambda u: u * math.log(u) - u + 1 if u < 1e306 else math.inf)
+    got = fd.f_divergence(
+        [0.0, -100], [0.0, -780], kl, at_zero=1, at_infinity=np.inf, from_logits=True
+    )
+    assert got == pytest.approx(679 * math.exp(-100), rel=1e-10, abs=0)
+
+
+# --- far rows, with values by hand or in many digits --------------------------------------------
+
+FAR_LOGITS = [
+    (fd.js_divergence, [0, -720], [-720, 0], math.log(2)),
+    (fd.bhattacharyya_distance, [0, -750], [-750, 0], 375 - math.log(2)),
+    (lambda p, q, **o: fd.renyi_divergence(p, q, 0.25, **o), [0, -3000], [-3000, 0], 1000),
+    # The sum of p^-3 q^4 is 2^3 (1 + e^-6000).
+    (lambda p, q, **o: fd.renyi_divergence(p, q, -3, **o), [0, 0], [0, -1500], -0.75 * math.log(2)),
+    (lambda p, q, **o: fd.alpha_divergence(p, q, -3, **o), [0, -3000], [0, -1500], math.inf),
+    (fd.neyman_divergence, [0, -3000], [0, -1500], 1),
+    (fd.chi2_divergence, [0, -1500], [0, -3000], 1),
+    (fd.chi2_divergence, [0, -1500], [0, -2999], math.exp(-1)),
+]
+
+
+@pytest.mark.parametrize(("function", "a", "b", "want"), FAR_LOGITS)
+def test_far_logits(isa, function, a, b, want):
+    assert function(np.float64(a), np.float64(b), from_logits=True) == pytest.approx(
+        want, rel=1e-12
+    )
+
+
+def scaled(function, *arguments, **options):
+    """Rows at both ends of the doubles have the value of rows near 1."""
+    want = function([1.0, 2.0], [1.0, 1.0], *arguments, **options)
+    for low, high in ((1e-300, 1e300), (1e300, 1e-300), (1e308, 1e-300)):
+        got = function([low, 2 * low] if low < 1e308 else [low / 2, low], [high, high], *arguments)
+        assert got == pytest.approx(want, rel=1e-14), (low, high)
+
+
+def test_far_sums(isa, of_two):
+    if of_two.kernel != "cross_entropy":
+        scaled(of_two)
+
+
+def test_far_sums_of_positions_and_extremes(isa):
+    scaled(fd.wasserstein_distance)
+    scaled(fd.renyi_divergence, math.inf)
+    scaled(fd.renyi_divergence, -math.inf)
+
+
+def test_numbers_at_both_ends(isa):
+    tiny = [2e-320, 0.2345], [3.95e-322, 0]
+    gap = math.log(0.2345) - math.log(2e-320)  # of the normalised p from 1; 2e-320 has four digits
+    assert fd.reverse_kl_divergence(*tiny) == pytest.approx(gap, rel=1e-6)
+    assert fd.bhattacharyya_distance(*tiny) == pytest.approx(gap / 2, rel=1e-6)
+    assert fd.reverse_kl_divergence([1e-300, 1], [1e290, 1]) == pytest.approx(
+        300 * math.log(10), rel=1e-12
+    )
+    p, q = [3.67e-93, 1.19e113], [9.28e-130, 2.09e-107]
+    share = [x / p[1] for x in p], [x / q[1] for x in q]
+    want = share[1][0] ** 2 / share[0][0]
+    assert fd.neyman_divergence(p, q) == pytest.approx(want, rel=1e-12)
+    assert fd.renyi_entropy([9.8e-280, 1, 2.6e-287], -1) == pytest.approx(
+        math.log(1 / 2.6e-287 + 1 / 9.8e-280) / 2, rel=1e-12
+    )
+
+
+def test_first_order_digits_of_near_rows(isa):
+    """What the rounding of the sums leaves of their difference is taken away."""
+    p, q = [1.0] + [1e-12] * 39, [1.0] + [1e-13] * 39
+    shares = [(1 / (1 + 39e-12), 1e-12 / (1 + 39e-12)), (1 / (1 + 39e-13), 1e-13 / (1 + 39e-13))]
+    most = math.log1p((39e-13 - 39e-12) / (1 + 39e-12))
+    assert shares[0][0] < shares[1][0]
+    assert fd.renyi_divergence(p, q, -math.inf) == pytest.approx(most, rel=1e-10)
+    assert fd.wasserstein_distance(p, q) == pytest.approx(7.0199999997e-10, rel=1e-10)

@@ -22,6 +22,13 @@ from libc.string cimport memcpy
 cnp.import_array()
 cnp.import_ufunc()
 
+cdef extern from "Python.h" nogil:
+    ctypedef struct PyThreadState:
+        pass
+    int PyGILState_Check()
+    PyThreadState *PyEval_SaveThread()
+    void PyEval_RestoreThread(PyThreadState *)
+
 cdef extern from "fenv.h" nogil:
     int FE_INVALID
     int feraiseexcept(int)
@@ -259,6 +266,7 @@ cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *
     cdef const Loop *kind = <const Loop *>data
     cdef Py_ssize_t count = dimensions[0], first = 0, some, slice_rows
     cdef int i, status = 0, threads = thread_count
+    cdef PyThreadState *held = NULL
     global unchecked
     job.loop = kind
     job.n = dimensions[1]
@@ -268,6 +276,8 @@ cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *
         return
     if count * job.n < THREADED:
         threads = 1
+    elif PyGILState_Check():  # NumPy keeps the lock for few rows, however long they are
+        held = PyEval_SaveThread()
     slice_rows = max(1, SLICE // job.n) * threads
     while first < count:
         some = min(slice_rows, count - first)
@@ -281,6 +291,8 @@ cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *
             unchecked = 0
             if interrupted():
                 break
+    if held != NULL:
+        PyEval_RestoreThread(held)
     if status & FD_INVALID:
         feraiseexcept(FE_INVALID)
 

@@ -6,6 +6,8 @@ import gc
 import json
 import subprocess
 import sys
+import threading
+import time
 import weakref
 
 import ml_dtypes
@@ -39,6 +41,23 @@ class SpeaksDLPack:
 
     def __dlpack_device__(self):
         return self.values.__dlpack_device__()
+
+
+def test_other_threads_run_beside_a_few_long_rows():
+    rows = np.broadcast_to(np.random.default_rng(2).random(1_000_000), (60, 1_000_000))
+    started, ran_at = threading.Event(), []
+
+    def other():
+        started.wait()
+        ran_at.append(time.perf_counter())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    started.set()
+    fd.renyi_divergence(rows, rows[:, ::-1], 1.5)
+    end = time.perf_counter()
+    thread.join()
+    assert ran_at[0] < end
 
 
 def test_import_loads_numpy_and_nothing_else():

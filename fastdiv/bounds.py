@@ -60,6 +60,7 @@ Known = float | tuple[float, float]
 INF = math.inf
 LN2 = math.log(2)
 LN2_REST = 2.3190468138462996e-17  # ln 2 − LN2
+ROUNDING = 1e-7  # of given values, as far as one may be from what the others allow
 SLACK = 16 * 2.0**-52
 TINY = 16 * 5e-324
 
@@ -722,7 +723,8 @@ class _State:
 
 
 def _crossed(lower: float, upper: float) -> bool:
-    return lower > upper + abs(upper) * 8 * SLACK + 8 * TINY
+    # A last bit of what was given is seen a billion times as large in log(1 - H^2) near 1.
+    return lower > upper + abs(upper) * ROUNDING + 8 * TINY
 
 
 def _origin(chain: tuple[str, ...]) -> str:

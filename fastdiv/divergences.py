@@ -714,7 +714,8 @@ def alpha_divergence(
 
     Smooth in α: D(P‖Q) at 1, D(Q‖P) at 0, half of χ² at 2 and of Neyman's χ² at −1, four times the
     squared Hellinger distance at 1/2. Exchanging the arguments is exchanging α and 1 − α. Always
-    computed in float64, since a power magnifies an error by α: to 16 u (1 + \|α\|/8).
+    computed in float64, since a power magnifies an error by α: to 16 u (1 + \|α\|/8), or 100 u for
+    rows that are hundreds of orders of magnitude apart.
 
     {parameters}
 

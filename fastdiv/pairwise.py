@@ -165,31 +165,37 @@ def _all_pairs(term: _Term, source: int, x: _Strip, y: _Strip, target: Matrix) -
 
 
 class _Sparse:
-    half = False
-
-    def __init__(self, x: Any, y: Any, dtype: str | None, validate: bool) -> None:
+    def __init__(self, x: Any, y: Any, half: bool, dtype: str | None, validate: bool) -> None:
         self.x = sparse.prepare(x, "pairwise", "x", dtype=dtype)
         self.y = self.x if y is None else sparse.prepare(y, "pairwise", "y", dtype=dtype)
         if validate:
             sparse.check_rows(self.x, "pairwise", "x")
             sparse.check_rows(self.y, "pairwise", "y")
-        self.count, self.across = len(self.x), len(self.y)
+        self.count, self.across, self.half = len(self.x), len(self.y), half
 
     def strips(self, most: int) -> Iterator[tuple[int, int]]:
-        return _strips(self.count, max(1, min(STRIP_ROWS, most)))
+        # A strip's own square is computed whole.
+        rows = min(STRIP_ROWS, self.count // 16 + 1) if self.half else STRIP_ROWS
+        return _strips(self.count, max(1, min(rows, most)))
 
     def fill(self, task: _Task, first: int, last: int, start: int, target: Matrix) -> int:
-        status, part = 0, np.empty(target.shape)
-        total: Matrix | float = task.offset
+        x, y = _some(self.x, first, last), _some(self.y, start, self.across)
+        status = 0
+        total: Matrix = np.full(target.shape, task.offset)
         for weight, kernel, parameter, swapped in task.terms:
-            if swapped:
-                raise ValueError("pairwise: the generator exchanges P and Q; it takes dense rows")
-            status |= sparse.pairwise_block(
-                kernel, task.source, self.x, self.y, parameter, first, last, part
-            )
+            p, q = (y, x) if swapped else (x, y)
+            part = np.empty((len(p), len(q)))
+            status |= sparse.pairwise_block(kernel, task.source, p, q, parameter, 0, len(p), part)
+            part = part.T if swapped else part
             total = part if task.plain else total + weight * part
         np.divide(total, task.unit, out=target)
         return status
+
+
+def _some(rows: sparse.SparseRows, first: int, last: int) -> sparse.SparseRows:
+    start, end = rows.indptr[first], rows.indptr[last]
+    parts = (rows.data[start:end], rows.indices[start:end], rows.indptr[first : last + 1] - start)
+    return sparse.SparseRows(*parts, rows.width, "pairwise: a strip")
 
 
 def pairwise(
@@ -441,7 +447,7 @@ def _rows(
             raise ValueError(
                 "pairwise: from_logits takes dense rows; a sparse row leaves out zeros"
             )
-        return _Sparse(x, y, dtype, validate)
+        return _Sparse(x, y, half, dtype, validate)
     arrays = []
     for argument, rows in given:
         array = np.asarray(_core.array_of(rows, "pairwise", argument, dtype))

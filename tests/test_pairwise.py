@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from layouts import DTYPES
 from reference import ORACLES, UNIT, exact, mp, normalised
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, random_array
 from test_bits import FORMS, batch
 
 import fastdiv as fd
@@ -432,3 +432,28 @@ def test_interrupt(name):
     assert time.monotonic() - start < 2
     timer.join()
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("name", ["js_distance", "total_variation", "jeffreys_divergence"])
+def test_half_of_sparse_rows(name):
+    """A symmetric matrix is the other half's mirror, and both are those of all pairs."""
+    x = random_array((90, 400), density=0.05, rng=np.random.default_rng(4), format="csr")
+    x[[3, 77]] = x[[77, 3]]
+    with np.errstate(invalid="ignore"):
+        half, whole = all_pairs(x, None, name), all_pairs(x, x, name)
+    same(half, whole)
+    same(half, np.ascontiguousarray(half.T))
+    dense = x.toarray()
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(half, all_pairs(dense, None, name), rtol=1e-12, atol=1e-15)
+
+
+def test_swapped_terms_of_sparse_rows():
+    class Reversed:
+        terms = ((1.0, "kl_divergence", None, True),)
+        offset = 0.0
+
+    x = csr_array(weights(12, 9) * (weights(12, 9, 3) > 0.3) + 0.01)
+    y = csr_array(weights(7, 9, 1))
+    got = fd.pairwise(x, y, Reversed())
+    same(got, np.ascontiguousarray(all_pairs(y, x, "kl_divergence").T))

@@ -438,7 +438,6 @@ def test_interrupt(name):
 def test_half_of_sparse_rows(name):
     """A symmetric matrix is the other half's mirror, and both are those of all pairs."""
     x = random_array((90, 400), density=0.05, rng=np.random.default_rng(4), format="csr")
-    x[[3, 77]] = x[[77, 3]]
     with np.errstate(invalid="ignore"):
         half, whole = all_pairs(x, None, name), all_pairs(x, x, name)
     same(half, whole)

@@ -19,7 +19,6 @@ from baselines import LOGITS, PAIRWISE, SPARSE, TOKENS, WEIGHTS, Lines
 from registry import DIVERGENCES
 
 import fastdiv as fd
-from fastdiv import sparse
 
 MEMBERS = {member.name: member for member in DIVERGENCES}
 HALVES = ("float16", "bfloat16")
@@ -89,8 +88,7 @@ def test_small(run, arrays, name, implementation):
 @pytest.mark.parametrize(("name", "implementation"), members(SPARSE, SPARSE))
 def test_sparse(run, arrays, name, implementation):
     both = arrays("sparse")
-    ours = implementation == "fastdiv"
-    function = (lambda *pq: sparse.evaluate(name, pq, 0)) if ours else SPARSE[name][implementation]
+    function = line(SPARSE, name, implementation)
     exact = partial(oracle, name, [x[[0], :].toarray() for x in both], reference.normalised)
     run(f"{name}, 200 of 32768 stored", implementation, function, both, exact)
 

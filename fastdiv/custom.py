@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core, frames, generators, sparse
-from fastdiv.evaluation import check_rows, measure, placed
+from fastdiv.evaluation import check_rows, legible, measure, placed
 from fastdiv.generators import Generator
 from fastdiv.tokens import logsumexp
 
@@ -206,9 +206,7 @@ def _last(x: NDArray[Any], axis: int) -> NDArray[Any]:
     rows = np.moveaxis(x, axis, -1)
     if rows.shape[-1] == 0:
         raise ValueError("f_divergence: the distribution axis is empty")
-    if rows.dtype == np.uint16:  # bfloat16
-        return (rows.astype(np.uint32) << 16).view(np.float32)
-    return rows
+    return legible(rows)
 
 
 def _by_blocks(

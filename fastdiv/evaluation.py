@@ -15,6 +15,7 @@ from fastdiv import _core, frames, lazy, sparse
 __all__ = [
     "check_rows",
     "in_units",
+    "legible",
     "measure",
     "numbers_of",
     "order_of",
@@ -35,9 +36,7 @@ def check_rows(
 ) -> None:
     """Raise ValueError for the first row that is no distribution."""
     for argument, x in zip(arguments, operands, strict=False):
-        rows = np.moveaxis(np.asarray(x), axis, -1)
-        if rows.dtype == np.uint16:  # bfloat16, by the time it gets here
-            rows = (rows.astype(np.uint32) << 16).view(np.float32)
+        rows = legible(np.moveaxis(np.asarray(x), axis, -1))
         with np.errstate(invalid="ignore"):
             wrong = ~(rows < np.inf) if from_logits else ~((rows >= 0) & (rows < np.inf))
             nothing = ~(rows > -np.inf if from_logits else rows > 0).any(axis=-1)
@@ -54,6 +53,16 @@ def check_rows(
             row = row_name(tuple(int(i) for i in np.argwhere(nothing)[0]))
             all_of_it = "-inf" if from_logits else "0"
             raise ValueError(f"{function}: {argument}, row {row}, is {all_of_it} everywhere")
+
+
+def legible(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return rows in a type that NumPy computes with.
+
+    An operand of unsigned integers, of either byte order, is bfloat16: others are floats by then.
+    """
+    if rows.dtype.kind == "u":
+        return (rows.astype(np.uint32) << 16).view(np.float32)
+    return rows
 
 
 def row_name(index: tuple[int, ...]) -> str:

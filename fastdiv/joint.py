@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core
 from fastdiv.divergences import kl_divergence
-from fastdiv.evaluation import in_units, row_name, units
+from fastdiv.evaluation import in_units, legible, row_name, units
 from fastdiv.tokens import logsumexp
 
 __all__ = ["js_divergence_of", "mutual_information"]
@@ -16,9 +16,7 @@ __all__ = ["js_divergence_of", "mutual_information"]
 def _widened(x: Any, function: str, argument: str, dtype: str | None) -> NDArray[np.float64]:
     """X in float64, which holds every supported dtype exactly."""
     array = np.asarray(_core.array_of(x, function, argument, dtype))
-    if array.dtype == np.uint16:  # bfloat16
-        array = (array.astype(np.uint32) << 16).view(np.float32)
-    return array.astype(np.float64)
+    return legible(array).astype(np.float64)
 
 
 def mutual_information(

@@ -120,8 +120,7 @@ class _Strip:
     """Some rows, contiguous and in the type that is computed in."""
 
     def __init__(self, rows: NDArray[Any], compute: np.dtype[Any]) -> None:
-        if rows.dtype.kind == "u":  # bfloat16
-            rows = (rows.astype(np.uint32) << 16).view(np.float32)
+        rows = evaluation.legible(rows)
         whole = rows.dtype == compute and rows.flags.aligned and rows.strides[1] == rows.itemsize
         if not whole:
             kind = np.float64 if rows.dtype.itemsize == 8 else np.float32

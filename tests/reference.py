@@ -346,8 +346,7 @@ def bound(name: str, case: Case, form: Form) -> Bound:
     if value == 0:
         # A relative bound says nothing here: what moving the inputs by 16u would give, and no more.
         return Bound(0.0, 32 * u if name in LINEAR | LITERAL else 2 * (16 * u) ** 2)
-    # What is seen of a difference of the rows, and of the largest probability from 1.
-    kl = reference("entropy" if name in LITERAL else "kl_divergence", case, form)
+    kl = value if name in LITERAL else reference("kl_divergence", case, form)
     if form == "normalised":
         return Bound(_by_closeness(u, kl))
     if case.dtype == "float64":

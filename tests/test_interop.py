@@ -199,3 +199,19 @@ def test_dask_stays_lazy(divergence):
     lazy = divergence(*(da.from_array(x, chunks=(2, -1)) for x in ROWS))
     assert isinstance(lazy, da.Array)
     np.testing.assert_array_equal(lazy.compute(), divergence(*ROWS))
+
+
+def test_byteswapped_bfloat16_outside_the_kernels():
+    """Checks, functions of one's own and tables read the same numbers as the kernels."""
+    p, q = (x.astype(DTYPES["bfloat16"]) for x in ROWS)
+    raw = [x.view(np.uint16).astype(">u2") for x in (p, q)]
+
+    def f(u):
+        return (u - 1) ** 2 / (u + 2)
+
+    want = fd.f_divergence(p, q, f)
+    np.testing.assert_array_equal(fd.f_divergence(*raw, f, dtype="bfloat16"), want)
+    want = fd.kl_divergence(p, q)
+    np.testing.assert_array_equal(fd.kl_divergence(*raw, dtype="bfloat16", validate=True), want)
+    tables = fd.mutual_information(p), fd.mutual_information(raw[0], dtype="bfloat16")
+    assert tables[0] == tables[1]

@@ -56,10 +56,12 @@ from fastdiv.pairwise import Neighbours, pairwise
 from fastdiv.runtime import available_isas, get_num_threads, isa, num_threads, set_num_threads
 from fastdiv.tokens import (
     LogitComparison,
+    TokenStatistics,
     compare_logits,
     logsumexp,
     perplexity,
     token_nll,
+    token_stats,
     truncated_kl,
 )
 from fastdiv.transport import wasserstein_distance
@@ -74,6 +76,7 @@ __all__ = [
     "LogitComparison",
     "Neighbours",
     "PerplexityMeter",
+    "TokenStatistics",
     "__version__",
     "alpha_divergence",
     "available_isas",
@@ -106,6 +109,7 @@ __all__ = [
     "set_num_threads",
     "squared_hellinger",
     "token_nll",
+    "token_stats",
     "total_variation",
     "triangular_discrimination",
     "truncated_kl",

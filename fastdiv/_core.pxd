@@ -8,8 +8,10 @@ cdef extern from "fastdiv.h" nogil:
     enum: FD_SOURCES
     enum: FD_COMPARISONS
     enum: FD_DTYPES
-    enum: FD_COMPARE_hellinger
-    enum: FD_COMPARE_same_top
+    enum: FD_STATISTICS
+    enum: FD_TOP
+    const char *fd_comparison_names[]
+    const char *fd_statistic_names[]
     enum: FD_INVALID
     enum: FD_float16
     enum: FD_bfloat16
@@ -20,6 +22,14 @@ cdef extern from "fastdiv.h" nogil:
         const char *data
         Py_ssize_t stride
         int dtype
+        double temperature
+
+    ctypedef struct fd_token:
+        int64_t label, wanted, top
+        double weight
+        void *scratch
+
+    size_t FD_SCRATCH(Py_ssize_t n)
 
     ctypedef int (*fd_pair_kernel)(fd_row, fd_row, Py_ssize_t, double, double *) noexcept nogil
 
@@ -32,7 +42,8 @@ cdef extern from "fastdiv.h" nogil:
         fd_pair_kernel pair[256][3][2]
         int (*log_sum_exp[2])(fd_row, Py_ssize_t, double *) noexcept nogil
         int (*token_nll[2])(fd_row, Py_ssize_t, int64_t, double *) noexcept nogil
-        int (*compare[2])(fd_row, fd_row, Py_ssize_t, int64_t, double *) noexcept nogil
+        int (*compare[2])(fd_row, fd_row, Py_ssize_t, const fd_token *, double *) noexcept nogil
+        int (*statistics[2])(fd_row, Py_ssize_t, const fd_token *, double *) noexcept nogil
         int (*truncated_kl[2])(fd_row, fd_row, Py_ssize_t, double, double *) noexcept nogil
         int (*f_divergence[3][2])(fd_row, fd_row, Py_ssize_t, fd_generator, double *) noexcept nogil
         double (*js_prepare)(fd_row, Py_ssize_t, double *) noexcept nogil

@@ -10,6 +10,9 @@ SYMMETRIC: tuple[str, ...]
 UNARY: tuple[str, ...]
 DTYPES: tuple[str, ...]
 SOURCES: tuple[str, ...]
+COMPARISONS: tuple[str, ...]
+STATISTICS: tuple[str, ...]
+LARGEST_TOP_K: int
 
 class SparseRows:
     @property

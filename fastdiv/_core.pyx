@@ -111,9 +111,10 @@ def get_threads():
 # ---- loops ----
 
 cdef enum:
-    OPERANDS = 13  # the most that a gufunc here has: compare with 3 inputs and 9 outputs
+    OPERANDS = 2 + 5 + FD_COMPARISONS  # the most that a gufunc here has: two rows, their parameters, fields
     SLICE = 1 << 22  # elements per thread between two looks at pending signals
     THREADED = 1 << 17  # elements below which a second thread costs more than it brings
+    NO_MEMORY = 1 << 8  # a status bit beside FD_INVALID
 
 
 cdef struct Loop:  # what distinguishes one loop of one gufunc from another
@@ -139,7 +140,19 @@ cdef inline fd_row row(const Job *job, int operand, Py_ssize_t i) noexcept nogil
     r.data = job.args[operand] + i * job.steps[operand]
     r.stride = job.inner[operand]
     r.dtype = job.loop.dtype[operand]
+    r.temperature = 0
     return r
+
+
+cdef inline fd_row tempered(const Job *job, int operand, Py_ssize_t i, double temperature) noexcept nogil:
+    cdef fd_row r = row(job, operand, i)
+    if temperature != 1:
+        r.temperature = temperature
+    return r
+
+
+cdef inline int64_t integer(const Job *job, int operand, Py_ssize_t i) noexcept nogil:
+    return (<int64_t *>(job.args[operand] + i * job.steps[operand]))[0]
 
 
 cdef inline double *cell(const Job *job, int operand, Py_ssize_t i) noexcept nogil:
@@ -180,7 +193,7 @@ cdef int f_divergence_work(void *context, Py_ssize_t first, Py_ssize_t last) noe
     cdef int status = 0
     cdef Py_ssize_t i
     for i in range(first, last):
-        generator.f = <double (*)(double) noexcept nogil>(<int64_t *>cell(job, 2, i))[0]
+        generator.f = <double (*)(double) noexcept nogil>integer(job, 2, i)
         generator.at_0 = cell(job, 3, i)[0]
         generator.at_inf = cell(job, 4, i)[0]
         status |= kernels.f_divergence[job.loop.source][1](row(job, 0, i), row(job, 1, i), job.n, generator, output(job, i))
@@ -213,27 +226,48 @@ cdef int log_sum_exp_work(void *context, Py_ssize_t first, Py_ssize_t last) noex
 cdef int token_nll_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef const Job *job = <const Job *>context
     cdef int status = 0
+    cdef double temperature
     cdef Py_ssize_t i
     for i in range(first, last):
-        status |= kernels.token_nll[in_double(job, 1)](
-            row(job, 0, i), job.n, (<int64_t *>(job.args[1] + i * job.steps[1]))[0], cell(job, 2, i)
+        temperature = cell(job, 2, i)[0]
+        status |= kernels.token_nll[in_double(job, 1) or temperature != 1](
+            tempered(job, 0, i, temperature), job.n, integer(job, 1, i), cell(job, 3, i)
         )
-        settle(cell(job, 2, i))
+        settle(cell(job, 3, i))
     return status
 
 
-cdef int compare_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+cdef int token_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """The fields of one row of logits, or of two; beside them: label, wanted fields, top k, weight and temperature."""
     cdef const Job *job = <const Job *>context
-    cdef double result[FD_COMPARISONS]
-    cdef int status = 0, k
+    cdef double result[FD_COMPARISONS]  # there are fewer statistics of one row
+    cdef int status = 0, k, rows = job.loop.rows, double_
+    cdef int fields = FD_COMPARISONS if rows == 2 else FD_STATISTICS
+    cdef double temperature
+    cdef fd_token token
     cdef Py_ssize_t i
+    token.scratch = NULL
+    if rows == 2:
+        token.scratch = malloc(FD_SCRATCH(job.n))
+        if token.scratch == NULL:
+            return NO_MEMORY
     for i in range(first, last):
-        status |= kernels.compare[in_double(job, 2)](
-            row(job, 0, i), row(job, 1, i), job.n, (<int64_t *>(job.args[2] + i * job.steps[2]))[0], result
-        )
-        for k in range(FD_COMPARISONS):
+        token.label = integer(job, rows, i)
+        token.wanted = integer(job, rows + 1, i)
+        token.top = integer(job, rows + 2, i)
+        token.weight = cell(job, rows + 3, i)[0]
+        temperature = cell(job, rows + 4, i)[0]
+        double_ = in_double(job, rows) or temperature != 1
+        if rows == 2:
+            status |= kernels.compare[double_](
+                tempered(job, 0, i, temperature), tempered(job, 1, i, temperature), job.n, &token, result
+            )
+        else:
+            status |= kernels.statistics[double_](tempered(job, 0, i, temperature), job.n, &token, result)
+        for k in range(fields):
             settle(&result[k])
-            cell(job, 3 + k, i)[0] = result[k]
+            cell(job, rows + 5 + k, i)[0] = result[k]
+    free(token.scratch)
     return status
 
 
@@ -247,6 +281,11 @@ cdef int truncated_kl_work(void *context, Py_ssize_t first, Py_ssize_t last) noe
         )
         settle(cell(job, 3, i))
     return status
+
+
+cdef void out_of_memory() noexcept with gil:
+    global interruption
+    interruption = MemoryError("no memory for two rows")
 
 
 cdef int interrupted() noexcept with gil:
@@ -293,6 +332,8 @@ cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *
                 break
     if held != NULL:
         PyEval_RestoreThread(held)
+    if status & NO_MEMORY:
+        out_of_memory()
     if status & FD_INVALID:
         feraiseexcept(FE_INVALID)
 
@@ -364,6 +405,18 @@ DIVERGENCES = tuple(number)
 PARAMETERS = parameters
 SYMMETRIC = tuple(symmetric)
 UNARY = tuple(unary)
+cdef tuple names_of(const char **names):
+    cdef int k = 0
+    found = []
+    while names[k] != NULL:
+        found.append(names[k].decode())
+        k += 1
+    return tuple(found)
+
+
+COMPARISONS = names_of(<const char **>fd_comparison_names)
+STATISTICS = names_of(<const char **>fd_statistic_names)
+LARGEST_TOP_K = FD_TOP
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 SOURCES = ("normalized", "raw", "logits")
 
@@ -388,9 +441,11 @@ cdef object token_gufunc(str name):
         if name == "logsumexp":
             made[name] = make(name, log_sum_exp_work, 1, "", "d")
         elif name == "token_nll":
-            made[name] = make(name, token_nll_work, 1, "q", "d")
+            made[name] = make(name, token_nll_work, 1, "qd", "d")
         elif name == "compare_logits":
-            made[name] = make(name, compare_work, 2, "q", "d" * FD_COMPARISONS)
+            made[name] = make(name, token_work, 2, "qqqdd", "d" * FD_COMPARISONS)
+        elif name == "token_stats":
+            made[name] = make(name, token_work, 1, "qqqdd", "d" * FD_STATISTICS)
         else:
             made[name] = make(name, truncated_kl_work, 2, "d", "d")
     return made[name]
@@ -427,6 +482,7 @@ cdef inline fd_row contiguous_row(const Tiles *tiles, const Rows *rows, Py_ssize
     r.data = rows.data + i * rows.step
     r.stride = 8 if tiles.dtype == FD_float64 else 4
     r.dtype = tiles.dtype
+    r.temperature = 0
     return r
 
 
@@ -487,6 +543,7 @@ cdef int widening_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcep
     cdef const Widening *job = <const Widening *>context
     cdef fd_row r
     cdef Py_ssize_t i, j
+    r.temperature = 0
     for i in range(job.start + first, job.start + last):
         r.data = job.rows.data + i * job.rows.step
         if job.numbers != NULL:
@@ -779,7 +836,6 @@ cdef enum:
     SPARSE_SLICE = 1 << 20  # stored elements per thread between two looks at pending signals: each costs more than a dense one
     SPARSE_THREADED = 1 << 14
     SPARSE_CALL = 32  # what a pair of empty rows costs, in stored elements
-    NO_MEMORY = 1 << 8  # status bits beside FD_INVALID
     OUT_OF_RANGE = 1 << 9
     OUT_OF_ORDER = 1 << 10
 
@@ -874,6 +930,7 @@ cdef int merged_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept 
     cdef int status = 0
     to_p.stride = p.size
     to_q.stride = q.size
+    to_p.temperature = to_q.temperature = 0
     to_p.dtype = p.dtype
     to_q.dtype = q.dtype
     for k in range(job.done + first, job.done + last):

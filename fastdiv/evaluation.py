@@ -21,6 +21,7 @@ __all__ = [
     "order_of",
     "placed",
     "row_name",
+    "temperature_of",
     "units",
     "weight_of",
 ]
@@ -108,6 +109,16 @@ def weight_of(function: str, weight: ArrayLike) -> NDArray[np.float64]:
     wrong = (array < 0) | (array > 1)
     if wrong.any():
         raise ValueError(f"{function}: weight is {array[wrong][0]}; it takes numbers in [0, 1]")
+    return array
+
+
+def temperature_of(function: str, temperature: ArrayLike) -> NDArray[np.float64]:
+    """Read what logits are to be divided by."""
+    takes = "finite numbers above 0"
+    array = numbers_of(function, "temperature", temperature, takes)
+    wrong = ~((array > 0) & (array < np.inf))
+    if wrong.any():
+        raise ValueError(f"{function}: temperature is {array[wrong][0]}; it takes {takes}")
     return array
 
 

@@ -1,20 +1,23 @@
 """Per-token quantities of language models, from logits along the last axis."""
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core
-from fastdiv.evaluation import in_units, units
+from fastdiv.evaluation import in_units, temperature_of, units, weight_of
 
 __all__ = [
     "LogitComparison",
+    "TokenStatistics",
     "compare_logits",
     "logsumexp",
     "perplexity",
     "token_nll",
+    "token_stats",
     "truncated_kl",
 ]
 
@@ -29,6 +32,8 @@ def _vocabulary(function: str, argument: str, logits: Any, vocab_size: int | Non
         raise ValueError(f"{function}: {argument} has an empty vocabulary (shape {shape})")
     if vocab_size is None:
         return int(shape[-1])
+    if not isinstance(vocab_size, (int, np.integer)):
+        raise TypeError(f"{function}: vocab_size is {vocab_size!r}; it takes an integer")
     if not 0 < vocab_size <= shape[-1]:
         raise ValueError(
             f"{function}: vocab_size {vocab_size} is not in 1…{shape[-1]}, the length of a row of"
@@ -68,6 +73,7 @@ def token_nll(
     *,
     ignore_index: int = -100,
     vocab_size: int | None = None,
+    temperature: ArrayLike = 1.0,
     base: float | None = None,
     dtype: str | None = None,
     out: NDArray[np.float64] | None = None,
@@ -86,6 +92,8 @@ def token_nll(
         Rows with this label get 0 and are not read.
     vocab_size : int, optional
         Only the first so many logits of a row are the vocabulary; the rest is padding.
+    temperature : array_like, default 1.0
+        By which all logits of a row are divided; broadcasts against the rows.
     base : float, optional
         Base of the logarithm: 2 for bits. Default: nats.
     dtype : {'bfloat16'}, optional
@@ -126,7 +134,8 @@ def token_nll(
     unit = units("token_nll", base)
     vocabulary = _vocabulary("token_nll", "logits", logits, vocab_size)
     checked = _labels("token_nll", labels, np.shape(logits)[:-1], vocabulary, ignore_index)
-    result = _core.tokens("token_nll", (logits,), ("logits",), (checked,), out, dtype, vocab_size)
+    numbers = (checked, temperature_of("token_nll", temperature))
+    result = _core.tokens("token_nll", (logits,), ("logits",), numbers, out, dtype, vocab_size)
     return in_units(result, unit, out)
 
 
@@ -136,6 +145,7 @@ def perplexity(
     *,
     ignore_index: int = -100,
     vocab_size: int | None = None,
+    temperature: float = 1.0,
     dtype: str | None = None,
 ) -> float:
     r"""Perplexity: exp of the mean negative log-likelihood of the labels that are not ignored.
@@ -152,6 +162,8 @@ def perplexity(
         Tokens with this label are not counted.
     vocab_size : int, optional
         Only the first so many logits of a row are the vocabulary.
+    temperature : float, default 1.0
+        By which all logits are divided.
     dtype : {'bfloat16'}, optional
         ``'bfloat16'``: a uint16 array holds raw bfloat16.
 
@@ -185,12 +197,24 @@ def perplexity(
     )
     if counted == 0:
         raise ValueError(f"perplexity: none of the {checked.size} labels is counted")
-    nll = token_nll(logits, labels, ignore_index=ignore_index, vocab_size=vocab_size, dtype=dtype)
-    return float(np.exp(math.fsum(np.ravel(nll)) / counted))
+    nll = token_nll(
+        logits,
+        labels,
+        ignore_index=ignore_index,
+        vocab_size=vocab_size,
+        temperature=float(temperature),
+        dtype=dtype,
+    )
+    try:
+        return math.exp(math.fsum(np.ravel(nll)) / counted)
+    except OverflowError:
+        return math.inf
 
 
 class LogitComparison(NamedTuple):
     """What `compare_logits` finds for each token; arrays of the shape of the batch.
+
+    A field that was not asked for is None, and so are those of labels without labels.
 
     Attributes
     ----------
@@ -199,17 +223,31 @@ class LogitComparison(NamedTuple):
     reverse_kl : ndarray of float64
         D(candidate‖base), nats.
     js : ndarray of float64
-        Jensen-Shannon divergence, nats.
+        Jensen-Shannon divergence of the given `weight`, nats.
     tv : ndarray of float64
-        Total variation distance.
+        Total variation distance; 1 − tv is the largest rate at which tokens that are drawn from
+        both models can agree.
     hellinger : ndarray of float64
         Hellinger distance.
-    nll_base, nll_candidate : ndarray of float64 or None
-        Negative log-likelihood of the label; None without labels.
-    delta_p : ndarray of float64 or None
-        The candidate's probability of the label minus the base's; None without labels.
+    nll_base, nll_candidate : ndarray of float64
+        Negative log-likelihood of the label, nats.
+    delta_p : ndarray of float64
+        The candidate's probability of the label minus the base's.
     same_top : ndarray of bool
-        Whether both have the same most probable token (the first one of several).
+        Whether both have the same most probable token.
+    chi2 : ndarray of float64
+        Pearson's χ² divergence, Σ (p − q)²/q.
+    entropy_base, entropy_candidate : ndarray of float64
+        Entropy, nats.
+    top_base, top_candidate : ndarray of int64
+        The most probable token, the first of several; −1 for a row that is no distribution.
+    confidence_base, confidence_candidate : ndarray of float64
+        Its probability.
+    rank_base, rank_candidate : ndarray of int64
+        How many tokens are at least as probable as the label, itself included: 1 for the most
+        probable token; of equal ones the first counts as more probable. 0 where there is no label.
+    top_k_overlap : ndarray of float64
+        Share of the `top_k` most probable tokens of the base that are so in the candidate too.
 
     Examples
     --------
@@ -218,15 +256,199 @@ class LogitComparison(NamedTuple):
     array([0.])
     """
 
-    kl: Any
-    reverse_kl: Any
-    js: Any
-    tv: Any
-    hellinger: Any
-    nll_base: Any
-    nll_candidate: Any
-    delta_p: Any
-    same_top: Any
+    kl: Any = None
+    reverse_kl: Any = None
+    js: Any = None
+    tv: Any = None
+    hellinger: Any = None
+    nll_base: Any = None
+    nll_candidate: Any = None
+    delta_p: Any = None
+    same_top: Any = None
+    chi2: Any = None
+    entropy_base: Any = None
+    entropy_candidate: Any = None
+    top_base: Any = None
+    top_candidate: Any = None
+    confidence_base: Any = None
+    confidence_candidate: Any = None
+    rank_base: Any = None
+    rank_candidate: Any = None
+    top_k_overlap: Any = None
+
+
+class TokenStatistics(NamedTuple):
+    """What `token_stats` finds for each token; arrays of the shape of the batch.
+
+    A field that was not asked for is None, and so are those of labels without labels.
+
+    Attributes
+    ----------
+    nll : ndarray of float64
+        Negative log-likelihood of the label, nats.
+    logsumexp : ndarray of float64
+        Logarithm of the sum of exponentials: a logit minus this is a log-probability.
+    entropy : ndarray of float64
+        Entropy, nats.
+    argmax : ndarray of int64
+        The most probable token, the first of several; −1 for a row that is no distribution.
+    max_prob : ndarray of float64
+        Its probability.
+    rank : ndarray of int64
+        How many tokens are at least as probable as the label, itself included; of equal ones the
+        first counts as more probable. 0 where there is no label.
+
+    Examples
+    --------
+    >>> import fastdiv as fd
+    >>> fd.token_stats([[1.0, 2.0]], [0]).rank
+    array([2])
+    """
+
+    nll: Any = None
+    logsumexp: Any = None
+    entropy: Any = None
+    argmax: Any = None
+    max_prob: Any = None
+    rank: Any = None
+
+
+_OF_LABELS = frozenset({"nll_base", "nll_candidate", "delta_p", "rank_base", "rank_candidate"})
+_OF_LABEL = frozenset({"nll", "rank"})
+_INTEGERS = frozenset(
+    {"top_base", "top_candidate", "rank_base", "rank_candidate", "argmax", "rank"}
+)
+_ON_REQUEST = frozenset({"chi2", "rank_base", "rank_candidate", "top_k_overlap"})
+_BY_DEFAULT = tuple(name for name in LogitComparison._fields if name not in _ON_REQUEST)
+
+
+def _wanted(
+    function: str,
+    fields: Iterable[str] | None,
+    default: tuple[str, ...],
+    known: tuple[str, ...],
+    of_labels: frozenset[str],
+    labelled: bool,
+) -> tuple[str, ...]:
+    """Return the names of the fields to compute."""
+    if fields is None:
+        return tuple(name for name in default if labelled or name not in of_labels)
+    names = (fields,) if isinstance(fields, str) else tuple(fields)
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"{function}: there is no field {name!r}; fields takes some of {', '.join(known)}"
+            )
+        if name in of_labels and not labelled:
+            raise ValueError(f"{function}: the field {name!r} is of the labels, and there are none")
+    return names
+
+
+def _computed(
+    function: str,
+    rows: tuple[ArrayLike, ...],
+    arguments: tuple[str, ...],
+    known: tuple[str, ...],
+    names: tuple[str, ...],
+    labels: NDArray[np.int64] | None,
+    temperature: ArrayLike,
+    weight: ArrayLike,
+    top_k: int,
+    dtype: str | None,
+    vocab_size: int | None,
+) -> dict[str, Any]:
+    """Call the kernel and return the fields that are wanted, each in its type."""
+    bits = np.int64(sum(1 << known.index(name) for name in set(names)))
+    numbers = (
+        np.int64(IGNORED) if labels is None else labels,
+        bits,
+        np.int64(top_k),
+        weight_of(function, weight),
+        temperature_of(function, temperature),
+    )
+    result = _core.tokens(function, rows, arguments, numbers, None, dtype, vocab_size)
+    fields = {name: x for name, x in zip(known, result, strict=True) if name in names}
+    for name in _INTEGERS & fields.keys():
+        fields[name] = fields[name].astype(np.int64)
+    if "same_top" in fields:
+        fields["same_top"] = fields["same_top"] != 0
+    return fields
+
+
+def token_stats(
+    logits: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    fields: Iterable[str] | None = None,
+    temperature: ArrayLike = 1.0,
+    ignore_index: int = -100,
+    vocab_size: int | None = None,
+    dtype: str | None = None,
+) -> TokenStatistics:
+    r"""Statistics of each row of logits, read once from memory.
+
+    .. math:: p_j = e^{a_j/T} / \textstyle\sum_k e^{a_k/T}, \quad H = -\sum_j p_j \log p_j
+
+    Parameters
+    ----------
+    logits : array_like, shape (..., vocabulary)
+        Unnormalised log-probabilities; float16, bfloat16, float32, float64. −inf is probability 0.
+    labels : array_like of int, shape (...), optional
+        The token that each row should predict.
+    fields : iterable of str, optional
+        Names of the fields to compute; all that there can be by default.
+    temperature : array_like, default 1.0
+        T, by which all logits of a row are divided; broadcasts against the rows.
+    ignore_index : int, default -100
+        Rows with this label get 0 for nll and rank.
+    vocab_size : int, optional
+        Only the first so many logits of a row are the vocabulary; the rest is padding.
+    dtype : {'bfloat16'}, optional
+        ``'bfloat16'``: a uint16 array holds raw bfloat16.
+
+    Returns
+    -------
+    TokenStatistics
+        Named tuple of arrays, one number per token, NaN (argmax −1, rank 0) for a row with NaN,
+        +inf or nothing but −inf.
+
+    Raises
+    ------
+    IndexError
+        If a label is not in the vocabulary.
+    TypeError
+        If labels are no integers or the dtype is not supported.
+    ValueError
+        If shapes do not match, a field has no such name, or a temperature is not above 0.
+
+    See Also
+    --------
+    compare_logits : of two models.
+
+    References
+    ----------
+    .. [1] C. E. Shannon, "A mathematical theory of communication", Bell System Technical Journal
+       27 (1948), 379-423.
+
+    Examples
+    --------
+    >>> import fastdiv as fd
+    >>> found = fd.token_stats([[0.0, 0.0, 0.0], [5.0, 1.0, 1.0]], [2, 0])
+    >>> found.entropy, found.rank
+    (array([1.09861229, 0.1778715 ]), array([3, 1]))
+    >>> fd.token_stats([2.0, 0.0], temperature=[0.5, 1.0, 2.0]).max_prob
+    array([0.98201379, 0.88079708, 0.73105858])
+    """
+    vocabulary = _vocabulary("token_stats", "logits", logits, vocab_size)
+    known = _core.STATISTICS
+    names = _wanted("token_stats", fields, known, known, _OF_LABEL, labels is not None)
+    checked = None
+    if labels is not None:
+        shape = np.broadcast_shapes(np.shape(logits)[:-1], np.shape(temperature))
+        checked = _labels("token_stats", labels, shape, vocabulary, ignore_index)
+    arguments = ("logits",)
+    options = (known, names, checked, temperature, 0.5, 1, dtype, vocab_size)
+    return TokenStatistics(**_computed("token_stats", (logits,), arguments, *options))
 
 
 def compare_logits(
@@ -234,6 +456,10 @@ def compare_logits(
     candidate: ArrayLike,
     labels: ArrayLike | None = None,
     *,
+    fields: Iterable[str] | None = None,
+    weight: ArrayLike = 0.5,
+    temperature: ArrayLike = 1.0,
+    top_k: int = 10,
     ignore_index: int = -100,
     vocab_size: int | None = None,
     dtype: str | None = None,
@@ -241,7 +467,7 @@ def compare_logits(
     r"""Compare two models token by token, reading both rows of logits once from memory.
 
     .. math:: \mathrm{kl}_i = \sum_j p_{ij} \log\frac{p_{ij}}{q_{ij}}, \quad
-        p_i = \mathrm{softmax}(\mathrm{base}_i),\ q_i = \mathrm{softmax}(\mathrm{candidate}_i)
+        p_i = \mathrm{softmax}(\mathrm{base}_i/T),\ q_i = \mathrm{softmax}(\mathrm{candidate}_i/T)
 
     Parameters
     ----------
@@ -250,8 +476,19 @@ def compare_logits(
         same; −inf is probability 0. Batches broadcast.
     labels : array_like of int, shape (...), optional
         The token that each row should predict.
+    fields : iterable of str, optional
+        Names of the fields to compute. By default all but `chi2`, `rank_base`, `rank_candidate`
+        and `top_k_overlap`, of which each needs one more look at the rows.
+    weight : array_like, default 0.5
+        What the base weighs in the mixture M = weight·P + (1 − weight)·Q that `js` is to; the β of
+        generalised knowledge distillation [2]_.
+    temperature : array_like, default 1.0
+        T, by which all logits of both rows are divided; broadcasts against the rows. Whatever is
+        not 1 computes in float64.
+    top_k : int, default 10
+        How many tokens `top_k_overlap` looks at, 1…128; all of a smaller vocabulary.
     ignore_index : int, default -100
-        Tokens with this label get 0 as nll and delta_p.
+        Tokens with this label get 0 as nll, delta_p and rank.
     vocab_size : int, optional
         Only the first so many logits of a row are the vocabulary: cuts padding, also of two models
         that are padded differently.
@@ -261,8 +498,8 @@ def compare_logits(
     Returns
     -------
     LogitComparison
-        Named tuple of arrays, one number per token. NaN (same_top: False) for a row with NaN, +inf
-        or nothing but −inf in either model.
+        Named tuple of arrays, one number per token. NaN (same_top False, top_base and
+        top_candidate −1, ranks 0) for a row with NaN, +inf or nothing but −inf in either model.
 
     Raises
     ------
@@ -271,12 +508,19 @@ def compare_logits(
     TypeError
         If labels are no integers or a dtype is not supported.
     ValueError
-        If shapes or vocabularies do not match.
+        If shapes or vocabularies do not match, a field has no such name or needs labels, or
+        `weight`, `temperature` or `top_k` is out of range.
+
+    See Also
+    --------
+    ComparisonMeter : statistics over many tokens.
 
     References
     ----------
     .. [1] S. Kullback and R. A. Leibler, "On information and sufficiency", Annals of
        Mathematical Statistics 22 (1951), 79-86.
+    .. [2] R. Agarwal et al., "On-policy distillation of language models: learning from
+       self-generated mistakes", ICLR 2024.
 
     Examples
     --------
@@ -286,28 +530,21 @@ def compare_logits(
     (array([0.0969991]), array([ True]))
     >>> found.delta_p
     array([0.17855378])
+    >>> fd.compare_logits([1.0, 2.0], [2.0, 1.0], temperature=[1, 10], fields=["kl", "chi2"])[:2]
+    (array([0.46211716, 0.00499168]), None)
     """
     vocabulary = _vocabulary("compare_logits", "base", base, vocab_size)
-    batch = np.shape(base)[:-1]
-    if labels is None:
-        checked: Any = np.int64(IGNORED)
-    else:
-        checked = _labels("compare_logits", labels, batch, vocabulary, ignore_index)
-    fields = _core.tokens(
-        "compare_logits",
-        (base, candidate),
-        ("base", "candidate"),
-        (checked,),
-        None,
-        dtype,
-        vocab_size,
-    )
-    kl, reverse_kl, js, tv, hellinger, nll_base, nll_candidate, delta_p, same_top = fields
-    if labels is None:
-        nll_base = nll_candidate = delta_p = None
-    return LogitComparison(
-        kl, reverse_kl, js, tv, hellinger, nll_base, nll_candidate, delta_p, same_top != 0
-    )
+    known = _core.COMPARISONS
+    names = _wanted("compare_logits", fields, _BY_DEFAULT, known, _OF_LABELS, labels is not None)
+    if not (isinstance(top_k, (int, np.integer)) and 1 <= top_k <= _core.LARGEST_TOP_K):
+        raise ValueError(f"compare_logits: top_k is {top_k!r}; it takes 1…{_core.LARGEST_TOP_K}")
+    checked = None
+    if labels is not None:
+        shape = np.broadcast_shapes(np.shape(base)[:-1], np.shape(temperature), np.shape(weight))
+        checked = _labels("compare_logits", labels, shape, vocabulary, ignore_index)
+    arguments = ("base", "candidate")
+    options = (known, names, checked, temperature, weight, top_k, dtype, vocab_size)
+    return LogitComparison(**_computed("compare_logits", (base, candidate), arguments, *options))
 
 
 def logsumexp(

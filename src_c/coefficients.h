@@ -15,6 +15,10 @@ static const float PSI_float[8] = {0x1.0000000000000p-1f, 0x1.5555560000000p-3f,
 static const double PSI_double[16] = {0x1.0000000000000p-1, 0x1.5555555555555p-3, 0x1.5555555555555p-5, 0x1.1111111111111p-7, 0x1.6c16c16c16be7p-10, 0x1.a01a01a01a117p-13, 0x1.a01a01a0208ddp-16, 0x1.71de3a555a0e5p-19, 0x1.27e4fb70cc92ap-22, 0x1.ae645694260b7p-26, 0x1.1eed9668e934dp-29, 0x1.612455d2e0195p-33, 0x1.938e581e2eb12p-37, 0x1.ae83a0e9745eep-41, 0x1.b415bc08420f4p-45, 0x1.96aaed2f689dcp-49};
 /* ((1 + r) log(1 + r) - r) / r^2. on [-0.2929, 0.4142]: degree 18, relative error 2^-54.88 */
 static const double EXCESS_double[19] = {0x1.0000000000000p-1, -0x1.555555555553bp-3, 0x1.55555555554eap-4, -0x1.99999999a6743p-5, 0x1.1111111129fb4p-5, -0x1.861861779a1f6p-6, 0x1.249249047df0fp-6, -0x1.c71c7909630cdp-7, 0x1.6c16d4746ff6bp-7, -0x1.29e321335fc9cp-7, 0x1.f076312dde375p-8, -0x1.a43bf9d56090cp-8, 0x1.6899dd8fa30dap-8, -0x1.36ee46ceb8f6ep-8, 0x1.0acb021589e5ap-8, -0x1.e5d11b9ebf791p-9, 0x1.f88d0004e23e4p-9, -0x1.c4e924e73cf75p-9, 0x1.9652a40bfec98p-10};
+/* phi(-w/2) / 2. on [0.0, 1.0]: degree 7, relative error 2^-24.98 */
+static const float TO_MEAN_float[8] = {0x1.0000000000000p-2f, 0x1.5556620000000p-5f, 0x1.54eeb60000000p-7f, 0x1.a6ac840000000p-9f, 0x1.5b8d9c0000000p-11f, 0x1.2503da0000000p-10f, -0x1.44a4dc0000000p-11f, 0x1.9e313c0000000p-12f};
+/* phi(-w/2) / 2. on [0.0, 1.0]: degree 19, relative error 2^-56.04 */
+static const double TO_MEAN_double[20] = {0x1.0000000000000p-2, 0x1.555555555558bp-5, 0x1.555555554d12dp-7, 0x1.999999a0ceab8p-9, 0x1.11110f769cd7ap-10, 0x1.8618cf3bf2954p-12, 0x1.24889f1f144d9p-13, 0x1.c84d0ecb6f5a8p-15, 0x1.5e75cdc666142p-16, 0x1.9e664ee8c71b3p-17, -0x1.fc7a1ea64e5e3p-18, 0x1.f2175806c19b8p-16, -0x1.c06b05733c7bbp-15, 0x1.51f0d89be2dbfp-14, -0x1.7d401378af6cep-14, 0x1.458fe7d5dd2c2p-14, -0x1.93fc883f67be2p-15, 0x1.5afa109c09ce3p-16, -0x1.713c0b23c8f81p-18, 0x1.76b6948b82588p-21};
 /* ((1 + t) log(1 + t) + (1 - t) log(1 - t)) / (4 t^2), where z = (1 - t^2) / 4.
  * Around 2^e for z + JS_SHIFT in 2^e [0.5625, 1.125), e = -2 to -17:
  * degree 6, relative error 2^-24.05.  A column is a polynomial; its place is

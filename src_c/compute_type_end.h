@@ -22,3 +22,4 @@
 #undef LEAST
 #undef SUM_LIMIT
 #undef SCALE_LIMIT
+#undef EACH

@@ -30,6 +30,18 @@ const fd_isa fd_isas[] = {
     {NULL, NULL, NULL},
 };
 
+const char *const fd_comparison_names[] = {
+#define FD_COMPARE(field, sum) [FD_COMPARE_##field] = #field,
+#define FD_FIELD(field) [FD_COMPARE_##field] = #field,
+#include "divergences.def"
+    [FD_COMPARISONS] = NULL,
+};
+const char *const fd_statistic_names[] = {
+#define FD_STATISTIC(field) [FD_STATISTIC_##field] = #field,
+#include "divergences.def"
+    [FD_STATISTICS] = NULL,
+};
+
 const fd_description fd_descriptions[] = {
 #define FD_DIVERGENCE(name_, ...) [FD_##name_].name = #name_,
 #define FD_ROOT(name_, of) [FD_##name_].name = #name_,

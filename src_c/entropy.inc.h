@@ -78,8 +78,15 @@ FD_INLINE int F(weights_entropy)(int source, fd_row p, fd_row q, ptrdiff_t n, do
 }
 
 #if COMPUTES_DOUBLE
-static int same_row(fd_row a, fd_row b) { return a.data == b.data && a.stride == b.stride && a.dtype == b.dtype; }
+static int same_row(fd_row a, fd_row b) {
+    return a.data == b.data && a.stride == b.stride && a.dtype == b.dtype && a.temperature == b.temperature;
+}
 #endif
+
+static double F(cross_entropy_given)(const log_sum_double *s, const log_sum_double *t, fd_row a, fd_row b, ptrdiff_t n) {
+    frame f = {.max_a = s->max, .max_b = t->max};
+    return scalar_log1p(t->others) + F(pass)(FD_cross_entropy, FD_LOGITS, 0, a, b, n, f).A[0] / (1.0 + s->others);
+}
 
 static int F(logits_entropy)(fd_row a, fd_row b, ptrdiff_t n, double unused, double *result) {
     (void)unused;
@@ -87,8 +94,7 @@ static int F(logits_entropy)(fd_row a, fd_row b, ptrdiff_t n, double unused, dou
     int status = no_distribution(&s) | no_distribution(&t);
     *result = NAN;
     if (status || isnan(s.others) || isnan(t.others)) return status;
-    frame f = {.max_a = s.max, .max_b = t.max};
-    *result = scalar_log1p(t.others) + F(pass)(FD_cross_entropy, FD_LOGITS, 0, a, b, n, f).A[0] / (1.0 + s.others);
+    *result = F(cross_entropy_given)(&s, &t, a, b, n);
     return 0;
 }
 

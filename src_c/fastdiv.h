@@ -49,20 +49,34 @@ enum { FD_INVALID = 1 };
 
 typedef struct {
     const char *data;
-    ptrdiff_t stride; /* bytes from element to element */
-    int dtype;        /* enum fd_dtype */
+    ptrdiff_t stride;   /* bytes from element to element */
+    int dtype;          /* enum fd_dtype */
+    double temperature; /* each element stands for itself divided by this, unless it is 0; only for what computes in double */
 } fd_row;
 
-/* The per-token results of fd_kernels.compare, in this order. */
+/* The results of fd_kernels.compare and fd_kernels.statistics for each token, in this order. */
 enum fd_comparison {
-#define FD_COMPARE(field, divergence) FD_COMPARE_##field,
+#define FD_COMPARE(field, sum) FD_COMPARE_##field,
 #include "divergences.def"
-    FD_COMPARE_nll_base,
-    FD_COMPARE_nll_candidate,
-    FD_COMPARE_delta_p,
-    FD_COMPARE_same_top,
+    FD_FUSED, /* these are the sums of one loop over both rows */
+    FD_BEFORE_FIELDS = FD_FUSED - 1,
+#define FD_FIELD(field) FD_COMPARE_##field,
+#include "divergences.def"
     FD_COMPARISONS
 };
+enum fd_statistic {
+#define FD_STATISTIC(field) FD_STATISTIC_##field,
+#include "divergences.def"
+    FD_STATISTICS
+};
+extern const char *const fd_comparison_names[], *const fd_statistic_names[]; /* they end with NULL */
+
+/* Which fields are wanted of the token whose label is `label`: bit k is field k.  `weight` is that of Jensen-Shannon; the `top` most
+ * probable tokens of both rows are compared, FD_TOP at most. */
+enum { FD_TOP = 128 };
+typedef struct { int64_t label, wanted, top; double weight; void *scratch; } fd_token;
+/* Bytes of scratch, aligned for a double, that fd_kernels.compare needs for rows of n elements; one row's statistics need none. */
+#define FD_SCRATCH(n) ((size_t)(2 * ((n) + 16) + 2 * ((n) / 2048 + 1)) * sizeof(double))
 
 typedef int (*fd_pair_kernel)(fd_row p, fd_row q, ptrdiff_t n, double parameter, double *result);
 
@@ -74,7 +88,8 @@ typedef struct {
     fd_pair_kernel pair[FD_DIVERGENCES][FD_SOURCES][2]; /* last index: 0 computes in float, 1 in double */
     int (*log_sum_exp[2])(fd_row a, ptrdiff_t n, double *result);
     int (*token_nll[2])(fd_row a, ptrdiff_t n, int64_t label, double *result);
-    int (*compare[2])(fd_row a, fd_row b, ptrdiff_t n, int64_t label, double result[FD_COMPARISONS]);
+    int (*compare[2])(fd_row a, fd_row b, ptrdiff_t n, const fd_token *token, double result[FD_COMPARISONS]);
+    int (*statistics[2])(fd_row a, ptrdiff_t n, const fd_token *token, double result[FD_STATISTICS]);
     int (*truncated_kl[2])(fd_row log_p, fd_row b, ptrdiff_t n, double floor, double *result);
     int (*f_divergence[FD_SOURCES][2])(fd_row p, fd_row q, ptrdiff_t n, fd_generator generator, double *result);
     /* Jensen-Shannon of normalised doubles for all pairs of many rows (js_entropies.inc.h): each row is prepared once, into n doubles

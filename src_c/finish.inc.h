@@ -7,7 +7,7 @@
 
 
 typedef struct {
-    double A[FD_COMPARISONS], P, Q, S;
+    double A[FD_FUSED], P, Q, S;
     double unit; /* rounding unit of the type that the terms were computed in */
     int invalid;
 } sums;
@@ -192,16 +192,16 @@ FD_INLINE int symmetric(int which) {
 
 /* What one loop sums: a single divergence, or for COMPARED all that the fused comparison has, or the parts of one. */
 static const int compared[] = {
-#define FD_COMPARE(field, divergence) FD_##divergence,
+#define FD_COMPARE(field, sum) FD_##sum,
 #include "divergences.def"
 };
 static const int bhattacharyya_parts[] = {FD_squared_hellinger, FD_affinity};
 static const int power_parts[] = {FD_power_excess, FD_power, FD_only_q, FD_only_p};
 static const int entropy_power_parts[] = {FD_entropy_excess, FD_power, FD_only_q};
-#define LENGTH(array) ((int)(sizeof(array) / sizeof *(array)))
 FD_INLINE int members(int which) {
     switch (which) {
     case COMPARED: return LENGTH(compared);
+    case COMPARED_SHORT: return FD_COMPARE_tv + 1;
     case FD_bhattacharyya_distance: return LENGTH(bhattacharyya_parts);
     case POWERS: return LENGTH(power_parts);
     case ENTROPY_POWERS: return LENGTH(entropy_power_parts);
@@ -210,7 +210,8 @@ FD_INLINE int members(int which) {
 }
 FD_INLINE int member(int which, int i) {
     switch (which) {
-    case COMPARED: return squared(compared[i]);
+    case COMPARED:
+    case COMPARED_SHORT: return squared(compared[i]);
     case FD_bhattacharyya_distance: return bhattacharyya_parts[i];
     case POWERS: return power_parts[i];
     case ENTROPY_POWERS: return entropy_power_parts[i];
@@ -223,6 +224,8 @@ FD_INLINE int underflow_counts(int which) {
 }
 /* Terms of so many instructions that one vector keeps a processor busy, and several a compiler. */
 FD_INLINE int is_long(int which) { return which == POWERS || which == ENTROPY_POWERS || which == FD_weighted_js_divergence; }
+/* The sum of one of the rows, which is the same whatever the other one is. */
+FD_INLINE int of_one_row(int which) { return which == FD_surprisal_p || which == FD_surprisal_q; }
 /* q is the sum of the row, not its elements. */
 FD_INLINE int is_entropy(int which) { return which == FD_cross_entropy || which == ENTROPY_POWERS; }
 
@@ -247,7 +250,7 @@ static void exchange(fd_row *p, fd_row *q, sums *s) {
 }
 
 /* The sums of a row while it is read. */
-typedef struct { lanes A[FD_COMPARISONS], P, Q, S; int invalid; } row_lanes;
+typedef struct { lanes A[FD_FUSED], P, Q, S; int invalid; } row_lanes;
 FD_INLINE row_lanes row_zero(int which) {
     row_lanes r;
     FD_UNROLL for (int i = 0; i < members(which); i++) r.A[i] = lanes_zero();

@@ -85,11 +85,12 @@ static double js_prepare(fd_row row, ptrdiff_t n, double *half) {
         const double *a = load_double(row, start, count, buffer);
         for (int i = 0; i < count; i++) half[start + i] = a[i] * scale;
     }
-    fd_row own = {(const char *)half, sizeof(double), FD_float64};
+    fd_row own = {.data = (const char *)half, .stride = sizeof(double), .dtype = FD_float64};
     return mean_excess(own, 1.0, own, 1.0, n);
 }
 
 static int js_from_prepared(const double *p, const double *q, ptrdiff_t n, double E_p, double E_q, double *result) {
-    fd_row x = {(const char *)p, sizeof(double), FD_float64}, y = {(const char *)q, sizeof(double), FD_float64};
+    fd_row x = {.data = (const char *)p, .stride = sizeof(double), .dtype = FD_float64}, y = x;
+    y.data = (const char *)q;
     return js_result(E_p, E_q, mean_excess(x, 1.0, y, 1.0, n), n, result);
 }

@@ -6,10 +6,14 @@
 #define LN2 0.693147180559945309417
 #define LOAD 2048
 #define PREFETCH 2048 /* bytes; a prefetch past the end of a row is no access */
-enum { COMPARED = -1, POWERS = -2, ENTROPY_POWERS = -3 }; /* sets of sums, see finish.inc.h */
+enum { COMPARED = -1, COMPARED_SHORT = -2, POWERS = -3, ENTROPY_POWERS = -4 }; /* sets of sums, see finish.inc.h */
 #ifndef AHEAD
 #define AHEAD 2 /* vectors whose instructions a compiler may interleave */
 #endif
+#ifndef TOGETHER
+#define TOGETHER 1 /* vectors that go through the long chains in step (EACH in math.inc.h) */
+#endif
+#define LENGTH(array) ((int)(sizeof(array) / sizeof *(array)))
 #if defined(FD_COMPACT)
 #define FD_UNROLL
 #elif defined(__clang__)
@@ -31,6 +35,8 @@ enum { COMPARED = -1, POWERS = -2, ENTROPY_POWERS = -3 }; /* sets of sums, see f
 #include "reduce.inc.h"
 #include "logits.inc.h"
 #include "entropy.inc.h"
+#include "fused.inc.h"
+#include "compare.inc.h"
 #include "renyi.inc.h"
 #include "js_entropies.inc.h"
 #include "compute_type_end.h"
@@ -44,6 +50,8 @@ enum { COMPARED = -1, POWERS = -2, ENTROPY_POWERS = -3 }; /* sets of sums, see f
 #include "reduce.inc.h"
 #include "logits.inc.h"
 #include "entropy.inc.h"
+#include "fused.inc.h"
+#include "compare.inc.h"
 #include "compute_type_end.h"
 
 /* One function per divergence, source and compute type. */
@@ -58,7 +66,7 @@ enum { COMPARED = -1, POWERS = -2, ENTROPY_POWERS = -3 }; /* sets of sums, see f
 #define PAIR_KERNELS(name, type)                                                                                               \
     PAIR_KERNEL(name, normalized, type, normalized_##type(FD_##name, p, q, n, parameter, r))                                   \
     PAIR_KERNEL(name, raw, type, divergence_##type(FD_##name, FD_RAW, p, q, n, parameter, r))                                  \
-    PAIR_KERNEL(name, logits, type, from_logits_##type(FD_##name, p, q, n, parameter, r))
+    PAIR_KERNEL(name, logits, type, from_logits_##type(FD_##name, name##_given_##type, p, q, n, parameter, r))
 FD_INLINE int normalized_float(int which, ARGUMENTS) { return divergence_float(which, FD_NORMALIZED, p, q, n, parameter, r); }
 FD_INLINE int normalized_double(int which, ARGUMENTS) {
     if (which == FD_js_divergence) return js_pair(p, q, n, parameter, r);
@@ -70,17 +78,25 @@ static int far_bhattacharyya(fd_row p, fd_row q, ptrdiff_t n, double *r) {
     *r *= 0.5;
     return status;
 }
+#define GIVEN const log_sum_double *s, const log_sum_double *t, ARGUMENTS
 #define LOGITS_KERNEL(type)                                                                                                    \
-    FD_INLINE int from_logits_##type(int which, ARGUMENTS) {                                                                      \
-        int status = logits_divergence_##type(which, p, q, n, parameter, r);                                                   \
-        return which == FD_bhattacharyya_distance && !status && isnan(*r) ? far_bhattacharyya(p, q, n, r) : status;            \
+    FD_INLINE int from_logits_##type(int which, int (*given)(GIVEN), ARGUMENTS) {                                              \
+        log_sum_double s = log_sum_exp_##type(p, n), t = log_sum_exp_##type(q, n);                                             \
+        int status = no_distribution(&s) | no_distribution(&t);                                                                \
+        *r = NAN;                                                                                                              \
+        if (status || isnan(s.others) || isnan(t.others)) return status;                                                       \
+        given(&s, &t, p, q, n, parameter, r);                                                                                  \
+        return which == FD_bhattacharyya_distance && isnan(*r) ? far_bhattacharyya(p, q, n, r) : 0;                            \
     }
 LOGITS_KERNEL(float)
 LOGITS_KERNEL(double)
-#define FD_DIVERGENCE(name, ...) PAIR_KERNELS(name, float) PAIR_KERNELS(name, double)
+#define GIVEN_KERNEL(name, type)                                                                                               \
+    static int name##_given_##type(GIVEN) { return divergence_given_##type(FD_##name, *s, *t, p, q, n, parameter, r); }
+#define ALL_KERNELS(name)                                                                                                      \
+    GIVEN_KERNEL(name, float) GIVEN_KERNEL(name, double) PAIR_KERNELS(name, float) PAIR_KERNELS(name, double)
+#define FD_DIVERGENCE(name, ...) ALL_KERNELS(name)
 #include "divergences.def"
-PAIR_KERNELS(bhattacharyya_distance, float)
-PAIR_KERNELS(bhattacharyya_distance, double)
+ALL_KERNELS(bhattacharyya_distance)
 #define ROOT_KERNEL(name, of, source)                                                                                          \
     static int name##_##source(ARGUMENTS) {                                                                                    \
         int status = of##_##source(p, q, n, parameter, r);                                                                     \
@@ -129,6 +145,7 @@ const fd_kernels FD_TABLE = {
     .log_sum_exp = BOTH(row_log_sum_exp),
     .token_nll = BOTH(row_token_nll),
     .compare = BOTH(row_compare),
+    .statistics = BOTH(row_statistics),
     .truncated_kl = SAME(truncated_kl),
     .js_prepare = js_prepare,
     .js_from_prepared = js_from_prepared,

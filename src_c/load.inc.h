@@ -8,8 +8,8 @@ FD_INLINE void store16_float(float *to, vf x) { vf_store(to, x); }
 #endif
 
 /* Elements [first, first + count) of a row as a contiguous block of T: the row itself where it already is one, else converted
- * into `buffer`.  One conversion per storage type; strides and dtypes end here. */
-static const T *F(load)(fd_row row, ptrdiff_t first, int count, T *buffer) {
+ * into `buffer`.  One conversion per storage type; strides, dtypes and temperatures end here. */
+static const T *F(as_stored)(fd_row row, ptrdiff_t first, int count, T *buffer) {
     const char *from = row.data + first * row.stride;
     if (row.dtype == NATIVE) {
         if (row.stride == (ptrdiff_t)sizeof(T)) return (const T *)from;
@@ -41,4 +41,15 @@ static const T *F(load)(fd_row row, ptrdiff_t first, int count, T *buffer) {
         memcpy(buffer + i, last, (size_t)left * sizeof(T));
     }
     return buffer;
+}
+
+FD_INLINE const T *F(load)(fd_row row, ptrdiff_t first, int count, T *buffer) {
+    const T *a = F(as_stored)(row, first, count, buffer);
+#if COMPUTES_DOUBLE
+    if (row.temperature != 0.0) {
+        for (int i = 0; i < count; i++) buffer[i] = a[i] / row.temperature;
+        return buffer;
+    }
+#endif
+    return a;
 }

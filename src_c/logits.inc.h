@@ -10,45 +10,46 @@ typedef struct {
     int invalid;
 } F(log_sum);
 
-/* sum + e^(x - m); `has_max`: where x is not m, and `different` counts those.
- *
- * `exact` tells how well x - m is formed: ROUNDED; or with a second float, which for m < 0 (BELOW) makes it exact and for m >= 0 (ABOVE)
- * wherever x >= -m.  `log_sum_exp` knows for which rows the first will do. */
-enum { F(ROUNDED), F(BELOW), F(ABOVE) };
-FD_INLINE V F(add_exp)(int exact, int has_max, V x, V m, V floor, V sum, int *different) {
-    V high, low, w;
-    if (exact == F(ROUNDED)) {
-        w = F(exp_rounded)(v_max(floor, v_sub(x, m)));
-    } else {
-        high = F(ordered_difference)(exact == F(ABOVE), x, m, &low);
-        low = v_sel(v_lt(high, floor), C(0.0), low); /* -inf has none */
-        w = F(exp_normal)(v_max(floor, high), low);
-        if (COMPUTES_DOUBLE) w = v_sel(v_lt(high, floor), C(0.0), w); /* float's rest below the window is dealt with later */
+/* sum + e^(x - m) over TOGETHER vectors one after the other; `keep`, if there is one, gets each e^(x - m).  `has_max`: where x is not m,
+ * and `different` counts those.  x - m is formed exactly, as two numbers: a difference that was rounded would be off by 2^-21 at -16, and
+ * the same for all tokens of one value. */
+FD_INLINE V F(add_exp)(int has_max, int together, const V *x, V m, V sum, T *keep, int *different) {
+    V floor = C(-EXP_LIMIT), low[TOGETHER], high[TOGETHER], w[TOGETHER];
+    M gone[TOGETHER];
+    EACH(together) high[g] = F(difference)(x[g], m, &low[g]);
+    EACH(together) gone[g] = v_lt(high[g], floor);
+    EACH(together) high[g] = v_sel(gone[g], floor, high[g]);
+    EACH(together) low[g] = v_sel(gone[g], C(0.0), low[g]); /* -inf has none */
+    F(exp_below)(together, high, low, w);
+    if (COMPUTES_DOUBLE) EACH(together) w[g] = v_sel(gone[g], C(0.0), w[g]); /* what is below float's window is dealt with later */
+    if (keep) EACH(together) v_store(keep + g * N, w[g]);
+    EACH(together) {
+        M rest = v_ne(x[g], m);
+        if (has_max) *different += m_count(rest);
+        sum = has_max ? v_sel(rest, v_add(sum, w[g]), sum) : v_add(sum, w[g]);
     }
-    if (!has_max) return v_add(sum, w);
-    M rest = v_ne(x, m);
-    *different += m_count(rest);
-    return v_sel(rest, v_add(sum, w), sum);
+    return sum;
 }
 
-FD_INLINE V F(sum_exp_256)(int exact, int has_max, const T *a, int count, const char *next, V m, int *different) {
-    V floor = C(-EXP_LIMIT), sum = C(0.0);
+FD_INLINE V F(sum_exp_256)(int has_max, const T *a, int count, const char *next, V m, T *keep, int *different) {
+    V sum = C(0.0), x[TOGETHER];
     int j = 0;
-    for (; j + AHEAD * N <= count; j += AHEAD * N) {
-        FD_UNROLL for (int k = 0; k < AHEAD; k++) __builtin_prefetch(next + (j + k * N) * sizeof(T));
-        FD_UNROLL for (int k = 0; k < AHEAD; k++)
-            sum = F(add_exp)(exact, has_max, VNAME(load)(a + j + k * N), m, floor, sum, different);
+    for (; j + TOGETHER * N <= count; j += TOGETHER * N) {
+        EACH(TOGETHER) __builtin_prefetch(next + (j + g * N) * sizeof(T));
+        EACH(TOGETHER) x[g] = VNAME(load)(a + j + g * N);
+        sum = F(add_exp)(has_max, TOGETHER, x, m, sum, keep ? keep + j : NULL, different);
     }
     for (; j < count; j += N) {
         int some = count - j < N ? count - j : N;
-        V x = F(padded)(FD_LOGITS, a + j, some), more = F(add_exp)(exact, has_max, x, m, floor, sum, different);
-        sum = v_sel(VNAME(first)(some), more, sum);
+        *x = F(padded)(FD_LOGITS, a + j, some);
+        sum = v_sel(VNAME(first)(some), F(add_exp)(has_max, 1, x, m, sum, keep ? keep + j : NULL, different), sum);
         if (has_max) *different -= N - some; /* padding is no element */
     }
     return sum;
 }
 
-FD_INLINE F(log_sum) F(lse)(int exact, fd_row row, ptrdiff_t n) {
+/* With `keep` also e^(a - peak) of every element, and every block's peak. */
+FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, T *keep, T *peaks) {
     T buffer[LOAD];
     double max = -INFINITY, rest = 0.0, ties = 0.0;
     ptrdiff_t argmax = 0;
@@ -83,8 +84,11 @@ FD_INLINE F(log_sum) F(lse)(int exact, fd_row row, ptrdiff_t n) {
         T peak = lane[0];
         if (isinf((double)peak)) {
             if (peak > 0) return (F(log_sum)){NAN, NAN, 0, FD_INVALID};
+            if (keep) memset(keep + start, 0, (size_t)count * sizeof(T));
+            if (keep) peaks[start / LOAD] = peak;
             continue;
         }
+        if (keep) peaks[start / LOAD] = peak;
         /* The next block, or row, comes into the cache while this one is computed. */
         const char *next = (const char *)a + (a != buffer ? LOAD * sizeof(T) : 0);
         V m = C(peak);
@@ -93,10 +97,8 @@ FD_INLINE F(log_sum) F(lse)(int exact, fd_row row, ptrdiff_t n) {
         for (i = 0; i < count; i += 256) {
             int some = count - i < 256 ? count - i : 256, has_max = m_any(v_eq(tops[i / 256], m)), different = 0;
             const char *ahead = next + i * sizeof(T);
-#define SUM(exact) (has_max ? F(sum_exp_256)(F(exact), 1, a + i, some, ahead, m, &different)                                       \
-                            : F(sum_exp_256)(F(exact), 0, a + i, some, ahead, m, &different))
-            V sum = !exact ? SUM(ROUNDED) : peak >= 0 ? SUM(ABOVE) : SUM(BELOW);
-#undef SUM
+            T *to = keep ? keep + start + i : NULL;
+            V sum = has_max ? F(sum_exp_256)(1, a + i, some, ahead, m, to, &different) : F(sum_exp_256)(0, a + i, some, ahead, m, to, &different);
             block_ties += has_max ? some - different : 0;
             others = vd_add(others, F(folded)(sum)); /* at most LOAD / 256 of them, all positive */
         }
@@ -119,21 +121,13 @@ FD_INLINE F(log_sum) F(lse)(int exact, fd_row row, ptrdiff_t n) {
     return (F(log_sum)){max, rest + (ties - 1.0), argmax, 0};
 }
 
-/* In double always exact.  In float first with rounded differences: as long as at least half of `others` stems from above -16, where they
- * are off by 2^-21 at most, so is it.  Then with exact ones; for m >= 0 that leaves what is below -16 - m, of which the same is asked.
- * What is left, and what the window may have cut, is for double. */
+/* What one token leaves to all others together is double's where float has no such numbers. */
 #if COMPUTES_DOUBLE
-static log_sum_double log_sum_exp_double(fd_row row, ptrdiff_t n) { return lse_double(1, row, n); }
+static log_sum_double log_sum_exp_double(fd_row row, ptrdiff_t n) { return lse_double(row, n, NULL, NULL); }
 #else
-static log_sum_double log_sum_exp_exact(fd_row row, ptrdiff_t n) {
-    log_sum_float s = lse_float(1, row, n);
-    double inexact = s.max >= 0.0 ? 2.0 * (double)n * scalar_exp(-16.0 - s.max) : 0.0;
-    if (s.others < 0x1p-60 || s.others < inexact) return log_sum_exp_double(row, n);
-    return (log_sum_double){s.max, s.others, s.argmax, s.invalid};
-}
 static log_sum_double log_sum_exp_float(fd_row row, ptrdiff_t n) {
-    log_sum_float s = lse_float(0, row, n);
-    if (s.others < 2.0 * (double)n * 0x1.e355cp-24 /* e^-16 */) return log_sum_exp_exact(row, n);
+    log_sum_float s = lse_float(row, n, NULL, NULL);
+    if (s.others < 0x1p-60) return log_sum_exp_double(row, n);
     return (log_sum_double){s.max, s.others, s.argmax, s.invalid};
 }
 #endif
@@ -187,12 +181,10 @@ static int F(first_less)(fd_row a, fd_row b, ptrdiff_t n) {
     return 0;
 }
 
-FD_INLINE int F(logits_divergence)(int which, fd_row a, fd_row b, ptrdiff_t n, double parameter, double *result) {
-    log_sum_double s = F(log_sum_exp)(a, n), t = F(log_sum_exp)(b, n);
-    int status = no_distribution(&s) | no_distribution(&t), again;
-    *result = NAN;
-    if (status || isnan(s.others) || isnan(t.others)) return status;
-    int tie = s.max == t.max && s.others == t.others;
+/* The divergence of two rows of which s and t are the sums. */
+FD_INLINE int F(divergence_given)(int which, log_sum_double s, log_sum_double t, fd_row a, fd_row b, ptrdiff_t n, double parameter,
+                                  double *result) {
+    int tie = s.max == t.max && s.others == t.others, again;
     if (symmetric(which) && (s.max < t.max || (s.max == t.max && s.others < t.others) || (tie && F(first_less)(a, b, n)))) {
         log_sum_double lse = s;
         fd_row row = a;
@@ -204,27 +196,5 @@ FD_INLINE int F(logits_divergence)(int which, fd_row a, fd_row b, ptrdiff_t n, d
     if (which == FD_weighted_js_divergence) f.own = weighted_js_limits(parameter);
     sums total = F(pass)(which, FD_LOGITS, 0, a, b, n, f);
     *result = combined(which, FD_LOGITS, finish(member(which, 0), total.A[0], &total, &f.own, &again), &total);
-    return 0;
-}
-
-static int F(row_compare)(fd_row a, fd_row b, ptrdiff_t n, int64_t label, double result[FD_COMPARISONS]) {
-    log_sum_double s = F(log_sum_exp)(a, n), t = F(log_sum_exp)(b, n);
-    int status = no_distribution(&s) | no_distribution(&t), again;
-    if (status || isnan(s.others) || isnan(t.others)) {
-        for (int i = 0; i < FD_COMPARISONS; i++) result[i] = NAN;
-        result[FD_COMPARE_same_top] = 0.0;
-        return status;
-    }
-    frame f = logits_frame(&s, &t);
-    sums total = F(pass)(COMPARED, FD_LOGITS, 0, a, b, n, f);
-    for (int i = 0; i < members(COMPARED); i++) {
-        double r = finish(member(COMPARED, i), total.A[i], &total, &f.own, &again);
-        result[i] = member(COMPARED, i) == compared[i] ? r : sqrt(r);
-    }
-    double base = F(nll)(&s, a, n, label), candidate = F(nll)(&t, b, n, label);
-    result[FD_COMPARE_nll_base] = base;
-    result[FD_COMPARE_nll_candidate] = candidate;
-    result[FD_COMPARE_delta_p] = isinf(base) ? scalar_exp(-candidate) : scalar_exp(-base) * scalar_expm1(base - candidate);
-    result[FD_COMPARE_same_top] = s.argmax == t.argmax;
     return 0;
 }

@@ -35,6 +35,12 @@ FD_INLINE V F(set)(double x) { return VNAME(set1)((T)x); }
         sum = v_fma(sum, square, COEFFICIENT(0));                                                                              \
         return v_fma(other, x, sum);                                                                                           \
     }
+/* Vectors of which every step is done before the next one: what a processor can overlap is but a part of so long a chain. */
+#define EACH(together) FD_UNROLL for (int g = 0; g < (together); g++)
+FD_INLINE void F(polynomials)(int together, const T *coefficients, int degree, const V *x, V *y) {
+    EACH(together) y[g] = VNAME(set1)(coefficients[degree]);
+    FD_UNROLL for (int i = degree - 1; i >= 0; i--) EACH(together) y[g] = v_fma(y[g], x[g], VNAME(set1)(coefficients[i]));
+}
 #define CONSTANT(i) VNAME(set1)(coefficients[i])
 HORNER(polynomial, CONSTANT, const T *coefficients)
 #define POLYNOMIAL(NAME, x) F(polynomial)(F(NAME), (int)(sizeof F(NAME) / sizeof(T)) - 1, x)
@@ -52,16 +58,26 @@ FD_INLINE V F(exp_rest)(V y, V *t) {
 FD_INLINE V F(exp_mantissa)(V r) { return v_fma(v_fma(POLYNOMIAL(EXP, r), r, C(1.0)), r, C(1.0)); }
 FD_INLINE V F(shifted)(V w, V t) { return i_float(i_add(v_bits(w), i_to_exponent(v_bits(t)))); }
 
-/* e^y for -16 <= y <= 0 where y is a rounded difference: log2 in one piece, so below -16 the error grows to some ulps. */
-FD_INLINE V F(exp_rounded)(V y) {
-    V t = v_fma(y, C(LOG2_E), C(MAGIC));
-    return F(shifted)(F(exp_mantissa)(v_fnma(v_sub(t, C(MAGIC)), C(LN2), y)), t);
-}
 
 /* e^(y + low) where the result is a normal number. */
 FD_INLINE V F(exp_normal)(V y, V low) {
     V t, r = F(exp_rest)(y, &t);
     return F(shifted)(F(exp_mantissa)(v_add(r, low)), t);
+}
+
+/* The same for y <= 0 where what is far below 1 need not be right to the last bit: in float log2 is one piece, off by 2^-29, of which
+ * -y log2(e) come together. */
+FD_INLINE void F(exp_below)(int together, const V *y, const V *low, V *w) {
+    V t[TOGETHER], r[TOGETHER];
+    EACH(together) t[g] = v_fma(y[g], C(LOG2_E), C(MAGIC));
+    EACH(together) r[g] = v_sub(t[g], C(MAGIC));
+    if (COMPUTES_DOUBLE) EACH(together) r[g] = v_fnma(r[g], C(LN2_LOW), v_fnma(r[g], C(LN2_HIGH), y[g]));
+    else EACH(together) r[g] = v_fnma(r[g], C(LN2), y[g]);
+    EACH(together) r[g] = v_add(r[g], low[g]);
+    F(polynomials)(together, F(EXP), LENGTH(F(EXP)) - 1, r, w);
+    EACH(together) w[g] = v_fma(w[g], r[g], C(1.0));
+    EACH(together) w[g] = v_fma(w[g], r[g], C(1.0));
+    EACH(together) w[g] = F(shifted)(w[g], t[g]);
 }
 
 FD_INLINE V F(power_of_two)(V integer) {

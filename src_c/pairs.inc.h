@@ -15,7 +15,7 @@ typedef struct {
     V p, q, d, x;
     M no_p, no_q; /* careful only: a true zero, not one that underflowed */
     V lift;       /* p, q and d were multiplied by this power of two */
-    V log_p, log_p_low, x_low; /* logits only: a - max a exactly; the rest of x */
+    V log_p, log_p_low, log_q, x_low; /* logits only: a - max a exactly; b - max b; the rest of x */
 } F(pair);
 
 #if COMPUTES_DOUBLE
@@ -84,7 +84,7 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
     }
     o.p = p;
     o.q = q;
-    o.x = o.x_low = o.log_p = o.log_p_low = p;
+    o.x = o.x_low = o.log_p = o.log_p_low = o.log_q = p;
     return o;
 }
 
@@ -110,7 +110,7 @@ FD_INLINE F(pair) F(logits)(int which, int careful, const frame *f, V a, V b) {
     high = F(difference)(a, max_a, &low);
     if (careful && !is_entropy(which)) o.lift = v_sel(v_lt(v_min(high, v_sub(b, max_b)), C(-0.8 * EXP_LIMIT)), C(LIFT), C(1.0));
     o.p = careful ? F(lifted_exp)(o.no_p, o.lift, high, low) : v_sel(far_a, C(0.0), F(exp_normal)(high, low));
-    o.log_p = high;
+    o.log_p = o.log_q = high;
     o.log_p_low = low;
     o.x_low = C(0.0);
     if (which == FD_cross_entropy) {
@@ -128,6 +128,7 @@ FD_INLINE F(pair) F(logits)(int which, int careful, const frame *f, V a, V b) {
     M far_b = v_lt(v_sub(b, max_b), C(-EXP_LIMIT));
     if (!careful) b = v_sel(far_b, max_b, b);
     high = F(difference)(b, max_b, &low);
+    o.log_q = high;
     o.q = careful ? F(lifted_exp)(o.no_q, o.lift, high, low) : v_sel(far_b, C(0.0), F(exp_normal)(high, low));
     o.q = v_mul(o.q, C(f->ratio));
     high = F(difference)(a, b, &low);

@@ -34,6 +34,7 @@ FD_INLINE V F(far_chi2)(int exchanged, F(pair) o, V t) {
 
 /* The limits of the generator take the place of terms in which p or q is 0. */
 FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
+    if (of_one_row(which)) return v_div(F(term)(which, logits, f, o), o.lift);
     const double at_0 = limit_at_0(which, &f->own), at_inf = limit_at_infinity(which, &f->own);
     M p_is_0 = v_eq(o.p, C(0.0)), q_is_0 = v_eq(o.q, C(0.0)), both = m_and(p_is_0, q_is_0);
     const int squares = logits && (which == FD_chi2_divergence || which == FD_neyman_divergence);
@@ -57,12 +58,13 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
         plain.lift = C(1.0);
         t = v_sel(v_lt(t, C(INFINITY)), t, F(term)(which, logits, f, plain));
     }
-    t = v_sel(no_q, v_mul(v_div(o.p, o.lift), C(at_inf)), t);
-    t = v_sel(no_p, v_mul(v_div(o.q, o.lift), C(at_0)), t);
+    /* Infinity even times what underflowed; where both are nothing, nothing comes of it below. */
+    t = v_sel(no_q, isinf(at_inf) ? C(INFINITY) : v_mul(v_div(o.p, o.lift), C(at_inf)), t);
+    t = v_sel(no_p, isinf(at_0) ? C(INFINITY) : v_mul(v_div(o.q, o.lift), C(at_0)), t);
     return v_sel(both, C(0.0), t);
 }
 
-typedef struct { V A[FD_COMPARISONS], P, Q, S; } F(block);
+typedef struct { V A[FD_FUSED], P, Q, S; } F(block);
 FD_INLINE F(block) F(block_zero)(int which) {
     F(block) s;
     FD_UNROLL for (int i = 0; i < members(which); i++) s.A[i] = C(0.0);

@@ -13,6 +13,7 @@
 #define v_abs(a) BY_TYPE(abs, a)(a)
 #define v_fma(a, b, c) BY_TYPE(fma, a)(a, b, c)   /* a b + c, rounded once */
 #define v_fnma(a, b, c) BY_TYPE(fnma, a)(a, b, c) /* c - a b, rounded once */
+#define v_fms(a, b, c) BY_TYPE(fms, a)(a, b, c)   /* a b - c, rounded once */
 #define v_lt(a, b) BY_TYPE(lt, a)(a, b)
 #define v_le(a, b) BY_TYPE(le, a)(a, b)
 #define v_eq(a, b) BY_TYPE(eq, a)(a, b)

@@ -52,6 +52,7 @@ FD_INLINE __m256 exponent_epi32(__m256i x) { return _mm256_cvtepi32_ps(_mm256_sr
     }                                                                                                                          \
     TERNARY(P, V, fma, _mm256_fmadd_##S)                                                                                       \
     TERNARY(P, V, fnma, _mm256_fnmadd_##S)                                                                                     \
+    TERNARY(P, V, fms, _mm256_fmsub_##S)                                                                                       \
     COMPARE(P, V, M, S, lt, _CMP_LT_OQ)                                                                                        \
     COMPARE(P, V, M, S, le, _CMP_LE_OQ)                                                                                        \
     COMPARE(P, V, M, S, eq, _CMP_EQ_OQ)                                                                                        \

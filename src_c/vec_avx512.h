@@ -26,6 +26,7 @@ typedef struct { __m512i v; } vdi;
     FD_INLINE V P##_abs(V a) { return _mm512_abs_##S(a); }                                                                     \
     FD_INLINE V P##_fma(V a, V b, V c) { return _mm512_fmadd_##S(a, b, c); }                                                   \
     FD_INLINE V P##_fnma(V a, V b, V c) { return _mm512_fnmadd_##S(a, b, c); }                                                 \
+    FD_INLINE V P##_fms(V a, V b, V c) { return _mm512_fmsub_##S(a, b, c); }                                                   \
     FD_INLINE M P##_lt(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_LT_OQ)}; }                                      \
     FD_INLINE M P##_le(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_LE_OQ)}; }                                      \
     FD_INLINE M P##_eq(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_EQ_OQ)}; }                                      \

@@ -46,6 +46,7 @@ typedef struct { int64x2_t v[4]; } vdi;
     FD_INLINE V P##_abs(V a) FOUR(V, vabsq_##S(a.v[i]))                                                                        \
     FD_INLINE V P##_fma(V a, V b, V c) FOUR(V, vfmaq_##S(c.v[i], a.v[i], b.v[i]))                                              \
     FD_INLINE V P##_fnma(V a, V b, V c) FOUR(V, vfmsq_##S(c.v[i], a.v[i], b.v[i]))                                             \
+    FD_INLINE V P##_fms(V a, V b, V c) FOUR(V, vfmaq_##S(vnegq_##S(c.v[i]), a.v[i], b.v[i]))                                   \
     FD_INLINE M P##_lt(V a, V b) FOUR(M, vcltq_##S(a.v[i], b.v[i]))                                                            \
     FD_INLINE M P##_le(V a, V b) FOUR(M, vcleq_##S(a.v[i], b.v[i]))                                                            \
     FD_INLINE M P##_eq(V a, V b) FOUR(M, vceqq_##S(a.v[i], b.v[i]))                                                            \

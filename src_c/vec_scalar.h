@@ -35,6 +35,7 @@ typedef struct { int64_t v[8]; } vdi;
     UNARY(P, V, N, abs, FABS(a.v[i]))                                                                                          \
     FD_INLINE V P##_fma(V a, V b, V c) { V r; LANES(N) r.v[i] = FMA(a.v[i], b.v[i], c.v[i]); return r; }                       \
     FD_INLINE V P##_fnma(V a, V b, V c) { V r; LANES(N) r.v[i] = FMA(-a.v[i], b.v[i], c.v[i]); return r; }                     \
+    FD_INLINE V P##_fms(V a, V b, V c) { V r; LANES(N) r.v[i] = FMA(a.v[i], b.v[i], -c.v[i]); return r; }                      \
     BINARY(P, V, M, N, lt, -(a.v[i] < b.v[i]))                                                                                 \
     BINARY(P, V, M, N, le, -(a.v[i] <= b.v[i]))                                                                                \
     BINARY(P, V, M, N, eq, -(a.v[i] == b.v[i]))                                                                                \

@@ -1,7 +1,7 @@
 """Write src_c/coefficients.h: the minimax polynomials of math.inc.h, by Remez in 60 digits.
 
 Run ``python src_c/tools/coefficients.py > src_c/coefficients.h`` (needs mpmath). Each polynomial
-has the form c0 + x (c1 + x (c2 + ...)) with c0 = 1/2 exactly, the limit of its function at 0, so
+has the form c0 + x (c1 + x (c2 + ...)) with c0 exactly the limit of its function at 0, so
 that the quadratic form that the divergences become for near-equal rows is exact. The printed error
 is that of the rounded coefficients, relative to the function.
 
@@ -25,6 +25,11 @@ def phi(r: mp.mpf) -> mp.mpf:
 def psi(x: mp.mpf) -> mp.mpf:
     """(exp(x) - 1 - x) / x^2."""
     return (1 + x / 3) / 2 if abs(x) < mp.mpf(10) ** -30 else (mp.expm1(x) - x) / x**2
+
+
+def to_mean(w: mp.mpf) -> mp.mpf:
+    """phi(-w/2) / 2."""
+    return phi(-w / 2) / 2
 
 
 def jensen_shannon(z: mp.mpf) -> mp.mpf:
@@ -175,6 +180,7 @@ def main() -> None:
         ("EXP", psi, -mp.mpf("0.3467"), mp.mpf("0.3467"), 4, 10),
         ("PSI", psi, -mp.mpf(1), mp.mpf(1), 7, 15),
         ("EXCESS", phi, mp.sqrt(0.5) - 1, mp.sqrt(2) - 1, None, 18),
+        ("TO_MEAN", to_mean, mp.mpf(0), mp.mpf(1), 7, 19),
     ]
     print("/* Made by tools/coefficients.py; not to be edited. */")
     print("#ifndef FASTDIV_COEFFICIENTS_H\n#define FASTDIV_COEFFICIENTS_H")
@@ -182,7 +188,8 @@ def main() -> None:
         for label, degree, bits in (("float", degree32, 24), ("double", degree64, 53)):
             if degree is None:
                 continue
-            coefficients = [rounded(c, bits) for c in remez(f, low, high, degree, [mp.mpf(1) / 2])]
+            given = [mp.nint(4 * f(mp.mpf(0))) / 4]
+            coefficients = [rounded(c, bits) for c in remez(f, low, high, degree, given)]
             points = [low + (high - low) * i / 997 for i in range(998)]
             worst = max(abs(polynomial(coefficients, x) / f(x) - 1) for x in points)
             what = f"{f.__doc__} on [{mp.nstr(low, 4)}, {mp.nstr(high, 4)}]: degree {degree}"

@@ -31,6 +31,7 @@ from fastdiv.report.summaries import (
     Mean,
     mean_of,
     quantiles_of,
+    widened,
 )
 
 if TYPE_CHECKING:
@@ -77,16 +78,17 @@ def draw_histogram(axes: "Axes", series: list[Series], found: list[Histogram]) -
     edges = found[0].edges
     low, high = float(edges[0]), float(edges[-1])
     room = 0.09 * (high - low)
-    ticks = _log_ticks(low, high)
+    ticks = _log_ticks(low, high) if any(each.counts.any() for each in found) else []
     below = [each.zeros + each.negative for each in found]
     above = [each.infinite for each in found]
     share = room / len(series)
     for place, (each, counted) in enumerate(zip(series, found, strict=True)):
         colour, dashes = each.look.colour, each.look.dashes
-        axes.stairs(
-            counted.counts, edges, fill=True, color=colour, alpha=0.55 if len(series) == 1 else 0.15
-        )
-        axes.stairs(counted.counts, edges, color=colour, linestyle=dashes, linewidth=1.4)
+        if len(series) <= 3 and ticks:
+            shade = 0.55 if len(series) == 1 else 0.15
+            axes.stairs(counted.counts, edges, fill=True, color=colour, alpha=shade)
+        if ticks:
+            axes.stairs(counted.counts, edges, color=colour, linestyle=dashes, linewidth=1.4)
         for number, start in ((below[place], low - 2 * room), (above[place], high + room)):
             if number:
                 axes.bar(
@@ -121,6 +123,7 @@ def draw_histogram(axes: "Axes", series: list[Series], found: list[Histogram]) -
     axes.set_ylim(0, axes.get_ylim()[1] * (1.22 if len(series) == 1 else 1.02))
     axes.set_ylabel("tokens per bin")
     axes.locator_params(axis="y", integer=True)
+    axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
 
 
 def draw_quantiles(axes: "Axes", series: list[Series]) -> None:
@@ -313,18 +316,21 @@ def draw_ranking(
                     solid_capstyle="butt",
                 )
         axes.plot([mean.value], [place], color=look.colour, marker=look.marker, markersize=8)
+        error = mean.se if math.isfinite(mean.se) else 0.0
         axes.annotate(
             estimate_text(mean),
-            (mean.value, place),
-            (0, 9),
+            (mean.value + 2 * error, place),
+            (9, 0),
             textcoords="offset points",
-            ha="center",
-            va="bottom",
+            va="center",
             fontsize=9.5,
             bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0},
         )
-    axes.margins(x=0.18)
-    axes.set_ylim(len(rows) - 0.5, -0.7)
+    axes.margins(x=0.06)
+    scale = axes.xaxis.get_transform()
+    start, end = scale.transform(np.array(axes.get_xlim()))
+    axes.set_xlim(*scale.inverted().transform(np.array([start, end + 0.42 * (end - start)])))
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     names = [drawable(shortened(candidate.name)) for candidate, _ in rows]
     axes.set_yticks(range(len(rows)), names, parse_math=False)
     axes.grid(axis="y", visible=False)
@@ -343,7 +349,7 @@ def _span(lines: Sequence[Column]) -> tuple[float, float]:
     if not together.size:
         return -1.0, 0.0
     low, high = float(together.min()), float(together.max())
-    return (low, high) if high - low >= 0.1 else (low - 0.05, high + 0.05)
+    return widened(low, high)
 
 
 def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:

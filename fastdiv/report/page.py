@@ -68,10 +68,11 @@ p, dl, dd, ul, figure { margin: 0; padding: 0; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; }
 dt, figcaption, .said { color: var(--muted); }
 figcaption, .said { font-size: .875rem; }
+p.said { margin-bottom: .75rem; }
 ul.names { list-style: none; display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; margin: .75rem 0; }
 ul.names svg { width: 2.75rem; height: 1rem; vertical-align: -.15rem; margin-right: .5rem; }
 .pictures { display: flex; flex-wrap: wrap; gap: 2rem 2.5rem; }
-figure { flex: 1 1 25rem; min-width: 0; max-width: 44rem; break-inside: avoid; }
+figure { flex: 1 1 25rem; min-width: 0; max-width: 36rem; break-inside: avoid; }
 figure > svg { display: block; width: 100%; height: auto; }
 .tables { display: flex; flex-wrap: wrap; gap: 1rem 3rem; align-items: flex-start; }
 .tables > section { min-width: 0; max-width: 100%; }

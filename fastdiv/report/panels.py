@@ -23,6 +23,7 @@ from fastdiv.report.drawing import (
 )
 from fastdiv.report.style import Look, look_of, printable, shortened
 from fastdiv.report.summaries import (
+    Bucket,
     Candidate,
     Column,
     Histogram,
@@ -112,7 +113,7 @@ def _histogram(series: list[Series]) -> list[Panel]:
 
     middle = [float(quantiles_of(each.kl, np.array([0.5]))[0]) for each in series]
     said = "; ".join(
-        f"{each.name}: {each.kl.size:,} tokens, median {number_text(median)}"
+        f"{each.name}: {_tokens(each.kl.size)}, median {number_text(median)}"
         for each, median in zip(series, middle, strict=True)
     )
     return [
@@ -127,7 +128,7 @@ def _histogram(series: list[Series]) -> list[Panel]:
 
 
 def _quantiles(series: list[Series]) -> list[Panel]:
-    if not series:
+    if not any(((each.kl > 0) & np.isfinite(each.kl)).any() for each in series):
         return []
 
     def draw(axes: "Axes") -> None:
@@ -151,6 +152,8 @@ def _quantiles(series: list[Series]) -> list[Panel]:
         notes.append("Shaded: confidence band")
     if any(each.upper is not None for each in series):
         notes.append("Shaded: between the quantiles of the certified bounds")
+    if any((each.kl <= 0).any() or (each.kl == np.inf).any() for each in series):
+        notes.append("A line is drawn where KLD is above 0 and finite")
     return [
         Panel(
             "kld-quantiles",
@@ -211,7 +214,7 @@ def _kld_by(
     return Panel(
         key,
         title,
-        _sentences(_errors([each.candidate for each in series]), _bound(series)),
+        _sentences(_errors([each.candidate for each in series]), _infinite(lines), _bound(series)),
         f"{title}, in nats, with standard errors. {said}.",
         draw,
     )
@@ -296,10 +299,10 @@ def _probability_panel(
     lower = 100 * float((other < base).mean())
     return Panel(
         f"delta-p-{number}",
-        "Probability of the label" + ("" if alone else f": {shortened(candidate.name, 20)}"),
-        _sentences(f"{base.size:,} tokens; {words}", "Below the dashed line the candidate lost"),
+        "Probability of the label (Δp)" if alone else f"Δp: {shortened(candidate.name)}",
+        _sentences(f"{_tokens(base.size)}; {words}", "Below the dashed line the candidate lost"),
         f"Probability of the label under the base against that under {name}:"
-        f" {words}; lower than the base's for {lower:.1f} % of {base.size:,} tokens.",
+        f" {words}; lower than the base's for {lower:.1f} % of {_tokens(base.size)}.",
         draw,
     )
 
@@ -370,7 +373,7 @@ def _outside(series: list[Series], found: list[Histogram]) -> str:
         if parts:
             told.append((f"{each.name}: " if len(series) > 1 else "") + ", ".join(parts))
     tokens = sorted({each.kl.size for each in series})
-    size = f"{tokens[0]:,} tokens" if len(tokens) == 1 else ""
+    size = _tokens(tokens[0]) if len(tokens) == 1 else ""
     return "; ".join(part for part in (size, *told) if part)
 
 
@@ -397,9 +400,18 @@ def _errors(candidates: Sequence[Candidate]) -> str:
     return f"Bars: ± 1 standard error, {kind_of_errors(candidates)}"
 
 
+def _tokens(number: int) -> str:
+    return "1 token" if number == 1 else f"{number:,} tokens"
+
+
 def _sentences(*parts: str) -> str:
     told = [part[0].upper() + part[1:] for part in parts if part]
     return ". ".join(part.rstrip(".") for part in told) + ("." if told else "")
+
+
+def _infinite(lines: list[list[Bucket]]) -> str:
+    above = any(bucket.mean.value == math.inf for line in lines for bucket in line)
+    return "∞: a token there has infinite KLD" if above else ""
 
 
 def _kld_axis(series: list[Series]) -> str:

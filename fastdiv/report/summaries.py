@@ -30,6 +30,7 @@ __all__ = [
     "paired_difference",
     "position_edges",
     "quantiles_of",
+    "widened",
 ]
 
 Column = NDArray[np.float64]
@@ -188,10 +189,9 @@ def histograms_of(columns: Sequence[Column]) -> list[Histogram]:
     if most:
         low = min(float(values.min()) for values in logs if values.size)
         high = max(float(values.max()) for values in logs if values.size)
-        if high - low < 0.1:
-            low, high = low - 0.05, high + 0.05
-        bins = min(60, max(8, math.ceil(2.5 * most ** (1 / 3))))
-        edges = np.linspace(low, high, bins + 1)
+        # An odd number: one value stands in the middle of a bin, not at its edge.
+        bins = min(60, max(8, math.ceil(2.5 * most ** (1 / 3)))) | 1
+        edges = np.linspace(*widened(low, high), bins + 1)
     else:
         edges = np.array([-1.0, 0.0])
     return [
@@ -205,6 +205,12 @@ def histograms_of(columns: Sequence[Column]) -> list[Histogram]:
         )
         for values, part in zip(columns, logs, strict=True)
     ]
+
+
+def widened(low: float, high: float) -> tuple[float, float]:
+    """Return an interval of log10 about the given one, wide enough for two labels."""
+    more = max(0.0, 0.4 - (high - low)) / 2
+    return low - more, high + more
 
 
 def quantiles_of(values: Column, levels: Column) -> Column:

@@ -108,10 +108,7 @@ def write_report(
     subtitle = f"Base: {shortened(base_name, 44)}"
     if not several:
         subtitle += f" · candidate: {shortened(candidates[0].name, 44)}"
-    picture = one_picture(
-        panels, kind[1:], shortened(title, 80), subtitle, names if several else []
-    )
-    _write(path, picture)
+    _write(path, one_picture(panels, kind[1:], title, subtitle, names if several else []))
 
 
 def _write(path: str | os.PathLike[str], content: bytes) -> None:

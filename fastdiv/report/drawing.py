@@ -50,6 +50,7 @@ __all__ = [
 
 _SCATTERED = 5000  # more points than this are drawn as a density
 _RASTERISED = 1000  # more points than this are one image in a vector format
+_HUGE = 1e100  # a logarithmic axis beyond it overflows in matplotlib
 _WIDE = 20.0  # means further apart than this factor need a logarithm
 _LEVELS = (50, 99, 90, 99.9, 99.99, 99.999, 1, 10, 0.1, 0.01, 0.001, 95, 5, 75, 25)
 
@@ -189,11 +190,10 @@ def draw_buckets(
     axes: "Axes", looks: Sequence[Look], lines: list[list[Bucket]], *, logarithm: bool = True
 ) -> None:
     """Draw means with bars of one standard error, a line per candidate."""
-    values = [b.mean.value for line in lines for b in line if math.isfinite(b.mean.value)]
-    typical = [
-        np.median([bucket.mean.value for bucket in line]) for line in lines if line and logarithm
-    ]
-    wide = bool(typical) and 0 < min(typical) * _WIDE < max(typical) < math.inf
+    finite = [[b.mean.value for b in line if math.isfinite(b.mean.value)] for line in lines]
+    values = [value for line in finite for value in line]
+    typical = [float(np.median(line)) for line in finite if line and logarithm]
+    wide = bool(typical) and 0 < min(typical) * _WIDE < max(typical) and max(values) < _HUGE
     if wide:
         axes.set_yscale("log", nonpositive="clip")
         axes.yaxis.set_major_formatter(lambda value, _: label_power(value))
@@ -225,15 +225,31 @@ def draw_buckets(
             for at, bucket in zip(places, line, strict=True)
             if math.isinf(bucket.mean.value)
         ]
-    if not wide and values:
-        axes.set_ylim(min(0.0, axes.get_ylim()[0] if min(values) < 0 else 0.0), None)
-        if not any(values):
-            axes.set_ylim(0, 1)
+    if centres:
+        # Said, since a mean that is infinite makes no room for itself.
+        margin = 0.05 * (max(centres) - min(centres)) or 1.0
+        axes.set_xlim(min(centres) - margin, max(centres) + margin)
+    if not values:
+        axes.set_yticks([])
+    elif not any(values):
+        axes.set_ylim(0, 1)
+    elif not wide and min(values) >= 0:
+        axes.set_ylim(0, None)
+    if infinite and values:
+        # Room above the finite ones, so that neither is taken for the other.
+        _extend(axes, "y", 0.16)
     for at, look in infinite:
         axes.text(
-            at, 0.99, "∞", transform=axes.get_xaxis_transform(), color=look.colour,
-            ha="center", va="top", fontsize=13, fontweight="bold",
-        )  # fmt: skip
+            at,
+            0.99,
+            "∞",
+            transform=axes.get_xaxis_transform(),
+            color=look.colour,
+            ha="center",
+            va="top",
+            fontsize=13,
+            fontweight="bold",
+        )
 
 
 def draw_probabilities(axes: "Axes", base: Column, other: Column, look: Look) -> None:
@@ -294,7 +310,7 @@ def draw_ranking(
     if zero:
         axes.axvline(0, color=INK, linewidth=1, linestyle="--")
     finite = [mean.value for _, mean in rows if math.isfinite(mean.value)]
-    if not zero and finite and 0 < min(finite) * _WIDE < max(finite):
+    if not zero and finite and 0 < min(finite) * _WIDE < max(finite) < _HUGE:
         axes.set_xscale("log", nonpositive="clip")
         axes.xaxis.set_major_formatter(lambda value, _: label_power(value))
         axes.xaxis.set_minor_formatter(lambda value, _: "")
@@ -327,14 +343,23 @@ def draw_ranking(
             bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0},
         )
     axes.margins(x=0.06)
-    scale = axes.xaxis.get_transform()
-    start, end = scale.transform(np.array(axes.get_xlim()))
-    axes.set_xlim(*scale.inverted().transform(np.array([start, end + 0.42 * (end - start)])))
+    _extend(axes, "x", 0.42)
+    if not finite:
+        axes.set_xticks([])
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    names = [drawable(shortened(candidate.name)) for candidate, _ in rows]
+    names = [shortened(drawable(printable(candidate.name))) for candidate, _ in rows]
     axes.set_yticks(range(len(rows)), names, parse_math=False)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(axis)
+
+
+def _extend(axes: "Axes", which: str, part: float) -> None:
+    """Make an axis longer at its upper end, whatever its scale."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    scale = axis.get_transform()
+    low, high = scale.transform(np.array(axis.get_view_interval()))
+    end = float(scale.inverted().transform(np.array([high + part * (high - low)]))[0])
+    axes.set(**{f"{which}lim": (None, end)})
 
 
 def _logs(values: Column) -> Column:

@@ -12,7 +12,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fastdiv.report.panels import Panel
-from fastdiv.report.style import CSS_COLOURS, FONT, INK, MUTED, RULE, Look, drawable, shortened
+from fastdiv.report.style import (
+    CSS_COLOURS,
+    FONT,
+    INK,
+    MUTED,
+    RULE,
+    Look,
+    drawable,
+    printable,
+    shortened,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +90,8 @@ def one_picture(
     with styled():
         rows = _arranged(len(panels))
         columns = max(rows)
-        legend_rows = -(-len(names) // (2 * columns)) if names else 0
+        beside = int(_PANEL[0] * columns / 3.3)
+        legend_rows = -(-len(names) // beside)
         heading = 0.95 + 0.28 * legend_rows
         width, height = _PANEL[0] * columns, _PANEL[1] * len(rows) + heading
         figure = _figure((width, height))
@@ -93,7 +104,7 @@ def one_picture(
             cells = grid[row].subgridspec(1, many)
             for place in range(many):
                 _draw(figure.add_subplot(cells[place]), next(left), width / many, with_note=True)
-        _heading(figure, title, subtitle, names, 2 * columns)
+        _heading(figure, title, subtitle, names, beside)
         return _bytes(figure, kind)
 
 
@@ -114,7 +125,7 @@ def inline_svg(panel: Panel) -> str:
             text = _bytes(figure, "svg").decode()
     text = text[text.index("<svg") :]
     text = re.sub(r'\s(xmlns(:\w+)?|version)="[^"]*"', "", text, count=3)
-    text = re.sub(r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"<(metadata|style)\b.*?</\1>\s*|<!--.*?-->\s*", "", text, flags=re.DOTALL)
     # Identifiers of one page differ from each other; so must those of its pictures.
     text = re.sub(r'(\sid="|href="#|url\(#)', rf"\g<1>{panel.key}-", text)
     for name, (light, _) in CSS_COLOURS.items():
@@ -140,7 +151,8 @@ def _arranged(panels: int) -> list[int]:
 
 def _draw(axes: "Axes", panel: Panel, width: float, *, with_note: bool) -> None:
     panel.draw(axes)
-    axes.set_title(panel.title)
+    # What has no glyph grows as it is escaped: it is shortened afterwards.
+    axes.set_title(shortened(drawable(panel.title), int(width * 72 / (12 * 0.72))))
     if with_note and panel.note:
         letters = int((width - 1.1) * 72 / (_NOTE_SIZE * 0.56))
         axes.annotate(
@@ -163,6 +175,8 @@ def _heading(
 
     width, height = figure.get_size_inches()
     inset = 0.16 / width
+    title = shortened(drawable(printable(title)), int(width * 72 / (17 * 0.72)))
+    subtitle = shortened(drawable(subtitle), int(width * 72 / (11 * 0.6)))
     figure.text(inset, 1 - 0.14 / height, title, fontsize=17, fontweight="bold", va="top")
     figure.text(inset, 1 - 0.52 / height, subtitle, fontsize=11, color=MUTED, va="top")
     if names:
@@ -183,7 +197,7 @@ def _heading(
         )
         legend.set_in_layout(False)
         for text, (name, _) in zip(legend.get_texts(), names, strict=True):
-            text.set_text(shortened(name))
+            text.set_text(shortened(drawable(printable(name))))
 
 
 def _bytes(figure: "Figure", kind: str) -> bytes:

@@ -73,7 +73,7 @@ ul.names { list-style: none; display: flex; flex-wrap: wrap; gap: .25rem 1.5rem;
 ul.names svg { width: 2.75rem; height: 1rem; vertical-align: -.15rem; margin-right: .5rem; }
 .pictures { display: flex; flex-wrap: wrap; gap: 2rem 2.5rem; }
 figure { flex: 1 1 25rem; min-width: 0; max-width: 36rem; break-inside: avoid; }
-figure > svg { display: block; width: 100%; height: auto; }
+figure > svg { display: block; width: 100%; height: auto; stroke-linejoin: round; }
 .tables { display: flex; flex-wrap: wrap; gap: 1rem 3rem; align-items: flex-start; }
 .tables > section { min-width: 0; max-width: 100%; }
 figure text { font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif !important; }
@@ -179,10 +179,10 @@ def _pictures(panels: Sequence[Panel]) -> str:
 
 def _picture(panel: Panel) -> str:
     drawn = inline_svg(panel)
-    text = html.escape(panel.text)
+    text = _escaped(panel.text)
     drawn = drawn.replace("<svg", f'<svg role="img" aria-label="{text}"', 1)
-    note = f"<figcaption>{html.escape(panel.note)}</figcaption>" if panel.note else ""
-    return f"<figure>\n<h3>{html.escape(panel.title)}</h3>\n{drawn}\n{note}\n</figure>"
+    note = f"<figcaption>{_escaped(panel.note)}</figcaption>" if panel.note else ""
+    return f"<figure>\n<h3>{_escaped(panel.title)}</h3>\n{drawn}\n{note}\n</figure>"
 
 
 def _ranking(candidates: Sequence[Candidate]) -> str:

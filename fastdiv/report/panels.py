@@ -88,14 +88,15 @@ def panels_of(candidates: Sequence[Candidate]) -> list[Panel]:
 def ranking_of(candidates: Sequence[Candidate]) -> list[tuple[Candidate, Mean, Mean | None]]:
     """Return candidates from the smallest mean KLD on, each with its difference to the first.
 
-    The difference is paired: of the same tokens. It is None for the first one.
+    The difference is paired: of the same tokens. It is None for the first one. What has no mean,
+    all its tokens being NaN, comes last.
     """
     found = [
         (candidate, mean_of(candidate.kl, candidate.sequence))
         for candidate in candidates
         if candidate.kl is not None
     ]
-    found = sorted((each for each in found if each[1].tokens), key=lambda each: each[1].value)
+    found.sort(key=lambda each: (math.isnan(each[1].value), each[1].value))
     return [
         (candidate, mean, None if not place else paired_difference(candidate, found[0][0]))
         for place, (candidate, mean) in enumerate(found)
@@ -204,6 +205,8 @@ def _kld_by(
         axes.set_ylabel(f"mean {_kld_axis(series)}")
         if name == "confidence_base":
             axes.set_xlim(-0.02, 1.02)
+        else:
+            axes.locator_params(axis="x", integer=True)
 
     said = "; ".join(
         f"{each.name}: from {number_text(line[0].mean.value)} nats at {line[0].centre:.3g}"

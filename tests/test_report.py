@@ -421,12 +421,11 @@ NEEDS = {
 
 
 @pytest.mark.parametrize("missing", [*columns_of(1), "nothing"])
-def test_a_panel_needs_its_columns_and_no_more(missing: str, tmp_path: Path) -> None:
+def test_a_panel_needs_its_columns_and_no_more(missing: str) -> None:
     columns = columns_of(60)
     columns.pop(missing, None)
     keys = {panel.key for panel in panels_of([Candidate("a", columns)])}
     assert keys == {key for key, needed in NEEDS.items() if missing not in needed}
-    write_report(tmp_path / "a.png", [Candidate("a", columns)], **NAMES)
 
 
 @pytest.mark.parametrize("panels", range(1, 30))
@@ -452,18 +451,20 @@ AWKWARD = {
 }
 
 
-@pytest.mark.parametrize("kind", ["png", "html"])
 @pytest.mark.parametrize("columns", AWKWARD.values(), ids=AWKWARD.keys())
-def test_awkward_columns(columns: Mapping[str, Any], kind: str, tmp_path: Path) -> None:
-    path = tmp_path / f"a.{kind}"
+def test_awkward_columns(columns: Mapping[str, Any], tmp_path: Path) -> None:
+    page, picture = tmp_path / "a.html", tmp_path / "a.png"
     awkward = Candidate("awkward", columns)
-    write_report(path, [awkward, Candidate("plain", columns_of(60))], **NAMES)
-    assert path.stat().st_size > 1000
-    if panels_of([awkward]) or kind == "html":
-        write_report(path, [awkward], **NAMES)
+    write_report(page, [awkward, Candidate("plain", columns_of(60))], **NAMES)
+    assert page.read_text().count("<figure>") >= 6
+    if panels_of([awkward]):
+        write_report(picture, [awkward], **NAMES)
+        assert picture.stat().st_size > 10_000
     else:
         with pytest.raises(ValueError, match="show nothing"):
-            write_report(path, [awkward], **NAMES)
+            write_report(picture, [awkward], **NAMES)
+        write_report(page, [awkward], **NAMES)
+        assert "<figure>" not in page.read_text()
 
 
 def test_a_candidate_of_nothing_but_nan_is_said(tmp_path: Path) -> None:

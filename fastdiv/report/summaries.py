@@ -13,6 +13,7 @@ with every token a sequence of its own.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -85,7 +86,7 @@ class Candidate:
         """Whether `kl` is a lower bound."""
         return "kl" not in self.columns and "kl_lower" in self.columns
 
-    @property
+    @cached_property
     def sequence(self) -> NDArray[np.intp] | None:
         """Number of the sequence of each token; None where fewer than two are known."""
         given = self.columns.get("sequence")
@@ -142,7 +143,7 @@ def mean_of(values: Column, sequence: NDArray[np.intp] | None = None) -> Mean:
     sums = found - value
     if sequence is not None:
         which = sequence[known]
-        sums = np.bincount(which, sums)[np.unique(which)].astype(np.float64)
+        sums = np.bincount(which, sums)[np.bincount(which) > 0].astype(np.float64)
     groups = sums.size
     if groups < 2:
         return Mean(value, math.nan, found.size)

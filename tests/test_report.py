@@ -633,8 +633,9 @@ def test_colours_stand_out_from_both_papers() -> None:
         for colour, paper in zip(pair, style.CSS_COLOURS["paper"], strict=True):
             least = {"ink": 7.0, "muted": 4.5, "rule": 1.0, "paper": 1.0}.get(name, 3.0)
             assert contrast(colour, paper) >= least, name
-    looks = {style.look_of(place) for place in range(18)}
-    assert len(looks) == 18
+    # Lines without marks are told apart too.
+    looks = [style.look_of(place) for place in range(24)]
+    assert len({(look.colour, look.dashes) for look in looks}) == 24
 
 
 LLAMA_CPP = """Mean PPL(Q)|Mean PPL(base)|Cor(ln(PPL(Q)), ln(PPL(base)))|Mean ln(PPL(Q)/PPL(base))

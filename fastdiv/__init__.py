@@ -23,6 +23,7 @@ floor  room                                             knows
 3      ``meters.py``, ``tails.py``                      statistics over many tokens
 4      ``io/``, ``data/``                               file formats; the embedded sample
 5      ``cli/``                                         commands
+5      ``report/``                                      pictures and pages
 =====  ===============================================  =====================================
 """
 

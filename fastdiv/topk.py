@@ -432,10 +432,13 @@ def _top_of_block(
     return kept_rows(log_p, error, largest_mask(values, count), labels)
 
 
-def largest_mask(values: Array, count: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
-    """Mark the `count` largest of each row; of equal ones the first."""
+def largest_mask(
+    values: Array, count: NDArray[np.integer[Any]], ordered: Array | None = None
+) -> NDArray[np.bool_]:
+    """Mark the `count` largest of each row, of equal ones the first; `ordered` is `values` sorted."""
     rows, width = values.shape
-    ordered = np.sort(values, axis=-1)
+    if ordered is None:
+        ordered = np.sort(values, axis=-1)
     none = count == 0
     limit = ordered[np.arange(rows), np.minimum(width - count, width - 1)][:, None]
     above = values > limit

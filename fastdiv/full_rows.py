@@ -118,9 +118,11 @@ def _lower(pair: FullPair, q: Array, q_tail: Array, count: NDArray[np.intp]) -> 
     rows = q_tail.size
     low, high = pair.tail_low, pair.tail_high
     candidates = [_level(q, q_tail, pair.cap, 0.5 * (low + high)), np.zeros(rows)]
-    if (high - low > 1e-12 * high).any():
+    loose = high - low > 1e-12 * high
+    if loose.any():
         end = np.where(candidates[0] > 0, low, high)
-        candidates.insert(1, _level(q, q_tail, pair.cap, end))
+        end_level = _level(q, q_tail, pair.cap, end)
+        candidates.append(np.where(loose, end_level, candidates[0]))
     known = {name: known_minimum(g.term, pair.both, rows) for name, g in GENERATORS.items()}
     found = {name: np.zeros(rows) for name in GENERATORS}
     largest = q.max(-1)
@@ -156,80 +158,76 @@ def _lower(pair: FullPair, q: Array, q_tail: Array, count: NDArray[np.intp]) -> 
 def _upper(
     pair: FullPair, q: Array, q_tail: Array, free: NDArray[np.bool_], count: NDArray[np.intp]
 ) -> dict[str, Array]:
+    """Return upper bounds: the value of the extreme point that is best for all divergences.
+
+    Tail tokens of P that are 0 add `share`·q each, so a sum over the filled ones is enough. It runs
+    along the row one by one: what comes after the filled ones adds exact zeros, and the bits of a
+    row do not depend on how far its neighbours are filled.
+    """
     rows, width = q.shape
     tokens = free.sum(-1)
-    found = {name: np.full(rows, -np.inf) for name in GENERATORS}
-    ends = [pair.tail_high]
-    if (pair.tail_low < pair.tail_high).any():
-        ends.append(pair.tail_low)
     with np.errstate(divide="ignore", invalid="ignore"):
         cap = np.fmax(pair.cap, pair.tail_high / tokens)
-        most = np.nan_to_num(pair.tail_high / cap, nan=0.0)
+        most = np.where(cap > 0, pair.tail_high / cap, 0.0)
     columns = int(min(width, np.ceil(most.max(initial=0.0)) + 1))
     if 4 * columns < width:
         smallest = np.partition(pair.log_q, columns - 1, axis=-1)[:, :columns]
         smallest.sort(axis=-1)
     else:
         smallest, columns = np.sort(pair.log_q, axis=-1), width
-    here = smallest < np.inf
-    log_q = np.where(here, smallest, -np.inf)
+    inside = smallest < np.inf
+    log_q = np.where(inside, smallest, -np.inf)
     filled = np.exp(log_q)
-    rest = np.maximum(q_tail - filled.sum(-1), 0.0)
-    rest = np.where(tokens > columns, rest, 0.0)
+    # Of the tokens of the tail that Q has, as many as there are in all.
+    present = (free & (pair.log_q > -np.inf)).sum(-1)
     place = np.arange(columns)
-    share = {"kl": 1.0, "reverse_kl": np.inf, "js": 0.5 * np.log(2.0), "tv": 0.5}
-    for end in ends:
-        p = np.clip(end[:, None] - place * cap[:, None], 0.0, cap[:, None])
-        p = np.where(here, p, 0.0)
+    share = {"kl": 1.0, "reverse_kl": 0.0, "js": 0.5 * LARGEST_OF["js"], "tv": 0.5}
+    known = {name: known_maximum(g.term, pair.both, rows) for name, g in GENERATORS.items()}
+    found = {name: np.full(rows, -np.inf) for name in GENERATORS}
+
+    def running(name: str, p: Array) -> Sum:
         with np.errstate(divide="ignore", invalid="ignore"):
             d = np.log(p) - log_q
+        value, size = GENERATORS[name].term(p, filled, d)
+        gain = np.where(p > 0, value - share[name] * filled, 0.0)
+        sizes = np.where(p > 0, size + p + filled, 0.0)
+        return Sum(np.cumsum(gain, axis=-1), np.cumsum(sizes, axis=-1))
+
+    for end in (pair.tail_low, pair.tail_high):
+        p = np.where(inside, np.clip(end[:, None] - place * cap[:, None], 0.0, cap[:, None]), 0.0)
+        number = (p > 0).sum(-1)
         # What is left of a subtraction may be nothing but its rounding.
-        doubtful = ((p <= 1e-12 * cap[:, None]) & here & (log_q > -np.inf)).any(-1)
-        for name, generator in GENERATORS.items():
-            bound = known_maximum(generator.term, pair.both, rows)
-            value, size = generator.term(p, filled, d)
-            bound = bound.plus(value.sum(-1), size.sum(-1) + (p + filled).sum(-1))
-            bound = bound.plus(_times(share[name], rest), q_tail)
-            most_of_it = bound.value + _slack(bound, pair, count)
-            if name == "reverse_kl":
-                most_of_it = np.where(doubtful | (tokens > columns), np.inf, most_of_it)
-            found[name] = np.maximum(found[name], most_of_it)
+        sure = ((p > 1e-12 * cap[:, None]) & (log_q > -np.inf)).sum(-1)
+        for name in GENERATORS:
+            sums = running(name, p)
+            bound = known[name].plus(sums.value[:, -1], sums.size[:, -1])
+            bound = bound.plus(share[name] * q_tail, q_tail)
+            found[name] = np.maximum(found[name], bound.value + _slack(bound, pair, count + number))
+        found["reverse_kl"] = np.where(sure < present, np.inf, found["reverse_kl"])
     # Limits of the tail that are apart have more extreme points between: only tokens at the cap.
     with np.errstate(divide="ignore", invalid="ignore"):
-        first = np.nan_to_num(np.ceil(pair.tail_low / cap * (1 - 1e-12)))
-        last = np.nan_to_num(np.floor(pair.tail_high / cap * (1 + 1e-12)))
-    between = np.flatnonzero((first <= last) & (cap > 0))
-    if len(ends) > 1 and between.size:
-        q_here, log_here, inside = filled[between], log_q[between], here[between]
-        at_cap = np.where(inside, cap[between, None], 0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            d = np.log(at_cap) - log_here
+        first = np.where(cap > 0, np.ceil(pair.tail_low / cap * (1 - 1e-12)), np.inf)
+        last = np.where(cap > 0, np.floor(pair.tail_high / cap * (1 + 1e-12)), 0.0)
+    between = first <= last
+    if between.any():
         number = np.arange(columns + 1)
-        allowed = (number >= first[between, None]) & (number <= last[between, None])
+        allowed = (number >= first[:, None]) & (number <= last[:, None])
+        p = np.where(inside, cap[:, None], 0.0)
         for name in ("kl", "js", "tv"):
-            term = GENERATORS[name].term
-            known = known_maximum(term, pair.both, rows)
-            value, size = term(at_cap, q_here, d)
-            gain = np.where(inside, value - share[name] * q_here, 0.0)
-            sums = np.pad(np.cumsum(gain, axis=-1), ((0, 0), (1, 0)))
-            most_of_it = np.where(allowed, sums, -np.inf).max(-1) + share[name] * q_tail[between]
-            sizes = known.size[between] + (size + q_here + at_cap).sum(-1) + q_tail[between]
-            all_of_it = Sum(known.value[between] + most_of_it, sizes)
-            part = pair._replace(delta=pair.delta[between])
-            slack = _slack(all_of_it, part, count[between] + columns)
-            found[name][between] = np.maximum(found[name][between], all_of_it.value + slack)
+            sums = running(name, p)
+            start = np.zeros((rows, 1))
+            best = np.where(allowed, np.hstack([start, sums.value]), -np.inf).max(-1)
+            sizes = np.where(allowed, np.hstack([start, sums.size]), 0.0).max(-1)
+            with np.errstate(invalid="ignore"):
+                bound = known[name].plus(best, sizes).plus(share[name] * q_tail, q_tail)
+                most_of_it = bound.value + _slack(bound, pair, count + np.fmin(last, columns))
+            found[name] = np.where(between, np.fmax(found[name], most_of_it), found[name])
         # A token at 0 that Q has; where all are at the cap, so they are at one of the ends.
-        fewer = (first <= tokens - 1) & (first <= last) & (q_tail > 0)
+        fewer = between & (first <= tokens - 1) & (q_tail > 0)
         found["reverse_kl"] = np.where(fewer, np.inf, found["reverse_kl"])
     for name, most_of_all in LARGEST_OF.items():
         found[name] = np.minimum(found[name], most_of_all)
     return found
-
-
-def _times(factor: float, mass_of: Array) -> Array:
-    """Return factor·mass, 0 for no mass."""
-    with np.errstate(invalid="ignore"):
-        return np.where(mass_of > 0, factor * mass_of, 0.0)
 
 
 def _by_entropy(
@@ -325,8 +323,10 @@ def _gibbs(
             for _ in range(12):
                 room = np.where(capped, 0.0, number * weight).sum(-1)
                 c = np.log(np.maximum(target - held, 1e-300) / room) - top
-                more = (exponent + c[:, None] > log_cap[:, None]) & (number > 0)
-                if not (more & ~capped).any() or (more | capped | (number == 0)).all():
+                more = (exponent + c[:, None] > log_cap[:, None]) & (number > 0) & ~capped
+                # A row with nothing below the cap is as full as it can be.
+                more[(more | capped | (number == 0)).all(-1)] = False
+                if not more.any():
                     break
                 capped |= more
                 held = np.where(capped, number, 0.0).sum(-1) * cap

@@ -436,15 +436,19 @@ def lower_bounds(pair: Pair) -> dict[str, Array]:
     rows = pair.rows
     middle = [0.5 * (low + high) for low, high in (pair.p_tail, pair.q_tail)]
     candidates = [solve(pair, *middle)]
-    loose = any((high - low > 1e-12 * high).any() for low, high in (pair.p_tail, pair.q_tail))
-    if loose:
+    loose = np.zeros(rows, np.bool_)
+    for low, high in (pair.p_tail, pair.q_tail):
+        loose |= high - low > 1e-12 * high
+    if loose.any():
         # The minimising pair puts the mass of a tail at one end of its limits, or has t = 1.
-        s1, s2 = candidates[0]
-        p_end = np.where(s1 > 0, *pair.p_tail)
-        q_end = np.where(s2 < 0, *pair.q_tail)
-        candidates.append(solve(pair, p_end, q_end))
-        candidates.append(solve(pair, *(tail[1] for tail in (pair.p_tail, pair.q_tail))))
-    candidates.append((np.zeros(rows), np.zeros(rows)))
+        first, second = candidates[0]
+        p_end = np.where(first > 0, *pair.p_tail)
+        q_end = np.where(second < 0, *pair.q_tail)
+        for ends in ((p_end, q_end), (pair.p_tail[1], pair.q_tail[1])):
+            s1, s2 = solve(pair, *ends)
+            candidates.append((np.where(loose, s1, first), np.where(loose, s2, second)))
+        level = [np.where(loose, 0.0, s) for s in candidates[0]]
+        candidates.append((level[0], level[1]))
     terms = sum(
         np.bincount(only.row, minlength=rows) for only in (pair.both, pair.p_only, pair.q_only)
     )
@@ -452,9 +456,11 @@ def lower_bounds(pair: Pair) -> dict[str, Array]:
     for name, generator in GENERATORS.items():
         known = known_minimum(generator.term, pair.both, rows)
         at = candidates
-        if name == "tv":
-            one = np.ones(rows)
-            at = [*candidates, (one, one), (-one, -one)]
+        if name == "tv" and loose.any():
+            # Its dual is piecewise linear: any multiplier may be the best, but only at the ends.
+            first, second = candidates[0]
+            for end in (1.0, -1.0):
+                at = [*at, (np.where(loose, end, first), np.where(loose, end, second))]
         best = np.zeros(rows)
         for s1, s2 in at:
             dual = _dual(generator, pair, known, s1, s2)

@@ -79,6 +79,8 @@ _LOGARITHMS, _FLOAT16, _BFLOAT16 = 0, 1, 2
 #: Tokens per block: some 2 MiB once unpacked, and enough for zlib to learn from.
 _BLOCK_TOKENS = 1 << 18
 _BLOCK_ROWS = 1 << 12
+#: Logits that are worked on at a time.
+_SCRATCH_NUMBERS = 1 << 19
 #: zlib never packs tighter, so a block that claims more is refused before it is unpacked.
 _MOST_PACKED = 1032
 #: Share of max_error that the codes may take; one bit less of them is 5 % of the file.
@@ -102,7 +104,7 @@ def code_error(error: Any, tail_ratio: float) -> Any:
 
     Examples
     --------
-    >>> round(code_error(1e-4, 2.0), 7)
+    >>> round(float(code_error(1e-4, 2.0)), 7)
     0.0004001
     """
     return 2 * error * np.exp(2 * error) * (tail_ratio + 2 * error)
@@ -179,6 +181,7 @@ def write_store(
     target = Path(os.fsdecode(path))
     # In the same directory, so that renaming it is one step.
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    writer.labelled = given is not None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(bytes(_HEADER.size))
@@ -264,8 +267,8 @@ class _Writer:
             here = _checked_labels(np.asarray(own), self.vocab, self.rows)
         else:
             here = np.full(count, _NO_LABEL)
-        self.labelled |= labels is not None or own is not None
-        step = max(1, (1 << 19) // self.vocab)
+        self.labelled |= own is not None
+        step = max(1, _SCRATCH_NUMBERS // self.vocab)
         for start in range(0, count, step):
             rows = slice(start, start + step)
             self._add_rows(values[rows, : self.vocab], here[rows])

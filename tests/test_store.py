@@ -296,10 +296,12 @@ def forged(
     head = store_module._HEADER.pack(*fields)[:-4]
     head += struct.pack("<I", zlib.crc32(head))
     end = int(store_module._HEADER.unpack(data[: store_module._HEADER.size])[7])
-    index = np.frombuffer(data[end:-4], store_module._ENTRY).copy()
+    index = np.frombuffer(
+        data[end : end + store_module._ENTRY.itemsize], store_module._ENTRY
+    ).copy()
     for name, value in (entry or {}).items():
         index[name] = value
-    raw = index.tobytes()
+    raw = index.tobytes() + data[end + index.nbytes : -4]
     return head + data[len(head) : end] + raw + struct.pack("<I", zlib.crc32(raw))
 
 
@@ -353,9 +355,10 @@ def test_a_packed_bomb_is_refused(tmp_path: Path, sound_bytes: bytes) -> None:
     size = store_module._HEADER.size
     end = int(store_module._HEADER.unpack(sound_bytes[:size])[7])
     bomb = zlib.compress(bytes(100 << 20), 9)
-    index = np.frombuffer(sound_bytes[end:-4], store_module._ENTRY).copy()
+    entry = sound_bytes[end : end + store_module._ENTRY.itemsize]
+    index = np.frombuffer(entry, store_module._ENTRY).copy()
     index["bytes"], index["crc"] = len(bomb), zlib.crc32(bomb)
-    data = sound_bytes[:size] + bomb + index.tobytes() + bytes(4)
+    data = sound_bytes[:size] + bomb + index.tobytes() + sound_bytes[end + len(entry) :]
     path = tmp_path / "bomb.fd"
     path.write_bytes(forged_end(data, size + len(bomb)))
     tracemalloc.start()

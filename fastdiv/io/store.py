@@ -29,10 +29,11 @@ Each row keeps as few tokens as that allows. float16 and bfloat16 logits are sto
 =================  ==================================================================
 header, 96 bytes   magic, version, encoding, has labels, reserved; rows, vocab, blocks,
                    end of blocks (u64); max_error, R (f64); reserved; CRC-32 of all before
-blocks             zlib: ten f64 per row (`_COLUMNS`), count (u32) and label (i64) of each
-                   row; gaps between tokens and codes, each byte plane by byte plane
-index              per block: rows, tokens, bytes of the block, planes of gaps and codes,
-                   CRC-32 (u32 each, but bytes u64); CRC-32 of the index
+blocks             zlib: nine f64 per row (`_COLUMNS`), number of tokens of each row (u32);
+                   gaps between tokens, then codes, byte plane by byte plane
+index              per block: its bytes (u64), rows, tokens, planes of gaps and of codes,
+                   CRC-32, reserved (u32); then a label per row (i32) if there are any;
+                   CRC-32 of the index
 =================  ==================================================================
 """
 
@@ -58,7 +59,7 @@ __all__ = ["StoreReader", "write_store"]
 
 _MAGIC = b"fastdiv\x00"
 _VERSION = 1
-_HEADER = struct.Struct("<8sHBB4xQQQQdd24xI")
+_HEADER = struct.Struct("<8sHBB4xQQQQdd28xI")
 _ENTRY = np.dtype(
     [
         ("bytes", "<u8"),
@@ -72,9 +73,8 @@ _ENTRY = np.dtype(
 )
 _COLUMNS = (
     "lse", "top", "step", "error", "tail", "tail_error", "cap", "tail_entropy", "label_log_p",
-    "reserved",
 )  # fmt: skip
-_ROW_BYTES = 8 * len(_COLUMNS) + 4 + 8
+_ROW_BYTES = 8 * len(_COLUMNS) + 4
 _LOGARITHMS, _FLOAT16, _BFLOAT16 = 0, 1, 2
 #: Tokens per block: some 2 MiB once unpacked, and enough for zlib to learn from.
 _BLOCK_TOKENS = 1 << 18
@@ -174,8 +174,8 @@ def write_store(
         raise ValueError(
             f"{name}: tail_ratio is {tail_ratio}; it takes a number above 0, below 300"
         )
-    if vocab < 1:
-        raise ValueError(f"{name}: vocab is {vocab}; it takes a positive number")
+    if not 1 <= vocab < 1 << 31:
+        raise ValueError(f"{name}: vocab is {vocab}; it takes 1…{(1 << 31) - 1}")
     given = None if labels is None else _checked_labels(np.asarray(labels), vocab, 0)
     writer = _Writer(vocab, None if k is not None else max_error, k, tail_ratio, compression)
     target = Path(os.fsdecode(path))
@@ -233,7 +233,7 @@ class _Writer:
         self.inside = specht(2 * tail_ratio)
         self.index: list[tuple[int, ...]] = []
         self.waiting: list[_Packed] = []
-        self.labels: list[NDArray[np.int64]] = []
+        self.labels: list[NDArray[np.int32]] = []
 
     def add(
         self, file: Any, block: RowBlock | ArrayLike, labels: NDArray[np.int64] | None, dtype: Any
@@ -250,9 +250,9 @@ class _Writer:
                 f"write_store: the block from row {self.rows} on has shape {values.shape}; it takes"
                 f" (rows, {self.vocab})"
             )
-        encoding = {"e": _FLOAT16, "u": _BFLOAT16}.get(values.dtype.kind, _LOGARITHMS)
-        if values.dtype == np.float16:
-            encoding = _FLOAT16
+        encoding = _LOGARITHMS
+        if values.dtype.itemsize == 2:
+            encoding = _BFLOAT16 if values.dtype.kind == "u" else _FLOAT16
         if self.encoding not in (None, encoding):
             raise ValueError(f"write_store: the block from row {self.rows} on has another dtype")
         self.encoding = encoding
@@ -294,7 +294,7 @@ class _Writer:
             reached = reached + code_error(error, self.tail_ratio)
         self.reached = float(np.fmax(self.reached, np.fmax.reduce(reached, initial=0.0)))
         self.waiting.append(_Packed(rows, codes[row, tokens], lse, top, step))
-        self.labels.append(labels)
+        self.labels.append(labels.astype(np.int32))
 
     def _chosen(
         self,
@@ -337,7 +337,9 @@ class _Writer:
 
     def _full(self) -> bool:
         tokens = sum(part.codes.size for part in self.waiting)
-        return tokens >= _BLOCK_TOKENS or sum(map(len, self.labels)) >= _BLOCK_ROWS
+        return (
+            tokens >= _BLOCK_TOKENS or sum(len(part.rows) for part in self.waiting) >= _BLOCK_ROWS
+        )
 
     def _write_block(self, file: Any) -> None:
         if not self.waiting:
@@ -348,9 +350,8 @@ class _Writer:
             name: np.concatenate([getattr(part, name) for part in self.waiting])
             for name in ("lse", "top", "step")
         }
-        columns["reserved"] = np.zeros(len(rows))
-        for name in _COLUMNS:
-            columns.setdefault(name, getattr(rows, name, columns["reserved"]))
+        for name in _COLUMNS[3:]:
+            columns[name] = getattr(rows, name)
         gaps = np.diff(rows.tokens, prepend=-1) - 1
         starts = rows.offsets[:-1][np.diff(rows.offsets) > 0]
         gaps[starts] = rows.tokens[starts]
@@ -359,7 +360,6 @@ class _Writer:
             [
                 *(columns[name].astype("<f8").tobytes() for name in _COLUMNS),
                 np.diff(rows.offsets).astype("<u4").tobytes(),
-                np.concatenate(self.labels).astype("<i8").tobytes(),
                 *gap_planes,
                 *code_planes,
             ]
@@ -370,13 +370,15 @@ class _Writer:
             (len(packed), len(rows), codes.size, len(gap_planes), len(code_planes),
              zlib.crc32(packed), 0)
         )  # fmt: skip
-        self.waiting, self.labels = [], []
+        self.waiting = []
 
     def finish(self, file: Any) -> None:
         """Write what waits, the index and the header."""
         self._write_block(file)
         end = file.tell()
         index = np.array(self.index, _ENTRY).tobytes()
+        if self.labelled:
+            index += np.concatenate([np.empty(0, np.int32), *self.labels]).astype("<i4").tobytes()
         file.write(index + struct.pack("<I", zlib.crc32(index)))
         head = _HEADER.pack(
             _MAGIC, _VERSION, self.encoding or _LOGARITHMS, self.labelled, self.rows, self.vocab,
@@ -455,7 +457,8 @@ class StoreReader:
             )
         if crc != zlib.crc32(head[:-4]):
             raise FileFormatError(path, "is damaged: its header does not match its checksum")
-        expected = end + blocks * _ENTRY.itemsize + 4
+        tail = blocks * _ENTRY.itemsize + (4 * self.rows if labelled else 0) + 4
+        expected = end + tail
         if end < _HEADER.size or size != expected:
             what = "truncated" if size < expected else "longer than its header says"
             raise FileFormatError(path, f"is {what}: {size} bytes where {expected} are announced")
@@ -464,18 +467,24 @@ class StoreReader:
                 path, f"says encoding {self._encoding}, vocabulary {self.vocab} in its header"
             )
         self._path = path
-        self._index = self._read_index(int(end), int(blocks))
-        self.labels = self._read_labels() if labelled else None
+        raw = self._read_tail(int(end), int(tail))
+        entries = blocks * _ENTRY.itemsize
+        self._index = self._checked_index(np.frombuffer(raw[:entries], _ENTRY), int(end))
+        self.labels = None
+        if labelled:
+            self.labels = self._checked_labels(np.frombuffer(raw[entries:], "<i4").astype(np.int64))
 
-    def _read_index(self, end: int, blocks: int) -> NDArray[Any]:
+    def _read_tail(self, end: int, size: int) -> bytes:
         with open(self._path, "rb") as file:
             file.seek(end)
-            raw = file.read(blocks * _ENTRY.itemsize + 4)
-        if len(raw) != blocks * _ENTRY.itemsize + 4:
+            raw = file.read(size)
+        if len(raw) != size:
             raise FileFormatError(self._path, "became shorter while it was being opened")
         if struct.unpack("<I", raw[-4:])[0] != zlib.crc32(raw[:-4]):
             raise FileFormatError(self._path, "is damaged: its index does not match its checksum")
-        index = np.frombuffer(raw[:-4], _ENTRY)
+        return raw[:-4]
+
+    def _checked_index(self, index: NDArray[Any], end: int) -> NDArray[Any]:
         # Python's integers: sums of hostile numbers do not wrap.
         entries = [tuple(int(x) for x in entry) for entry in index]
         if (
@@ -521,13 +530,7 @@ class StoreReader:
             )
         return np.frombuffer(raw, np.uint8)
 
-    def _read_labels(self) -> NDArray[np.int64]:
-        parts = []
-        for number, rows in enumerate(self._index["rows"].tolist()):
-            raw = self._unpacked(number)
-            first = rows * (8 * len(_COLUMNS) + 4)
-            parts.append(raw[first : first + 8 * rows].view("<i8").astype(np.int64))
-        labels = np.concatenate([np.empty(0, np.int64), *parts])
+    def _checked_labels(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         wrong = (labels != _NO_LABEL) & ((labels < 0) | (labels >= self.vocab))
         if wrong.any():
             row = int(np.argmax(wrong))
@@ -549,7 +552,7 @@ class StoreReader:
             )
         )
         sizes = raw[at : at + 4 * rows].view("<u4").astype(np.int64)
-        at += 12 * rows
+        at += 4 * rows
         if int(sizes.sum()) != tokens:
             raise FileFormatError(self._path, f"is damaged: block {number} has other sizes of rows")
         middle = at + tokens * int(entry["gap_planes"])

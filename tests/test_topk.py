@@ -501,3 +501,44 @@ def test_large_rows_take_no_more_than_a_block(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("fastdiv.topk.BLOCK_NUMBERS", 1)
     for a, b in zip(whole, compare_topk(top_k(x, 20), y), strict=True):
         assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def exactly_told(rng: np.random.Generator, rows: int, k: int) -> tuple[TopKRows, list[list[Any]]]:
+    """Rows whose log-probabilities are exact as they stand, and whose tail is one token."""
+    weights = rng.dirichlet(np.ones(k + 1), rows)
+    log_p = np.log(weights[:, :k])
+    exact = [[mp.exp(mpf(float(x))) for x in row] for row in log_p]
+    left = [1 - mp.fsum(row) for row in exact]
+    tail = np.array([float(x) for x in left])
+    error = np.array([float(abs(x - mpf(float(t)))) for x, t in zip(left, tail, strict=True)])
+    told = TopKRows(
+        np.arange(0, rows * k + 1, k),
+        np.tile(np.arange(k), rows),
+        log_p.ravel(),
+        np.zeros(rows),
+        tail,
+        error * (1 + 1e-9),
+        np.ones(rows),
+        np.full(rows, np.nan),
+        np.full(rows, np.nan),
+    )
+    return told, [[*row, x] for row, x in zip(exact, left, strict=True)]
+
+
+def test_rounding_is_inside_where_the_ends_are_the_truth() -> None:
+    """Nothing but rounding is between the truth and an end of the interval, so half would fail."""
+    rng = np.random.default_rng(9)
+    told_p, p = exactly_told(rng, 400, 3)
+    told_q, q = exactly_told(rng, 400, 3)
+    found = compare_topk(told_p, told_q)
+    for row in range(400):
+        together = truth(p[row], q[row])
+        # The same tail with the two tokens on different places.
+        apart = truth([*p[row], mpf(0)], [*q[row][:3], mpf(0), q[row][3]])
+        for name in NAMES:
+            lower, upper = (mpf(float(x[row])) for x in limits(found, name))
+            assert lower <= together[name], name
+            assert lower == pytest.approx(together[name], rel=1e-9)
+            assert apart[name] <= upper, name
+            if name in ("js", "tv"):
+                assert upper == pytest.approx(apart[name], rel=1e-9)

@@ -64,7 +64,7 @@ def rows_of(name: str, source: LogitsSource) -> Rows:
         rows = source.reshape(-1, source.shape[-1])
         count = max(1, BLOCK_BYTES // max(1, rows.itemsize * rows.shape[1]))
         blocks = (rows[i : i + count] for i in range(0, len(rows), count))
-    elif hasattr(source, "blocks"):
+    elif isinstance(source, LogitsReader):
         labels, has_floor = source.labels, source.has_floor
         blocks = source.blocks(max(1, BLOCK_BYTES // source.row_bytes))
     else:
@@ -137,9 +137,9 @@ def converted(values: _Values, to: FloatType) -> _Values:
             infinite = (result & 0x7FFF) == 0x7F80
         else:
             result = wide.astype(to, copy=False)
-            infinite = np.isinf(result)  # type: ignore[call-overload]
+            infinite = np.isinf(result)
     if infinite.any():
-        lost = infinite & np.isfinite(wide)  # type: ignore[call-overload]
+        lost = infinite & np.isfinite(wide)
         if lost.any():
             place = tuple(int(i) for i in np.argwhere(lost)[0])
             raise OverflowError(f"row {place[0]}: logit {place[1]} is {wide[place]}, beyond {to}")
@@ -150,9 +150,9 @@ def _bfloat16_bits(values: _Values) -> NDArray[np.uint16]:
     single = values.astype(np.float32)
     if values.dtype == np.float64:
         # Rounded to odd, a float32 keeps what the second rounding must know of the first.
-        outward = np.abs(single) > np.abs(values)  # type: ignore[operator]
+        outward = np.abs(single) > np.abs(values)
         single = np.where(outward, np.nextafter(single, np.float32(0)), single)
-        inexact = np.isfinite(values) & (single != values)  # type: ignore[call-overload]
+        inexact = np.isfinite(values) & (single != values)
         single = (single.view(np.uint32) | inexact).view(np.float32)
     bits = single.view(np.uint32)
     rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16

@@ -301,8 +301,9 @@ def _encoded(values: NDArray[np.generic], window: np.float32, start: int) -> NDA
     terms = np.exp((logits - largest).astype(np.float64)).astype(np.float32)
     log_sum = np.log(terms.sum(-1, keepdims=True, dtype=np.float64)).astype(np.float32)
     scale = (largest - smallest) / np.float32(65535)
-    # A row of equal logits has no scale and only floors.
-    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale > 0)
+    # A row of equal logits has no scale and only floors; so has one whose scale has no inverse.
+    spread = scale >= np.finfo(np.float32).tiny
+    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=spread)
     codes = np.rint(np.maximum(logits - smallest, 0) * inverse)
     records = np.zeros((len(logits), row_words(logits.shape[1])), np.uint16)
     head = np.hstack([scale, smallest - largest - log_sum])

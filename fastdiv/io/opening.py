@@ -2,12 +2,21 @@
 
 import mmap
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from fastdiv.io.arrays import Key
+from fastdiv.io.arrow import (
+    ARROW_MAGIC,
+    PARQUET_MAGIC,
+    STREAM_MAGIC,
+    ArrowKind,
+    ArrowReader,
+)
 from fastdiv.io.llama_cpp import LlamaCppReader
 from fastdiv.io.npy import NpyReader
 from fastdiv.io.npz import ZIP_MAGIC, open_archive, open_npz
+from fastdiv.io.pytorch import TorchReader
 from fastdiv.io.raw import open_raw
 from fastdiv.io.rows import (
     BLOCK_BYTES,
@@ -23,7 +32,13 @@ from fastdiv.io.safetensors import LONGEST_INDEX, is_safetensors, open_index, op
 __all__ = ["open_logits", "rows_per_block"]
 
 _HEAD_BYTES = 16
+_ARROW: dict[bytes, ArrowKind] = {
+    ARROW_MAGIC: "file",
+    STREAM_MAGIC: "stream",
+    PARQUET_MAGIC: "parquet",
+}
 _FOREIGN = {
+    b"FEA1": "is a Feather file of version 1; write version 2, which is Arrow IPC",
     b"GGUF": "is a GGUF model; fastdiv reads logits, not weights",
     b"\x89HDF": "is an HDF5 file; save the array with numpy.save",
     b"\x80": "is a pickle, which fastdiv never loads; torch.save it anew, without legacy options",
@@ -44,8 +59,8 @@ def open_logits(
     Parameters
     ----------
     path : path-like
-        ``.npy``, ``.npz``, safetensors or its index of shards, or llama.cpp's
-        ``--kl-divergence-base`` file; anything at all if `shape` is given.
+        ``.npy``, ``.npz``, safetensors or its index of shards, Arrow, Parquet, ``torch.save``'s,
+        or llama.cpp's ``--kl-divergence-base`` file; anything at all if `shape` is given.
     dtype : str, optional
         "bfloat16" says that uint16 values are raw bfloat16 bits; changes nothing for others.
         With `shape`: what the bytes are.
@@ -89,6 +104,9 @@ def _recognise(path: FilePath) -> _Opener:
         return _open_llama_cpp
     if head.startswith(ZIP_MAGIC):
         return _recognise_archive(path)
+    for magic, kind in _ARROW.items():
+        if head.startswith(magic):
+            return partial(_open_arrow, kind)
     if is_safetensors(head, file_size(path)):
         return lambda path, key, dtype: open_safetensors(path, key=key, dtype=dtype)
     if head.lstrip()[:1] == b"{" and _is_index(path):
@@ -106,7 +124,9 @@ def _recognise_archive(path: FilePath) -> _Opener:
         names = archive.namelist()
     if any(name.endswith(".npy") for name in names):
         return lambda path, key, dtype: open_npz(path, key=key, dtype=dtype)
-    raise FileFormatError(path, "is a zip archive, but no .npz")
+    if any(name.endswith("/data.pkl") for name in names):
+        return lambda path, key, dtype: TorchReader(path, key=key, dtype=dtype)
+    raise FileFormatError(path, "is a zip archive, but neither .npz nor torch's")
 
 
 def _is_index(path: FilePath) -> bool:
@@ -119,6 +139,12 @@ def _is_index(path: FilePath) -> bool:
 def _only_one(path: FilePath, key: Key) -> None:
     if key is not None:
         raise FileFormatError(path, f"holds one array without a name; key = {key!r} was asked for")
+
+
+def _open_arrow(
+    kind: ArrowKind, path: FilePath, key: Key, dtype: Literal["bfloat16"] | None
+) -> LogitsReader:
+    return ArrowReader(path, kind, key=key, dtype=dtype)
 
 
 def _open_npy(path: FilePath, key: Key, dtype: Literal["bfloat16"] | None) -> LogitsReader:

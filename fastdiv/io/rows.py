@@ -10,7 +10,7 @@ import mmap
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,7 @@ class RowBlock(NamedTuple):
     labels: NDArray[np.int64] | None = None
 
 
+@runtime_checkable
 class LogitsReader(Protocol):
     """What every format offers."""
 

@@ -13,7 +13,7 @@ Examples
 [(2, 8), (2, 8), (1, 8)]
 """
 
-from fastdiv.io.llama_cpp import LlamaCppReader
+from fastdiv.io.llama_cpp import LlamaCppReader, write_llama_cpp
 from fastdiv.io.npy import NpyReader, read_labels
 from fastdiv.io.opening import open_logits, rows_per_block
 from fastdiv.io.rows import (
@@ -22,6 +22,7 @@ from fastdiv.io.rows import (
     RowBlock,
     printable_path,
 )
+from fastdiv.io.saving import format_of, save_logits, write_tokens_table
 
 __all__ = [
     "FileFormatError",
@@ -29,8 +30,12 @@ __all__ = [
     "LogitsReader",
     "NpyReader",
     "RowBlock",
+    "format_of",
     "open_logits",
     "printable_path",
     "read_labels",
     "rows_per_block",
+    "save_logits",
+    "write_llama_cpp",
+    "write_tokens_table",
 ]

@@ -32,6 +32,8 @@ class Rows(NamedTuple):
     dtype : str
         What their values are.
     vocab : int
+    total : int or None
+        How many rows there are; None where only the end of `pieces` will tell.
     labels : ndarray of int64 or None
     has_floor : bool
         Whether some values are a lower limit and not known.
@@ -40,6 +42,7 @@ class Rows(NamedTuple):
     pieces: Iterator[_Values]
     dtype: FloatType
     vocab: int
+    total: int | None
     labels: NDArray[np.int64] | None
     has_floor: bool
 
@@ -54,7 +57,7 @@ def rows_of(name: str, source: LogitsSource) -> Rows:
     ValueError
         No rows, or rows of different lengths.
     """
-    labels, has_floor = None, False
+    total, labels, has_floor = None, None, False
     blocks: Iterable[object]
     if isinstance(source, np.ndarray):
         if source.ndim < 2:
@@ -62,10 +65,11 @@ def rows_of(name: str, source: LogitsSource) -> Rows:
                 f"{name}: logits have shape {source.shape}; takes (…, tokens, vocabulary)"
             )
         rows = source.reshape(-1, source.shape[-1])
-        count = max(1, BLOCK_BYTES // max(1, rows.itemsize * rows.shape[1]))
-        blocks = (rows[i : i + count] for i in range(0, len(rows), count))
+        total = len(rows)
+        step = max(1, BLOCK_BYTES // max(1, rows.itemsize * rows.shape[1]))
+        blocks = (rows[i : i + step] for i in range(0, total, step))
     elif isinstance(source, LogitsReader):
-        labels, has_floor = source.labels, source.has_floor
+        total, labels, has_floor = source.rows, source.labels, source.has_floor
         blocks = source.blocks(max(1, BLOCK_BYTES // source.row_bytes))
     else:
         blocks = source
@@ -74,7 +78,12 @@ def rows_of(name: str, source: LogitsSource) -> Rows:
     if first is None or first.ndim != 2 or not first.size:
         raise ValueError(f"{name}: there are no logits of shape (tokens, vocabulary) to write")
     return Rows(
-        _checked(name, first, pieces), _type_of(name, first), first.shape[1], labels, has_floor
+        pieces=_checked(name, first, pieces),
+        dtype=_type_of(name, first),
+        vocab=first.shape[1],
+        total=total,
+        labels=labels,
+        has_floor=has_floor,
     )
 
 
@@ -107,7 +116,7 @@ def _native(values: _Values) -> _Values:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def converted(values: _Values, to: FloatType) -> _Values:
+def converted(values: _Values, to: FloatType, *, start: int = 0) -> _Values:
     """Return values in another precision, rounded once, ties to even.
 
     Parameters
@@ -116,11 +125,13 @@ def converted(values: _Values, to: FloatType) -> _Values:
         float16, float32, float64, or bfloat16 as uint16 bits.
     to : str
         One of `FLOAT_TYPES`; "bfloat16" returns uint16 bits.
+    start : int
+        Number of the first row, for errors.
 
     Raises
     ------
     OverflowError
-        A finite value would become infinite; the message begins with its place.
+        A finite value would become infinite; the message names its row.
 
     Examples
     --------
@@ -142,7 +153,9 @@ def converted(values: _Values, to: FloatType) -> _Values:
         lost = infinite & np.isfinite(wide)
         if lost.any():
             place = tuple(int(i) for i in np.argwhere(lost)[0])
-            raise OverflowError(f"row {place[0]}: logit {place[1]} is {wide[place]}, beyond {to}")
+            raise OverflowError(
+                f"row {start + place[0]}: logit {place[1]} is {wide[place]}, beyond {to}"
+            )
     return result
 
 

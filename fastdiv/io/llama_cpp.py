@@ -170,6 +170,8 @@ class LlamaCppReader:
         The token that each row predicts, from the tokens of the file.
     n_ctx, n_chunk : int
         Context length and number of contexts, or of windows.
+    tokens : ndarray of int32 or None
+        All tokens of the text; None in the fork's second version.
     """
 
     MAGIC: ClassVar[bytes] = _MAGIC
@@ -182,12 +184,16 @@ class LlamaCppReader:
         self.n_ctx, self.vocab, self.n_chunk = layout.n_ctx, layout.n_vocab, layout.windows
         self.rows = layout.rows
         self.row_bytes = 4 * self.vocab
-        self.labels = self._read_labels(layout)
+        tokens = self._read_tokens(layout)
+        # What `write_llama_cpp` takes, which knows no windows but contexts.
+        self.tokens = tokens if layout.tokens_at == _HEADER.size else None
+        windows = sliding_window_view(tokens, layout.window)[:: layout.stride]
+        self.labels = windows[:, layout.first_label :].astype(np.int64).ravel()
         self._mapped = MappedRows(
             path, offset=layout.rows_at, rows=self.rows, row_bytes=2 * row_words(self.vocab)
         )
 
-    def _read_labels(self, layout: _Layout) -> NDArray[np.int64]:
+    def _read_tokens(self, layout: _Layout) -> NDArray[np.int32]:
         tokens = np.fromfile(self._path, np.int32, layout.tokens, offset=layout.tokens_at)
         bad = np.flatnonzero((tokens < 0) | (tokens >= self.vocab))
         if bad.size:
@@ -196,8 +202,7 @@ class LlamaCppReader:
                 self._path,
                 f"token {at} is {tokens[at]}, outside the vocabulary of {self.vocab}",
             )
-        windows = sliding_window_view(tokens, layout.window)[:: layout.stride]
-        return windows[:, layout.first_label :].astype(np.int64).ravel()
+        return tokens
 
     def blocks(self, rows_per_block: int) -> Iterator[RowBlock]:
         """Yield all rows in order, `rows_per_block` at a time; only the last may have fewer."""
@@ -234,12 +239,12 @@ def write_llama_cpp(
     n_ctx: int,
     *,
     window: int = 16,
-) -> None:
+) -> int:
     """Write the ``_logits_`` file that llama.cpp would have written of the same logits.
 
     With M the largest logit of a row, m = max(smallest, M − window) and L = ln Σ e^(l−M), all in
     float32 but for the sum: scale = (M−m)/65535, min_lp = m−M−L and
-    code = round((l−m)·(1/scale)), ties to even; 0 for l ≤ m.
+    code = round((l−m)·(1/scale)), ties to even; 0 for l ≤ m. Returns the number of rows.
 
     Parameters
     ----------
@@ -278,12 +283,17 @@ def write_llama_cpp(
         file.write(tokens.astype(np.int32).tobytes())
         written = 0
         for piece in source.pieces:
-            file.write(_encoded(converted(piece, "float32"), np.float32(window), written).data)
+            file.write(
+                _encoded(
+                    converted(piece, "float32", start=written), np.float32(window), written
+                ).data
+            )
             written += len(piece)
         if written != expected:
             raise ValueError(
                 f"{name}: {written} rows; {n_chunk} contexts of {n_ctx} tokens take {expected}"
             )
+    return written
 
 
 def _encoded(values: NDArray[np.generic], window: np.float32, start: int) -> NDArray[np.uint16]:

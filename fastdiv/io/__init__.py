@@ -14,8 +14,10 @@ Examples
 """
 
 from fastdiv.io.llama_cpp import LlamaCppReader, write_llama_cpp
+from fastdiv.io.logprobs import LogprobsReader, open_logprobs
+from fastdiv.io.names import TokenNames
 from fastdiv.io.npy import NpyReader, read_labels
-from fastdiv.io.opening import open_logits, rows_per_block
+from fastdiv.io.opening import open_any, open_logits, rows_per_block
 from fastdiv.io.rows import (
     FileFormatError,
     LogitsReader,
@@ -28,10 +30,14 @@ __all__ = [
     "FileFormatError",
     "LlamaCppReader",
     "LogitsReader",
+    "LogprobsReader",
     "NpyReader",
     "RowBlock",
+    "TokenNames",
     "format_of",
+    "open_any",
     "open_logits",
+    "open_logprobs",
     "printable_path",
     "read_labels",
     "rows_per_block",

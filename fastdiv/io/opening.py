@@ -1,9 +1,10 @@
 """Which reader a file calls for: told by its first bytes, never by its name."""
 
 import mmap
+import re
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from fastdiv.io.arrays import Key
 from fastdiv.io.arrow import (
@@ -14,10 +15,13 @@ from fastdiv.io.arrow import (
     ArrowReader,
 )
 from fastdiv.io.llama_cpp import LlamaCppReader
+from fastdiv.io.logprobs import LogprobsReader, open_logprobs
+from fastdiv.io.names import TokenNames
 from fastdiv.io.npy import NpyReader
 from fastdiv.io.npz import ZIP_MAGIC, open_archive, open_npz
 from fastdiv.io.pytorch import TorchReader
 from fastdiv.io.raw import open_raw
+from fastdiv.io.responses import Part
 from fastdiv.io.rows import (
     BLOCK_BYTES,
     FileFormatError,
@@ -29,9 +33,10 @@ from fastdiv.io.rows import (
 )
 from fastdiv.io.safetensors import LONGEST_INDEX, is_safetensors, open_index, open_safetensors
 
-__all__ = ["open_logits", "rows_per_block"]
+__all__ = ["open_any", "open_logits", "rows_per_block"]
 
 _HEAD_BYTES = 16
+_JSON_HEAD_BYTES = 1024
 _ARROW: dict[bytes, ArrowKind] = {
     ARROW_MAGIC: "file",
     STREAM_MAGIC: "stream",
@@ -93,6 +98,43 @@ def open_logits(
     return reader if rows is None else FirstRows(reader, path, rows)
 
 
+def open_any(
+    path: FilePath,
+    *,
+    names: TokenNames | None = None,
+    part: Part | None = None,
+    **options: Any,
+) -> LogitsReader | LogprobsReader:
+    """Open a file of logits, or of log-probabilities in JSON.
+
+    Parameters
+    ----------
+    path : path-like
+    names, part
+        As `open_logprobs` takes them, for JSON.
+    **options
+        As `open_logits` takes them, for everything else.
+
+    Returns
+    -------
+    LogitsReader or LogprobsReader
+        Only the latter has ``sequences``.
+
+    Raises
+    ------
+    FileFormatError
+        The file is of another kind, damaged, or holds something else.
+    OSError
+        The file cannot be opened.
+    """
+    if options.get("shape") is None and is_json(path) and not _is_index(path):
+        said = [option for option, value in options.items() if value]
+        if said:
+            raise FileFormatError(path, f"is JSON; {', '.join(said)} are of files of logits")
+        return open_logprobs(path, names, part=part)
+    return open_logits(path, **options)
+
+
 _Opener = Callable[[FilePath, Key, Literal["bfloat16"] | None], LogitsReader]
 
 
@@ -109,7 +151,9 @@ def _recognise(path: FilePath) -> _Opener:
             return partial(_open_arrow, kind)
     if is_safetensors(head, file_size(path)):
         return lambda path, key, dtype: open_safetensors(path, key=key, dtype=dtype)
-    if head.lstrip()[:1] == b"{" and _is_index(path):
+    if is_json(path):
+        if not _is_index(path):
+            raise FileFormatError(path, "is JSON: fastdiv.io.open_logprobs reads log-probabilities")
         return lambda path, key, dtype: open_index(path, key=key, dtype=dtype)
     if not head:
         raise FileFormatError(path, "is empty")
@@ -127,6 +171,12 @@ def _recognise_archive(path: FilePath) -> _Opener:
     if any(name.endswith("/data.pkl") for name in names):
         return lambda path, key, dtype: TorchReader(path, key=key, dtype=dtype)
     raise FileFormatError(path, "is a zip archive, but neither .npz nor torch's")
+
+
+def is_json(path: FilePath) -> bool:
+    """Tell whether a file begins as an object or list of JSON does, blanks aside."""
+    head = read_head(path, _JSON_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf")
+    return re.match(rb"\s*(\{\s*[\"}]|\[\s*[{\]])", head) is not None
 
 
 def _is_index(path: FilePath) -> bool:

@@ -556,18 +556,17 @@ def test_open_any_tells_json_from_logits(write: Write, tmp_path: Path) -> None:
     assert open_any(tmp_path / "y.npy").vocab == 4
 
 
+FIELDS = (
+    *("choices", "logprobs", "content", "token", "logprob", "top_logprobs", "bytes", "id"),
+    *("tokens", "token_logprobs", "prompt_logprobs", "outputs", "meta_info", "7", "8"),
+    *("output_token_logprobs", "output_top_logprobs", "completion_probabilities"),
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 300) | st.floats() | st.text(max_size=3),
     lambda x: (
         st.lists(x, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                (
-                    "choices logprobs content token logprob top_logprobs bytes id tokens token_logprobs "
-                    "prompt_logprobs outputs meta_info output_token_logprobs output_top_logprobs "
-                    "completion_probabilities 7 8"
-                ).split()
-            ),
+            st.sampled_from(FIELDS),
             x,
             max_size=4,
         )

@@ -52,7 +52,7 @@ def open_raw(path: FilePath, *, shape: tuple[int, ...], dtype: str, offset: int 
     left = file_size(path) - offset
     one = math.prod(shape[1:]) * stored.itemsize
     count = left // one if shape[0] == -1 else shape[0]
-    if left != count * one or not count:
+    if left != count * one or count < 1:
         raise FileFormatError(
             path,
             f"has {left} bytes from {offset} on; shape {shape} of {dtype} takes "

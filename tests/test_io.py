@@ -387,7 +387,7 @@ class TestLlamaCpp:
         expected = codes[:, :5].astype(np.float32) * np.float32(1e-4) + np.float32(-7)
         np.testing.assert_array_equal(read_all(path), expected)
         for cut in range(len(content)):
-            with pytest.raises(FileFormatError, match="truncated|of no kind|no rows|empty|longer"):
+            with pytest.raises(FileFormatError, match=r"truncated|of no kind|no rows|empty|longer"):
                 open_logits(write(content[:cut]))
         for at in range(10, 30, 4):
             for value in (-(2**31), -1, 0, 2**31 - 1):

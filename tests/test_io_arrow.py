@@ -193,8 +193,10 @@ def resident():
         return int(next(l for l in status if l.startswith("VmRSS")).split()[1]) >> 10
 
 reader = fastdiv.io.open_logits(sys.argv[1])
+blocks = reader.blocks(64)
+next(blocks).values.sum()  # what a library loads for its first block stays, and is no leak
 before, peak = resident(), 0
-for block in reader.blocks(64):
+for block in blocks:
     block.values.sum()
     peak = max(peak, resident())
 print(peak - before)
@@ -214,7 +216,7 @@ def test_memory_is_that_of_a_block(tmp_path: Path, format: Any) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PEAK, os.fspath(path)], capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) < 60
+    assert int(done.stdout) < 40
 
 
 class TestTorch:

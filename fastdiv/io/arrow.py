@@ -275,15 +275,24 @@ class ArrowReader:
     def _pieces(self, rows_per_block: int) -> Iterator[_Values]:
         """Yield rows in pieces that end where blocks end."""
         start = 0
+        behind: list[_Values] = []
         with self._blamed(f"is damaged in column {self._field.name!r}"):
             for column in self._batches.walk(self._column, rows_per_block):
                 rows = self._as_rows(start, column)
                 while len(rows):
                     piece = rows[: rows_per_block - start % rows_per_block]
                     yield piece
-                    self._batches.release(piece)
                     start += len(piece)
                     rows = rows[len(piece) :]
+                    behind.append(piece)
+                    # Not before the pieces of a block have been put together.
+                    if start % rows_per_block == 0:
+                        self._release(behind)
+            self._release(behind)
+
+    def _release(self, behind: list[_Values]) -> None:
+        while behind:
+            self._batches.release(behind.pop())
 
     def _as_rows(self, start: int, column: Any) -> _Values:
         column.validate(full=True)

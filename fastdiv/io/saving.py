@@ -11,6 +11,7 @@ import os
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import PurePath
 from typing import IO, Literal, Protocol, TypeAlias, get_args
 
@@ -287,10 +288,16 @@ def save_logits(
     written = 0
     with replacing(path) as file:
         writer = _writer(file, rows, dtype or rows.dtype, kind)
-        for piece in rows.pieces:
-            values = converted(piece, dtype or rows.dtype, start=written)
-            writer.write(values.astype(values.dtype.newbyteorder("<"), copy=False))
-            written += len(piece)
+        try:
+            for piece in rows.pieces:
+                values = converted(piece, dtype or rows.dtype, start=written)
+                writer.write(values.astype(values.dtype.newbyteorder("<"), copy=False))
+                written += len(piece)
+        except BaseException:
+            # Libraries let go of a file that they have finished; this one is thrown away.
+            with suppress(Exception):
+                writer.finish(None)
+            raise
         writer.finish(rows.labels)
     return written
 

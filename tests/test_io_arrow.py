@@ -1,4 +1,4 @@
-"""Arrow IPC files and streams, Parquet, and the tensors of torch."""
+"""Arrow IPC files and streams, and Parquet."""
 
 import os
 import subprocess
@@ -7,7 +7,6 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather
@@ -217,90 +216,6 @@ def test_memory_is_that_of_a_block(tmp_path: Path, format: Any) -> None:
         [sys.executable, "-c", PEAK, os.fspath(path)], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 40
-
-
-class TestTorch:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-
-    def save(self, path: Path, content: object, **options: Any) -> None:
-        self.torch.save(content, path, **options)
-
-    @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16"])
-    @pytest.mark.parametrize("shape", [(7, 5), (2, 4, 3)])
-    def test_values(self, tmp_path: Path, dtype: str, shape: tuple[int, ...]) -> None:
-        array = RNG.normal(size=shape).astype(np.float32)
-        logits = self.torch.tensor(array).to(getattr(self.torch, dtype))
-        self.save(tmp_path / "a", logits)
-        expected = array.reshape(-1, shape[-1])
-        if dtype == "bfloat16":
-            expected = expected.astype(ml_dtypes.bfloat16).view(np.uint16)
-            assert open_logits(tmp_path / "a").dtype == "bfloat16"
-        else:
-            expected = expected.astype(dtype)
-        check_blocks(tmp_path / "a", expected)
-
-    def test_dict(self, tmp_path: Path) -> None:
-        a, b = RNG.normal(size=(2, 4, 3))
-        labels = self.torch.tensor([0, 1, 2, -100])
-        content = {"a": self.torch.tensor(a), "labels": labels, "note": "text", 3: 4}
-        self.save(tmp_path / "x", content)
-        check_blocks(tmp_path / "x", a)
-        reader = open_logits(tmp_path / "x")
-        assert reader.labels is not None
-        assert reader.labels.tolist() == [0, 1, 2, -100]
-        self.save(tmp_path / "x", content | {"b": self.torch.tensor(b)})
-        with pytest.raises(FileFormatError, match="several arrays: 'a', 'b'"):
-            open_logits(tmp_path / "x")
-        check_blocks(tmp_path / "x", b, key="b")
-
-    @pytest.mark.parametrize(
-        ("content", "reason"),
-        [
-            (lambda t: t.zeros(3), "no array of logits"),
-            (lambda t: t.zeros(3, 2, dtype=t.int64), "no array of logits"),
-            (lambda t: t.zeros(3, 2).T, "not in C order"),
-            (lambda t: t.zeros(1, 2).expand(3, 2), "not in C order"),
-            (lambda t: t.zeros(3, 2).to_sparse(), "is torch.sparse_coo"),
-            (lambda t: t.zeros(3, 2).to(t.float8_e4m3fn), "holds torch.float8_e4m3fn"),
-            (lambda t: [t.zeros(3, 2)], "no array of logits|has no"),
-            (lambda t: {"x": t.zeros(0, 2)}, "is empty"),
-        ],
-    )
-    def test_content(self, tmp_path: Path, content: Any, reason: str) -> None:
-        self.save(tmp_path / "a", content(self.torch))
-        with pytest.raises(FileFormatError, match=reason):
-            open_logits(tmp_path / "a")
-
-    def test_nothing_is_unpickled(self, tmp_path: Path) -> None:
-        class Bomb:
-            def __reduce__(self) -> tuple[Any, ...]:
-                return (os.mkdir, (str(tmp_path / "exploded"),))
-
-        self.save(tmp_path / "a", {"x": self.torch.zeros(2, 2), "y": Bomb()})
-        with pytest.raises(FileFormatError, match="is nothing that torch loads safely"):
-            open_logits(tmp_path / "a")
-        self.save(tmp_path / "a", Bomb(), _use_new_zipfile_serialization=False)
-        with pytest.raises(FileFormatError, match="is a pickle"):
-            open_logits(tmp_path / "a")
-        assert not (tmp_path / "exploded").exists()
-
-    def test_cut_anywhere(self, tmp_path: Path) -> None:
-        self.save(tmp_path / "a", self.torch.zeros(2, 2))
-        content = (tmp_path / "a").read_bytes()
-        for end in range(0, len(content), 97):
-            (tmp_path / "b").write_bytes(content[:end])
-            with pytest.raises(FileFormatError):
-                open_logits(tmp_path / "b")
-
-
-def test_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import zipfile
-
-    with zipfile.ZipFile(tmp_path / "a", "w") as archive:
-        archive.writestr("a/data.pkl", b"")
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ModuleNotFoundError, match=r'pip install "fastdiv\[torch\]"'):
-        open_logits(tmp_path / "a")
 
 
 def test_tracing_sees_no_copy(tmp_path: Path) -> None:

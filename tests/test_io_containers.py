@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -490,3 +491,11 @@ def test_memory_is_that_of_a_block(tmp_path: Path, kind: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < 7 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "a", "w") as archive:
+        archive.writestr("a/data.pkl", b"")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "fastdiv\[torch\]"'):
+        open_logits(tmp_path / "a")

@@ -186,8 +186,10 @@ class _ArrowWriter:
             fields.append(pa.field("labels", pa.int64(), nullable=False))
         self._schema = pa.schema(fields)
         if parquet:
-            # Logits hardly repeat: a dictionary of them would only be in the way.
-            self._writer = pa.parquet.ParquetWriter(file, self._schema, use_dictionary=False)
+            # Logits hardly repeat: dictionaries and general compression gain nothing, and take time.
+            self._writer = pa.parquet.ParquetWriter(
+                file, self._schema, use_dictionary=False, compression="none"
+            )
         else:
             self._writer = pa.ipc.new_file(file, self._schema)
 

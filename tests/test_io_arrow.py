@@ -165,12 +165,15 @@ class TestRefusals:
             open_logits(tmp_path / "a")
 
 
-@pytest.mark.parametrize("kind", ["file", "stream", "parquet"])
+@pytest.mark.parametrize("lists", [fixed, variable])
+@pytest.mark.parametrize("kind", ["file", "stream", "parquet", "compressed"])
 @settings(max_examples=200)
 @given(data=st.data())
-def test_mutated_files_are_read_or_refused(tmp_path: Path, kind: str, data: st.DataObject) -> None:
+def test_mutated_files_are_read_or_refused(
+    tmp_path: Path, kind: str, lists: Any, lists: Any, data: st.DataObject
+) -> None:
     path = tmp_path / "mutated"
-    WRITERS[kind](pa.table({"x": fixed(np.ones((4, 3))), "labels": [0, 1, 2, 0]}), path, 2)
+    WRITERS[kind](pa.table({"x": lists(np.ones((4, 3))), "labels": [0, 1, 2, 0]}), path, 2)
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

@@ -83,9 +83,7 @@ class _MappedBatches:
     def count(self) -> int:
         """Return the number of rows."""
         with self._open() as reader:
-            if self._stream:
-                return sum(batch.num_rows for batch in reader)
-            return int(reader.count_rows())
+            return sum(batch.num_rows for batch in self._batches(reader))
 
     def walk(self, column: int, rows: int) -> Iterator[Any]:
         """Yield one column in pieces of any number of rows, all those of a batch at most."""
@@ -99,9 +97,13 @@ class _MappedBatches:
 
     def _batches(self, reader: Any) -> Iterator[Any]:
         if self._stream:
-            yield from reader
+            batches = iter(reader)
         else:
-            yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
+            batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+        for batch in batches:
+            # Offsets and lengths of a file are believed by everything in Arrow but this.
+            batch.validate(full=True)
+            yield batch
 
     def release(self, values: _Values) -> None:
         """Hand back the pages that an array was made of."""
@@ -137,7 +139,13 @@ class _ParquetBatches:
     def count(self) -> int:
         """Return the number of rows."""
         with self._open() as file:
-            return int(file.metadata.num_rows)
+            metadata = file.metadata
+            groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        if sum(groups) != metadata.num_rows or min(groups, default=0) < 0:
+            raise FileFormatError(
+                self._path, f"has {metadata.num_rows} rows, and {sum(groups)} in its row groups"
+            )
+        return sum(groups)
 
     def walk(self, column: int, rows: int) -> Iterator[Any]:
         """Yield one column in pieces of at most `rows` rows."""
@@ -187,13 +195,17 @@ class ArrowReader:
         self._pa = required_pyarrow()
         self._path = path
         file_size(path)
-        with self._blamed("has no schema that pyarrow understands"):
+        with self._blamed("is damaged"):
             self._batches: _MappedBatches | _ParquetBatches
             if kind == "parquet":
                 self._batches = _ParquetBatches(self._pa, path)
             else:
                 self._batches = _MappedBatches(self._pa, path, stream=kind == "stream")
-            schema = self._batches.schema
+            self._take_columns(self._batches.schema, key, dtype)
+        self.row_bytes = self.vocab * self._stored.itemsize
+
+    def _take_columns(self, schema: Any, key: Key, dtype: Literal["bfloat16"] | None) -> None:
+        path = self._path
         names = {name: i for i, name in enumerate(schema.names)}
         if len(names) != len(schema.names):
             raise FileFormatError(path, "has two columns of one name")
@@ -208,12 +220,10 @@ class ArrowReader:
             )
         said = "bfloat16" if _says_bfloat16(field) else dtype
         self._stored, self.dtype = value_type(path, _numpy_type(field.type.value_type), said)
-        with self._blamed("is damaged"):
-            self.rows = self._batches.count()
-            self.vocab = self._length_of_rows() if self.rows else 0
-        if not self.rows or not self.vocab:
+        self.rows = self._batches.count()
+        self.vocab = self._length_of_rows() if self.rows > 0 else 0
+        if self.rows < 1 or self.vocab < 1:
             raise FileFormatError(path, f"is empty: {self.rows} rows of {self.vocab} logits")
-        self.row_bytes = self.vocab * self._stored.itemsize
         label = next((names[name] for name in _LABELS if name in names), None)
         self.labels = None if label is None else self._read_labels(label)
 
@@ -251,15 +261,13 @@ class ArrowReader:
 
     def _read_labels(self, column: int) -> NDArray[np.int64]:
         pieces = []
-        with self._blamed("is damaged"):
-            for piece in self._batches.walk_copied(column):
-                if piece.null_count or not self._pa.types.is_integer(piece.type):
-                    raise FileFormatError(
-                        self._path,
-                        f"labels are {piece.type}, {piece.null_count} null; takes integers",
-                    )
-                # Not of the map: labels stay.
-                pieces.append(piece.to_numpy(zero_copy_only=False).copy())
+        for piece in self._batches.walk_copied(column):
+            if piece.null_count or not self._pa.types.is_integer(piece.type):
+                raise FileFormatError(
+                    self._path, f"labels are {piece.type}, {piece.null_count} null; takes integers"
+                )
+            # Not of the map: labels stay.
+            pieces.append(piece.to_numpy(zero_copy_only=False).copy())
         return checked_labels(self._path, np.concatenate(pieces), rows=self.rows, vocab=self.vocab)
 
     def blocks(self, rows_per_block: int) -> Iterator[RowBlock]:
@@ -295,7 +303,6 @@ class ArrowReader:
             self._batches.release(behind.pop())
 
     def _as_rows(self, start: int, column: Any) -> _Values:
-        column.validate(full=True)
         if column.null_count:
             row = start + column.is_null().to_pylist().index(True)
             raise FileFormatError(self._path, f"row {row} is null")

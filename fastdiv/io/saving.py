@@ -186,7 +186,7 @@ class _ArrowWriter:
             fields.append(pa.field("labels", pa.int64(), nullable=False))
         self._schema = pa.schema(fields)
         if parquet:
-            # Logits hardly repeat: dictionaries and general compression gain nothing, and take time.
+            # Logits hardly repeat: dictionaries and compression take time, and gain nothing.
             self._writer = pa.parquet.ParquetWriter(
                 file, self._schema, use_dictionary=False, compression="none"
             )

@@ -170,7 +170,7 @@ class TestRefusals:
 @settings(max_examples=200)
 @given(data=st.data())
 def test_mutated_files_are_read_or_refused(
-    tmp_path: Path, kind: str, lists: Any, lists: Any, data: st.DataObject
+    tmp_path: Path, kind: str, lists: Any, data: st.DataObject
 ) -> None:
     path = tmp_path / "mutated"
     WRITERS[kind](pa.table({"x": lists(np.ones((4, 3))), "labels": [0, 1, 2, 0]}), path, 2)

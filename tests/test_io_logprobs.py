@@ -466,6 +466,10 @@ class TestRefusals:
                 "numbers from 0 to 255",
             ),
             (
+                '{"completion_probabilities": [{"token": "", "bytes": ["a"], "logprob": -1}]}',
+                "numbers from 0 to 255",
+            ),
+            (
                 '{"choices": [{"logprobs": {"tokens": ["a"], "token_logprobs": [-1, -2]}}]}',
                 "has 1, 2, 1 tokens, token_logprobs",
             ),

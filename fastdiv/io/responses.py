@@ -19,6 +19,7 @@ __all__ = ["Entry", "Number", "Part", "Place", "Position", "responses"]
 Part: TypeAlias = Literal["prompt", "output"]
 
 _REPLACEMENT = "\ufffd"
+_REPLACEMENT_BYTES = _REPLACEMENT.encode()
 _TOKEN_ID = re.compile(r"token_id:([0-9]{1,9})")
 _BYTES = re.compile(r"bytes:((?:\\x[0-9a-f]{2})+)")
 _LARGEST_ID = 2**31 - 1
@@ -171,11 +172,12 @@ def _content_entry(place: Place, item: dict[str, Any]) -> Entry:
     said = item.get("bytes")
     if said is None:
         return _text_entry(text, item["logprob"])
-    if not isinstance(said, list) or any(type(n) is not int or not 0 <= n < 256 for n in said):
-        raise place.complain("bytes are no list of numbers from 0 to 255")
+    try:
+        content = bytes(_list(place, said))
+    except (TypeError, ValueError):
+        raise place.complain("bytes are no list of numbers from 0 to 255") from None
     # vLLM gives the bytes of U+FFFD itself for a token that is no text.
-    ambiguous = _REPLACEMENT.encode() in bytes(said)
-    return Entry(bytes(said), None, item["logprob"], ambiguous)
+    return Entry(content, None, item["logprob"], _REPLACEMENT_BYTES in content)
 
 
 def _text_entry(text: str, log_p: object) -> Entry:

@@ -448,3 +448,22 @@ def test_a_reader_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="compressed data are damaged"):
         save_logits(tmp_path / "b.npy", open_logits(tmp_path / "a.npz"))
     assert os.listdir(tmp_path) == ["a.npz"]
+
+
+class TestReplacing:
+    def test_a_link_stays_one(self, tmp_path: Path) -> None:
+        (tmp_path / "target").write_bytes(b"before")
+        (tmp_path / "link").symlink_to("target")
+        save_logits(tmp_path / "link", np.zeros((2, 3)), format="raw")
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "target").read_bytes() == bytes(48)
+
+    def test_only_files_are_replaced(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path, tmp_path / "pipe"):
+            with pytest.raises(FileFormatError, match="is not a regular file, so nothing"):
+                save_logits(path, np.zeros((2, 3)), format="raw")
+
+    def test_a_directory_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match=r"nowhere/a\.npy'"):
+            save_logits(tmp_path / "nowhere" / "a.npy", np.zeros((2, 3)))

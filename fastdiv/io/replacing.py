@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
-from fastdiv.io.rows import FilePath
+from fastdiv.io.rows import FileFormatError, FilePath
 
 __all__ = ["replacing"]
 
@@ -33,10 +33,18 @@ def replacing(path: FilePath) -> Iterator[IO[bytes]]:
     >>> path.read_bytes()
     b'whole'
     """
-    final = os.fsdecode(path)
+    # Through a link, so that what it points to is replaced and not the link.
+    final = os.path.realpath(os.fsdecode(path))
+    if os.path.exists(final) and not os.path.isfile(final):
+        raise FileFormatError(path, "is not a regular file, so nothing can take its place")
     directory, name = os.path.split(final)
     temporary = os.path.join(directory, f".{name[:200]}.{secrets.token_hex(6)}.part")
-    with open(temporary, "x+b") as file:
+    try:
+        file = open(temporary, "x+b")  # noqa: SIM115
+    except OSError as error:
+        error.filename = final
+        raise
+    with file:
         try:
             yield file
             file.flush()

@@ -152,7 +152,7 @@ class TestNpy:
         ("content", "reason"),
         [
             (b"", "is empty"),
-            (b"hello, world", "neither a .npy file nor a llama.cpp"),
+            (b"hello, world", "of no kind that fastdiv reads"),
             (b"PK\x03\x04rest", "zip archive"),
             (b"GGUF\x03\x00\x00\x00", "GGUF model"),
             (b"\x89HDF\r\n\x1a\n", "HDF5"),
@@ -304,7 +304,7 @@ class TestLlamaCpp:
             (logits_bytes()[:20], "is truncated: 20 bytes"),
             (logits_bytes()[:-1], "is truncated"),
             (logits_bytes() + b"\0", "is longer than its header says"),
-            (b"_logitsX" + logits_bytes()[8:], "neither a .npy file nor"),
+            (b"_logitsX" + logits_bytes()[8:], "of no kind that fastdiv reads"),
         ],
     )
     def test_refusals(self, write: Write, content: bytes, reason: str) -> None:
@@ -368,10 +368,34 @@ class TestLlamaCpp:
         with pytest.raises(FileFormatError, match="row 3 is damaged"):
             list(reader.blocks(2))
 
-    def test_the_fork_s_second_version(self, write: Write) -> None:
-        header = b"_logits_v2" + struct.pack("=5i", 512, 1000, 256, 128, 3)
-        with pytest.raises(FileFormatError, match=r"_logits_v2 .* recognised, not supported yet"):
-            open_logits(write(header + bytes(1000)))
+    @pytest.mark.parametrize(("stride", "eval_len", "windows"), [(1, 2, 2), (3, 5, 4), (7, 4, 2)])
+    def test_the_fork_s_second_version(
+        self, write: Write, stride: int, eval_len: int, windows: int
+    ) -> None:
+        tokens = RNG.integers(0, 5, (windows - 1) * stride + eval_len, dtype=np.int32)
+        codes = RNG.integers(1, 65536, (windows * (eval_len - 1), 6), dtype=np.uint16)
+        head = np.tile(np.array([1e-4, -7], np.float32), (len(codes), 1)).view(np.uint16)
+        header = b"_logits_v2" + struct.pack("=5i", 9, 5, stride, eval_len, windows)
+        content = header + tokens.tobytes() + np.hstack([head, codes]).tobytes()
+        path = write(content)
+        reader = open_logits(path)
+        assert (reader.rows, reader.vocab) == (len(codes), 5)
+        assert reader.labels is not None
+        assert reader.labels.tolist() == [
+            tokens[w * stride + i + 1] for w in range(windows) for i in range(eval_len - 1)
+        ]
+        expected = codes[:, :5].astype(np.float32) * np.float32(1e-4) + np.float32(-7)
+        np.testing.assert_array_equal(read_all(path), expected)
+        for cut in range(len(content)):
+            with pytest.raises(FileFormatError, match=r"truncated|of no kind|no rows|empty|longer"):
+                open_logits(write(content[:cut]))
+        for at in range(10, 30, 4):
+            for value in (-(2**31), -1, 0, 2**31 - 1):
+                hostile = content[:at] + struct.pack("=i", value) + content[at + 4 :]
+                # How long the contexts were says nothing about the size of the file.
+                if at > 10 or value <= 0:
+                    with pytest.raises(FileFormatError, match=f"= {value}"):
+                        open_logits(write(hostile))
 
     def test_a_context_whose_bytes_spell_v2(self, write: Write) -> None:
         n_ctx = int.from_bytes(b"v2\0\0", "little")

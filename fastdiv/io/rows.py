@@ -9,8 +9,8 @@ measured three to four times slower.)
 import mmap
 import os
 import stat
-from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,124 @@ class RowBlock(NamedTuple):
     values: NDArray[np.generic]
     floor: NDArray[np.bool_] | None = None
     labels: NDArray[np.int64] | None = None
+
+
+@runtime_checkable
+class LogitsReader(Protocol):
+    """What every format offers."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows; leading axes are flattened."""
+
+    @property
+    def vocab(self) -> int:
+        """Length of a row."""
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """The token that each row predicts, where the file knows it."""
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of one row as `blocks` yields it."""
+
+    @property
+    def dtype(self) -> Literal["bfloat16"] | None:
+        """What the functions of fastdiv must be told about the values."""
+
+    @property
+    def has_floor(self) -> bool:
+        """Whether the file holds log-probabilities down to a floor, instead of all logits."""
+
+    def blocks(self, rows_per_block: int) -> Iterator[RowBlock]:
+        """Yield all rows in order, `rows_per_block` at a time; only the last may have fewer."""
+
+
+class FirstRows:
+    """The first rows of another reader: a long base serves a candidate that saw less of the text.
+
+    Parameters
+    ----------
+    reader : LogitsReader
+    path : path-like
+        Its file, which an error names.
+    rows : int
+        How many rows; at least 1 and at most what the file has.
+    """
+
+    def __init__(self, reader: LogitsReader, path: FilePath, rows: int) -> None:
+        if not 1 <= rows <= reader.rows:
+            raise FileFormatError(path, f"has {reader.rows} rows; rows = {rows} was asked for")
+        self._reader = reader
+        self.rows = rows
+        self.vocab = reader.vocab
+        self.labels = None if reader.labels is None else reader.labels[:rows]
+        self.row_bytes = reader.row_bytes
+        self.dtype = reader.dtype
+        self.has_floor = reader.has_floor
+
+    def blocks(self, rows_per_block: int) -> Iterator[RowBlock]:
+        """Yield all rows in order, `rows_per_block` at a time; only the last may have fewer."""
+        for block in self._reader.blocks(rows_per_block):
+            left = self.rows - block.start
+            yield RowBlock(
+                block.start,
+                block.values[:left],
+                None if block.floor is None else block.floor[:left],
+                None if block.labels is None else block.labels[:left],
+            )
+            if left <= rows_per_block:
+                return
+
+
+def checked_labels(
+    path: FilePath, labels: NDArray[np.generic], *, rows: int, vocab: int
+) -> NDArray[np.int64]:
+    """Return labels as int64 once they are integers, one per row, each in range or −100."""
+    if labels.dtype.kind not in "iu":
+        raise FileFormatError(path, f"holds {labels.dtype.name}; labels are integers")
+    if labels.size != rows:
+        raise FileFormatError(path, f"holds {labels.size} labels for {rows} rows of logits")
+    flat = labels.ravel()
+    bad = np.flatnonzero(((flat < 0) & (flat != -100)) | (flat >= vocab))  # type: ignore[operator]
+    if bad.size:
+        row = int(bad[0])
+        raise FileFormatError(
+            path, f"row {row}: label {flat[row]} is outside the vocabulary of {vocab}"
+        )
+    return flat.astype(np.int64)
+
+
+def regrouped(
+    pieces: Iterable[NDArray[np.generic]], rows_per_block: int
+) -> Iterator[tuple[int, NDArray[np.generic]]]:
+    """Yield (first row, rows) in blocks of one size from pieces of any; copies only at seams.
+
+    Examples
+    --------
+    >>> pieces = [np.arange(3), np.arange(3, 4), np.arange(4, 9)]
+    >>> [(start, rows.tolist()) for start, rows in regrouped(pieces, 4)]
+    [(0, [0, 1, 2, 3]), (4, [4, 5, 6, 7]), (8, [8])]
+    """
+    start, missing = 0, rows_per_block
+    held: list[NDArray[np.generic]] = []
+    for piece in pieces:
+        rest = piece
+        while len(rest):
+            held.append(rest[:missing])
+            rest = rest[missing:]
+            missing -= len(held[-1])
+            if not missing:
+                yield start, joined(held)
+                start, missing, held = start + rows_per_block, rows_per_block, []
+    if held:
+        yield start, joined(held)
+
+
+def joined(pieces: list[NDArray[np.generic]]) -> NDArray[np.generic]:
+    """Return the pieces as one array; a single one as it is."""
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def printable_path(path: FilePath) -> str:
@@ -119,9 +237,10 @@ class MappedRows:
         for start in range(0, self._rows, rows_per_block):
             count = min(rows_per_block, self._rows - start)
             yield start, self.bytes_at(start, count)
-            self._release(start, count)
+            self.release(start, count)
 
-    def _release(self, start: int, count: int) -> None:
+    def release(self, start: int, count: int) -> None:
+        """Hand back the pages of `count` rows from row `start` on."""
         if not hasattr(mmap, "MADV_DONTNEED"):
             return
         first = self._offset + start * self._row_bytes

@@ -48,6 +48,7 @@ __all__ = [
     "bootstrap",
     "by_bucket",
     "correlation",
+    "exp_of",
     "fraction",
     "json_number",
     "mean",

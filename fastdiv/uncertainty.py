@@ -48,8 +48,10 @@ __all__ = [
     "bootstrap",
     "by_bucket",
     "correlation",
+    "exp_interval",
     "exp_of",
     "fraction",
+    "fraction_interval",
     "json_number",
     "mean",
     "mean_interval",
@@ -215,6 +217,24 @@ class Sequences:
         """
         return np.array([total(part) for part in self.parts(values)], np.float64)
 
+    def counts(self, hits: ArrayLike) -> NDArray[np.int64]:
+        """Return how many are True in each sequence, in the order of `ids`.
+
+        Parameters
+        ----------
+        hits : array_like of bool
+            One per row.
+
+        Returns
+        -------
+        ndarray of int64
+        """
+        ordered = np.asarray(hits, np.bool_).ravel()
+        ordered = ordered if self._order is None else ordered[self._order]
+        before = np.concatenate([[0], np.cumsum(ordered)])
+        found: NDArray[np.int64] = before[self.starts + self.sizes] - before[self.starts]
+        return found
+
     def parts(self, values: ArrayLike) -> Iterator[Floats]:
         """Yield the values of each sequence, in the order of `ids`.
 
@@ -368,8 +388,11 @@ def mean(x: ArrayLike, *, sequence_ids: ArrayLike | Sequences | None = None) -> 
         if groups is None:
             variance = _mean_of((values - average) ** 2) / (units - 1)
         else:
-            squares = total((groups.sums(values - average) / values.size) ** 2)
-            variance = units / (units - 1) * squares
+            if np.asarray(x).dtype == np.bool_:
+                residuals = groups.counts(x) - groups.sizes * average
+            else:
+                residuals = groups.sums(values - average)
+            variance = units / (units - 1) * total((residuals / values.size) ** 2)
     return Estimate(average, math.sqrt(variance))
 
 
@@ -392,11 +415,68 @@ def fraction(hits: ArrayLike, *, sequence_ids: ArrayLike | Sequences | None = No
     """
     values = _floats("fraction", "hits", hits)
     if sequence_ids is not None:
-        return mean(values, sequence_ids=sequence_ids)
+        return mean(hits, sequence_ids=sequence_ids)
     value = _mean_of(values)
     if values.size < 2:
         return Estimate(value, math.nan)
     return Estimate(value, math.sqrt(value * (1 - value) / (values.size - 1)))
+
+
+def fraction_interval(
+    hits: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    sequence_ids: ArrayLike | Sequences | None = None,
+) -> ConfidenceInterval:
+    r"""Wilson's interval of a fraction a of n: inside [0, 1], and no point where all are hits.
+
+    .. math:: \frac{a + t^2/2n \pm t\sqrt{a(1-a)/n + t^2/4n^2}}{1 + t^2/n}
+
+    Parameters
+    ----------
+    hits : array_like of bool
+    confidence : float, default 0.95
+    sequence_ids : array_like of int or Sequences, optional
+        n is then the number of independent rows that would have the cluster-robust error (of
+        sequences, where that error is 0), and t has G − 1 degrees of freedom; else t is normal.
+
+    Returns
+    -------
+    ConfidenceInterval
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`mean_interval`.
+
+    References
+    ----------
+    .. [1] E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
+       Journal of the American Statistical Association 22 (1927), 209-212.
+
+    Examples
+    --------
+    >>> lower, upper, _ = fraction_interval([True] * 10)
+    >>> round(lower, 6), upper
+    (0.722467, 1.0)
+    """
+    values = _floats("fraction_interval", "hits", hits)
+    groups = _grouped("fraction_interval", sequence_ids, values.size)
+    _check_confidence("fraction_interval", confidence)
+    a, n, freedom = _mean_of(values), float(values.size), math.inf
+    if groups is not None:
+        se = mean(hits, sequence_ids=groups).se
+        # An error of 0 (or none, for one sequence) says nothing of how many rows count.
+        n = min(n, a * (1 - a) / (se * se)) if se > 0 else float(len(groups))
+        freedom = max(len(groups) - 1, 1)
+    if not n or math.isnan(a):
+        return ConfidenceInterval(math.nan, math.nan, confidence)
+    t2 = student_t_quantile(0.5 + confidence / 2, freedom) ** 2
+    centre, reach = a + t2 / (2 * n), math.sqrt(t2 * (a * (1 - a) / n + t2 / (4 * n * n)))
+    lower, upper = (centre - reach) / (1 + t2 / n), (centre + reach) / (1 + t2 / n)
+    return ConfidenceInterval(
+        0.0 if a == 0 else max(lower, 0.0), 1.0 if a == 1 else min(upper, 1.0), confidence
+    )
 
 
 def root_mean_square(
@@ -578,7 +658,7 @@ def perplexity_interval(
     >>> round(lower, 6), round(upper, 6)
     (2.120361, 3.484811)
     """
-    return _exp_interval(mean_interval(nll, confidence, sequence_ids=sequence_ids))
+    return exp_interval(mean_interval(nll, confidence, sequence_ids=sequence_ids))
 
 
 def perplexity_ratio_interval(
@@ -609,7 +689,7 @@ def perplexity_ratio_interval(
     (0.862074, 1.416818)
     """
     differences = _differences("perplexity_ratio_interval", candidate, base)
-    return _exp_interval(mean_interval(differences, confidence, sequence_ids=sequence_ids))
+    return exp_interval(mean_interval(differences, confidence, sequence_ids=sequence_ids))
 
 
 def exp_of(log_value: Estimate) -> Estimate:
@@ -618,7 +698,8 @@ def exp_of(log_value: Estimate) -> Estimate:
     return Estimate(value, value * log_value.se)
 
 
-def _exp_interval(log_interval: ConfidenceInterval) -> ConfidenceInterval:
+def exp_interval(log_interval: ConfidenceInterval) -> ConfidenceInterval:
+    """Carry an interval of a logarithm over to the value itself."""
     lower, upper, confidence = log_interval
     return ConfidenceInterval(_exp(lower), _exp(upper), confidence)
 
@@ -753,6 +834,7 @@ def quantile_interval(
     if groups is None:
         first, last = _ranks(n, q, confidence)
     else:
+        # As counts these errors are those of whole sequences, however many rows they have.
         below = mean(values <= quantile(in_order, q, ordered=True), sequence_ids=groups)
         reach = student_t_quantile(0.5 + confidence / 2, max(len(groups) - 1, 1)) * below.se
         if math.isnan(reach):

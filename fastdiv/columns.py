@@ -29,7 +29,7 @@ __all__ = ["Column", "Columns", "as_column", "pack", "to_arrow", "to_numpy", "un
 Column = NDArray[Any]
 
 _KINDS = {"b": np.dtype(np.bool_), "i": np.dtype(np.int64), "u": np.dtype(np.int64)}
-_STORED = {"?": "|b1", "q": "<i8", "d": "<f8"}
+_STORED = {"b": "|b1", "i": "<i8", "f": "<f8"}
 _MAGIC = b"fdmeter\0"
 _VERSION = 1
 _FRONT = struct.Struct("<8sIQ")
@@ -182,7 +182,7 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, Column]) -> Iterator[by
     ------
     bytes
     """
-    listed = [[name, _STORED[x.dtype.char], x.size] for name, x in arrays.items()]
+    listed = [[name, _STORED[x.dtype.kind], x.size] for name, x in arrays.items()]
     text = json.dumps({**header, "arrays": listed}, allow_nan=False, sort_keys=True).encode()
     digest = hashlib.blake2b(digest_size=_DIGEST)
     front = _FRONT.pack(_MAGIC, _VERSION, len(text))

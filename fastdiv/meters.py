@@ -46,7 +46,7 @@ from fastdiv.uncertainty import (
     noise_floor,
     paired,
     quantile,
-    quantile_interval,
+    quantile_intervals,
     root_mean_square,
 )
 
@@ -834,21 +834,17 @@ class _Sample:
     def distribution(self, quantity: _Quantity, *, signed: bool = False) -> Distribution:
         column = self.columns[quantity.column].astype(np.float64, copy=False)
         ordered = np.sort(column)
-        intervals = {"mean": self.interval(column)}
-        quantiles = {}
-        for name, q in _QUANTILES.items():
-            if name in _QUARTILES and not signed:
-                continue
-            quantiles[name] = quantile(ordered, q, ordered=True)
-            if 0 < q < 1:
-                intervals[name] = quantile_interval(
-                    column if self.groups else ordered,
-                    q,
-                    self.confidence,
-                    limits=quantity.limits,
-                    sequence_ids=self.groups,
-                    ordered=self.groups is None,
-                )
+        levels = {name: q for name, q in _QUANTILES.items() if signed or name not in _QUARTILES}
+        quantiles = {name: quantile(ordered, q, ordered=True) for name, q in levels.items()}
+        inner = {name: q for name, q in levels.items() if 0 < q < 1}
+        found = quantile_intervals(
+            column,
+            inner.values(),
+            self.confidence,
+            limits=quantity.limits,
+            sequence_ids=self.groups,
+        )
+        intervals = {"mean": self.interval(column), **dict(zip(inner, found, strict=True))}
         rms = root_mean_square(column) if signed else None
         return Distribution(mean(column), rms, quantiles, intervals)
 

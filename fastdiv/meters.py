@@ -269,7 +269,13 @@ class PerplexityReport:
     bits_per_byte: Estimate | None
 
     def to_dict(self) -> dict[str, Json]:
-        """Return the object that ``fastdiv perplexity --json`` prints."""
+        """Return the object that ``fastdiv perplexity --json`` prints.
+
+        Beside ``tokens``, ``vocab``, ``nll``, ``perplexity`` and ``bits_per_token``, which it began
+        with: ``invalid`` {count, rows}, ``confidence``, ``intervals`` {name: {lower, upper}},
+        ``sequences`` {count, nll, perplexity}, ``sequence_mean_perplexity``, ``words``, ``bytes``,
+        ``word_perplexity``, ``byte_perplexity``, ``bits_per_byte``; None where there is none.
+        """
         return {
             "tokens": self.tokens,
             "vocab": self.vocab,
@@ -349,7 +355,17 @@ Distribution
     noise_floor: PairedDifference | None
 
     def to_dict(self) -> dict[str, Json]:
-        """Return the object that ``fastdiv compare --json`` prints."""
+        """Return the object that ``fastdiv compare --json`` prints.
+
+        After what it began with (``tokens`` to ``same_top``, ``p_tail`` for that tail):
+
+        - a distribution for each of `further` that is there, by its name;
+        - ``invalid`` {count, rows}, ``confidence``;
+        - ``intervals`` {name: {mean, p99.9, …: {lower, upper}}};
+        - ``sequences`` {count, perplexity, name: {value, se}}, or None without sequences;
+        - ``buckets`` {position, confidence_base: [{lower, upper, count, name: {value, se}}]};
+        - ``noise_floor`` where one was given: see :class:`fastdiv.uncertainty.PairedDifference`.
+        """
         p_tail: dict[str, Json] = {} if self.p_tail is None else {"p_tail": self.p_tail.to_dict()}
         noise: dict[str, Json] = {}
         if self.noise_floor is not None:
@@ -531,9 +547,13 @@ class _Meter:
     ) -> None:
         """Check everything, then change anything."""
         rows = next(iter(columns.values())).size
-        naming, ids, positions = self._placed(batch, rows)
         if batch.labels is not None:
             columns["label"] = batch.labels
+        marked = columns if counted is None else {**columns, "counted": counted}
+        for name, column in marked.items():
+            if column.size != rows:
+                raise ValueError(self._where(f"{column.size} {name} for {rows} rows; one for each"))
+        naming, ids, positions = self._placed(batch, rows)
         columns["row"] = np.arange(self._rows, self._rows + rows)
         if ids is not None and positions is not None:
             columns |= {"sequence": ids, "position": positions}
@@ -977,7 +997,7 @@ class PerplexityMeter(_Meter):
             nll,
             vocab=self._vocab_of(logits),
             counted=self._counted(labels, nll),
-            labels=labels,
+            labels=_spread(labels, nll),
             sequence_ids=_spread(sequence_ids, nll),
             offsets=offsets,
             positions=_spread(positions, nll),
@@ -1022,7 +1042,7 @@ class PerplexityMeter(_Meter):
             columns,
             vocab=vocab,
             counted=_mask(counted),
-            batch=_Batch(_labels(labels, nll), sequence_ids, offsets, positions),
+            batch=_Batch(_labels(labels), sequence_ids, offsets, positions),
         )
         if counts is not None:
             self._words, self._bytes = (
@@ -1182,7 +1202,7 @@ class ComparisonMeter(_Meter):
             columns,
             vocab=self._vocab_of(base),
             counted=None if labels is None else self._counted(labels, columns.kl),
-            labels=labels,
+            labels=_spread(labels, columns.kl),
             sequence_ids=_spread(sequence_ids, columns.kl),
             offsets=offsets,
             positions=_spread(positions, columns.kl),
@@ -1220,7 +1240,7 @@ class ComparisonMeter(_Meter):
             _given({**columns._asdict(), "p_tail": p_tail}),
             vocab=vocab,
             counted=_mask(counted),
-            batch=_Batch(_labels(labels, columns.kl), sequence_ids, offsets, positions),
+            batch=_Batch(_labels(labels), sequence_ids, offsets, positions),
         )
 
     def compute(
@@ -1380,8 +1400,8 @@ def _given(columns: Mapping[str, ArrayLike | None]) -> dict[str, Column]:
     return {name: as_column(x) for name, x in columns.items() if x is not None}
 
 
-def _labels(labels: ArrayLike | None, rows: ArrayLike) -> Column | None:
-    return None if labels is None else as_column(np.broadcast_to(labels, np.shape(rows)))
+def _labels(labels: ArrayLike | None) -> Column | None:
+    return None if labels is None else as_column(labels)
 
 
 def _spread(values: ArrayLike | None, rows: ArrayLike) -> ArrayLike | None:

@@ -1422,7 +1422,7 @@ STATISTICS: dict[str, tuple[int, Statistic]] = {
     "perplexity_ratio": (2, lambda x, y: np.exp(x - y)),
 }
 # Numbers drawn at a time: bounds memory, and keeps the indices in the cache.
-_DRAWN_AT_ONCE = 1 << 17
+_DRAWN_AT_ONCE = 1 << 16
 
 
 def bootstrap(
@@ -1574,7 +1574,7 @@ def _resampled_means(
         count = min(at_once, resamples - start)
         chosen = generator.integers(0, blocks.starts.size, (count, blocks.drawn))
         size = blocks.drawn * blocks.sizes[0] if equal else blocks.sizes[chosen].sum(axis=1)
-        yield _reduced(function(*(s[chosen].sum(axis=1) / size for s in sums)), count)
+        yield _reduced(function(*(np.take(s, chosen).sum(axis=1) / size for s in sums)), count)
 
 
 def _resampled_rows(

@@ -762,6 +762,23 @@ def test_what_does_not_belong_together_of_sequences() -> None:
             "rank_base is float64 after int64",
         ),
         (
+            lambda: meter.update_columns(full(), vocab=10, labels=LABELS[:3], sequence_ids=IDS),
+            ValueError,
+            "3 label for 40 rows",
+        ),
+        (
+            lambda: meter.update_columns(
+                full(), vocab=10, labels=LABELS, sequence_ids=IDS, counted=[True]
+            ),
+            ValueError,
+            "1 counted for 40 rows",
+        ),
+        (
+            lambda: meter.update_columns(full(), vocab=10, p_tail=[0.5]),
+            ValueError,
+            "1 p_tail for 40 rows",
+        ),
+        (
             lambda: meter.merge(
                 ComparisonMeter().merge(update_part(ComparisonMeter(), 20, 40, positions=IDS))
             ),

@@ -19,6 +19,7 @@ floor  room                                             knows
 2      ``sparse.py``, ``frames.py``, ``lazy.py``        rows of SciPy, pandas and Dask
 2      ``counts.py``                                    counts with keys
 2      ``uncertainty.py``                               errors, intervals, bootstrap, paired tests
+2      ``sums.py``, ``tail_probabilities.py``           exact sums; binomial and Student's tails
 2      ``estimators.py``, ``text.py``                   KL from samples; perplexity per word, byte
 2      ``windows.py``                                   which tokens of a long text are scored
 2      ``columns.py``                                   columns that grow, are saved and exported

@@ -231,7 +231,10 @@ def unpack(state: bytes | memoryview, name: str) -> tuple[dict[str, Any], dict[s
         raise ValueError(f"{name} is no saved state of a meter: its header does not match")
     arrays = {}
     for key, kind, size in listed:
-        arrays[key] = np.frombuffer(body, kind, size, at).astype(kind.newbyteorder("="))
+        # Any byte but 0 is True, and NumPy must never meet another than 1.
+        kind = np.dtype(np.uint8) if kind.kind == "b" else kind
+        array = np.frombuffer(body, kind, size, at)
+        arrays[key] = array != 0 if kind == np.uint8 else array.astype(kind.newbyteorder("="))
         at += kind.itemsize * size
     return header, arrays
 

@@ -777,6 +777,13 @@ class _Meter:
         header, arrays = unpack(state, name)
         if header.get("kind") != cls.__name__:
             raise ValueError(f"{name} is of a {header.get('kind')}, not of a {cls.__name__}")
+        try:
+            return cls._of(header, arrays)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{name} does not hold what a {cls.__name__} needs") from error
+
+    @classmethod
+    def _of(cls, header: dict[str, Any], arrays: dict[str, Column]) -> Self:
         meter = cls.__new__(cls)
         _Meter.__init__(meter, tail=header["tail"], **header["options"])
         meter.vocab, meter.extra, meter._rows = header["vocab"], header["extra"], header["rows"]

@@ -35,6 +35,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdiv.sums import Floats, Sequences, floats_of, grouped, mean_of, pair_of, total
+from fastdiv.tail_probabilities import binomial_cdf, binomial_upper, student_t_quantile
+
 __all__ = [
     "Bootstrap",
     "Bucket",
@@ -71,7 +74,6 @@ __all__ = [
 ]
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | float | int | str | None"
-Floats: TypeAlias = NDArray[np.float64]
 Statistic: TypeAlias = Callable[..., Any]
 
 _WHOLE_LINE = (-math.inf, math.inf)
@@ -160,183 +162,6 @@ class Estimate(NamedTuple):
         return ConfidenceInterval(self.value - reach, self.value + reach, confidence)
 
 
-class Sequences:
-    """Which rows belong to which sequence: made once, used for many columns.
-
-    Parameters
-    ----------
-    sequence_ids : array_like of int
-        One per row; rows of a sequence need not be neighbours.
-
-    Attributes
-    ----------
-    rows : int
-    ids : ndarray of int64
-        The different ids, in ascending order.
-    starts, sizes : ndarray of int64
-        Of each sequence, in that order: where it begins if sequences follow one another, and how
-        many rows it has.
-
-    Examples
-    --------
-    >>> sequences = Sequences([7, 7, 3])
-    >>> sequences.ids.tolist(), sequences.sums([1.0, 2.0, 4.0]).tolist()
-    ([3, 7], [4.0, 3.0])
-    """
-
-    def __init__(self, sequence_ids: ArrayLike) -> None:
-        given = np.asarray(sequence_ids).ravel()
-        if given.dtype.kind not in "biu" and given.size:
-            raise TypeError(f"Sequences: sequence_ids have dtype {given.dtype}; they are integers")
-        given = given.astype(np.int64)
-        self.rows = given.size
-        self._order = None if (np.diff(given) >= 0).all() else np.argsort(given, kind="stable")
-        ordered = given if self._order is None else given[self._order]
-        self.starts = np.flatnonzero(np.concatenate([[True], np.diff(ordered) != 0])[: given.size])
-        self.ids: NDArray[np.int64] = ordered[self.starts]
-        self.sizes = np.diff(self.starts, append=given.size)
-
-    def __len__(self) -> int:
-        """Return the number of sequences."""
-        return self.ids.size
-
-    def original(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rows at given places of the order in which sequences follow one another."""
-        return places if self._order is None else self._order[places]
-
-    def sums(self, values: ArrayLike) -> Floats:
-        """Return the exact sum of each sequence, in the order of `ids`.
-
-        Parameters
-        ----------
-        values : array_like of float
-            One per row.
-
-        Returns
-        -------
-        ndarray of float64
-        """
-        return np.array([total(part) for part in self.parts(values)], np.float64)
-
-    def counts(self, hits: ArrayLike) -> NDArray[np.int64]:
-        """Return how many are True in each sequence, in the order of `ids`.
-
-        Parameters
-        ----------
-        hits : array_like of bool
-            One per row.
-
-        Returns
-        -------
-        ndarray of int64
-        """
-        ordered = np.asarray(hits, np.bool_).ravel()
-        ordered = ordered if self._order is None else ordered[self._order]
-        before = np.concatenate([[0], np.cumsum(ordered)])
-        found: NDArray[np.int64] = before[self.starts + self.sizes] - before[self.starts]
-        return found
-
-    def parts(self, values: ArrayLike) -> Iterator[Floats]:
-        """Yield the values of each sequence, in the order of `ids`.
-
-        Parameters
-        ----------
-        values : array_like of float
-            One per row.
-
-        Yields
-        ------
-        ndarray of float64
-        """
-        x = _floats("Sequences.parts", "values", values)
-        if x.size != self.rows:
-            raise ValueError(
-                f"Sequences.parts: {x.size} values for {self.rows} sequence_ids; one for each row"
-            )
-        x = x if self._order is None else x[self._order]
-        for start, size in zip(self.starts.tolist(), self.sizes.tolist(), strict=True):
-            yield x[start : start + size]
-
-
-# --- exact sums -----------------------------------------------------------------------------------
-
-_CHUNK = 1 << 14
-_EXTRACTIONS = 4
-
-
-def total(values: ArrayLike) -> float:
-    """Correctly rounded sum, the same in any order.
-
-    Parameters
-    ----------
-    values : array_like of float
-
-    Returns
-    -------
-    float
-        NaN for a NaN or for inf − inf; infinite beyond the largest float.
-
-    Notes
-    -----
-    Chunks are split without error into a few sums and what is left (the extraction of [1]_), which
-    :func:`math.fsum` then adds: one Python number per chunk instead of one per value.
-
-    References
-    ----------
-    .. [1] S. M. Rump, T. Ogita and S. Oishi, "Accurate floating-point summation", SIAM Journal on
-       Scientific Computing 31 (2008), 189-224.
-
-    Examples
-    --------
-    >>> total([1e300, 1.0, -1e300])
-    1.0
-    """
-    x = _floats("total", "values", values)
-    with np.errstate(invalid="ignore", over="ignore"):
-        pieces = itertools.chain.from_iterable(
-            _pieces(x[start : start + _CHUNK]) for start in range(0, x.size, _CHUNK)
-        )
-        result = _fsum(pieces)
-        if result is None:
-            # Some partial sum overflows, whichever way the whole goes; a power of two is exact.
-            scaled = _fsum((x * 2.0**-64).tolist())
-            result = math.nan if scaled is None else scaled * 2.0**64
-    return result
-
-
-def _fsum(values: Iterable[float]) -> float | None:
-    """Return the correctly rounded sum; None where a partial sum overflows."""
-    try:
-        return math.fsum(values)
-    except ValueError:
-        return math.nan
-    except OverflowError:
-        return None
-
-
-def _pieces(x: Floats) -> Iterator[float]:
-    """Yield numbers whose exact sum is that of at most _CHUNK values."""
-    if x.size < 1024:  # splitting pays for long chunks only
-        yield from x.tolist()
-        return
-    for _ in range(_EXTRACTIONS):
-        top = float(np.abs(x).max())
-        # NaN fails the comparison; beyond 2^960 the splitting constant could overflow.
-        if not 0 < top < 2.0**960:
-            break
-        # 2^15 bounds the sum of a chunk of 2^14, so its leading parts add up without rounding.
-        split = math.ldexp(1.0, math.frexp(top)[1] + 15)
-        leading = (x + split) - split
-        x = x - leading
-        yield float(leading.sum())
-    if x.any():
-        yield from x.tolist()
-
-
-def _mean_of(x: Floats) -> float:
-    return total(x) / x.size if x.size else math.nan
-
-
 # --- means ----------------------------------------------------------------------------------------
 
 
@@ -379,15 +204,15 @@ def mean(x: ArrayLike, *, sequence_ids: ArrayLike | Sequences | None = None) -> 
     >>> mean([1.0, 2.0, 3.0, 6.0], sequence_ids=[0, 0, 1, 1])
     Estimate(value=3.0, se=1.5)
     """
-    values = _floats("mean", "x", x)
-    groups = _grouped("mean", sequence_ids, values.size)
-    average = _mean_of(values)
+    values = floats_of("mean", "x", x)
+    groups = grouped("mean", sequence_ids, values.size)
+    average = mean_of(values)
     units = values.size if groups is None else len(groups)
     if units < 2 or not math.isfinite(average):
         return Estimate(average, math.nan)
     with np.errstate(over="ignore"):
         if groups is None:
-            variance = _mean_of((values - average) ** 2) / (units - 1)
+            variance = mean_of((values - average) ** 2) / (units - 1)
         else:
             if np.asarray(x).dtype == np.bool_:
                 residuals = groups.counts(x) - groups.sizes * average
@@ -414,10 +239,10 @@ def fraction(hits: ArrayLike, *, sequence_ids: ArrayLike | Sequences | None = No
     >>> fraction([True, True, False, True, False])
     Estimate(value=0.6, se=0.2449489742783178)
     """
-    values = _floats("fraction", "hits", hits)
+    values = floats_of("fraction", "hits", hits)
     if sequence_ids is not None:
         return mean(hits, sequence_ids=sequence_ids)
-    value = _mean_of(values)
+    value = mean_of(values)
     if values.size < 2:
         return Estimate(value, math.nan)
     return Estimate(value, math.sqrt(value * (1 - value) / (values.size - 1)))
@@ -461,10 +286,10 @@ def fraction_interval(
     >>> round(lower, 6), upper
     (0.722467, 1.0)
     """
-    values = _floats("fraction_interval", "hits", hits)
-    groups = _grouped("fraction_interval", sequence_ids, values.size)
+    values = floats_of("fraction_interval", "hits", hits)
+    groups = grouped("fraction_interval", sequence_ids, values.size)
     _check_confidence("fraction_interval", confidence)
-    a, n, freedom = _mean_of(values), float(values.size), math.inf
+    a, n, freedom = mean_of(values), float(values.size), math.inf
     if groups is not None:
         se = mean(hits, sequence_ids=groups).se
         # An error of 0 (or none, for one sequence) says nothing of how many rows count.
@@ -500,7 +325,7 @@ def root_mean_square(
     >>> root_mean_square([3.0, -3.0])
     Estimate(value=3.0, se=0.0)
     """
-    values = _floats("root_mean_square", "x", x)
+    values = floats_of("root_mean_square", "x", x)
     with np.errstate(over="ignore"):
         square = mean(values * values, sequence_ids=sequence_ids)
     root = math.sqrt(square.value) if square.value >= 0 else math.nan
@@ -524,8 +349,8 @@ def correlation(x: ArrayLike, y: ArrayLike) -> float:
     >>> round(correlation([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]), 12)
     1.0
     """
-    a, b = _pair("correlation", "x", x, "y", y)
-    mean_a, mean_b = _mean_of(a), _mean_of(b)
+    a, b = pair_of("correlation", "x", x, "y", y)
+    mean_a, mean_b = mean_of(a), mean_of(b)
     if not (math.isfinite(mean_a) and math.isfinite(mean_b)):
         return math.nan
     da, db = a - mean_a, b - mean_b
@@ -570,8 +395,8 @@ def mean_interval(
     >>> round(lower, 6), round(upper, 6)
     (-0.437435, 6.437435)
     """
-    values = _floats("mean_interval", "x", x)
-    groups = _grouped("mean_interval", sequence_ids, values.size)
+    values = floats_of("mean_interval", "x", x)
+    groups = grouped("mean_interval", sequence_ids, values.size)
     units = values.size if groups is None else len(groups)
     _check_confidence("mean_interval", confidence)
     return mean(values, sequence_ids=groups).interval(
@@ -713,7 +538,7 @@ def _exp(value: float) -> float:
 
 
 def _differences(function: str, candidate: ArrayLike, base: ArrayLike) -> Floats:
-    x, y = _pair(function, "candidate", candidate, "base", base)
+    x, y = pair_of(function, "candidate", candidate, "base", base)
     with np.errstate(invalid="ignore", over="ignore"):
         return x - y
 
@@ -750,7 +575,7 @@ def quantile(x: ArrayLike, q: float, *, ordered: bool = False) -> float:
     """
     if not 0 <= q <= 1:
         raise ValueError(f"quantile: q is {q!r}; it takes a number in [0, 1]")
-    values = _floats("quantile", "x", x)
+    values = floats_of("quantile", "x", x)
     if not ordered:
         values = np.sort(values)
     if not values.size or math.isnan(values[-1]):
@@ -851,8 +676,8 @@ def quantile_intervals(
     [(17.0, 32.0, 0.9), (67.0, 82.0, 0.9)]
     """
     _check_confidence("quantile_interval", confidence)
-    values = _floats("quantile_interval", "x", x)
-    groups = _grouped("quantile_interval", sequence_ids, values.size)
+    values = floats_of("quantile_interval", "x", x)
+    groups = grouped("quantile_interval", sequence_ids, values.size)
     ordered = np.sort(values)
     n = values.size
     undefined = bool(n) and math.isnan(ordered[-1])
@@ -898,7 +723,7 @@ def _ranks(n: int, q: float, confidence: float) -> tuple[int, int]:
         lambda rank: binomial_cdf(rank - 1, n, q) <= tail, n, round(n * q - spread)
     )
     upper = _last_allowed(
-        lambda back: _binomial_upper(n + 1 - back, n, q) <= tail, n, round(n * (1 - q) - spread)
+        lambda back: binomial_upper(n + 1 - back, n, q) <= tail, n, round(n * (1 - q) - spread)
     )
     return lower, n + 1 - upper
 
@@ -918,163 +743,6 @@ def _last_allowed(allowed: Callable[[int], bool], n: int, start: int) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if allowed(middle) else (low, middle)
     return low
-
-
-# --- distributions --------------------------------------------------------------------------------
-
-
-def binomial_cdf(k: int, n: int, p: float) -> float:
-    """Probability of at most k successes in n trials.
-
-    Parameters
-    ----------
-    k, n : int
-    p : float
-        Of one success.
-
-    Returns
-    -------
-    float
-        To a relative 1e-12 or so, in the far tail, too.
-
-    Examples
-    --------
-    >>> round(binomial_cdf(1, 3, 0.5), 12)
-    0.5
-    """
-    if k < 0:
-        return 0.0
-    if k >= n:
-        return 1.0
-    return _beta_below(n - k, k + 1, 1 - p, p)
-
-
-def _binomial_upper(k: int, n: int, p: float) -> float:
-    """Probability of at least k successes."""
-    if k <= 0:
-        return 1.0
-    if k > n:
-        return 0.0
-    return _beta_below(k, n - k + 1, p, 1 - p)
-
-
-@lru_cache(maxsize=1024)
-def student_t_quantile(p: float, degrees_of_freedom: float) -> float:
-    """Quantile of Student's t distribution.
-
-    Parameters
-    ----------
-    p : float
-        Between 0.5 and 1.
-    degrees_of_freedom : float
-        At least 1; inf is the normal distribution.
-
-    Returns
-    -------
-    float
-
-    References
-    ----------
-    .. [1] M. Abramowitz and I. A. Stegun, "Handbook of Mathematical Functions", 26.7.
-
-    Examples
-    --------
-    >>> round(student_t_quantile(0.975, 10), 12)
-    2.228138851986
-    """
-    if not 0.5 <= p < 1:
-        raise ValueError(f"student_t_quantile: p is {p!r}; it takes a number in [0.5, 1)")
-    if not degrees_of_freedom >= 1:
-        raise ValueError(
-            f"student_t_quantile: {degrees_of_freedom!r} degrees of freedom; at least 1"
-        )
-    if p == 0.5:
-        return 0.0
-    normal = NormalDist().inv_cdf(p)
-    nu = degrees_of_freedom
-    if nu > 3e4:
-        # 26.7.5: what it leaves out is below 1e-13, and the fraction has lost more digits here.
-        z, z2 = normal, normal * normal
-        first = (z2 + 1) / 4
-        second = ((5 * z2 + 16) * z2 + 3) / 96
-        third = (((3 * z2 + 19) * z2 + 17) * z2 - 15) / 384
-        return z + z / nu * (first + (second + third / nu) / nu)
-    both = 2 * (1 - p)
-
-    def beyond(t: float) -> float:
-        scale = nu + t * t
-        return _beta_below(nu / 2, 0.5, nu / scale, t * t / scale)
-
-    low, high = normal, 2 * normal + 1
-    while beyond(high) > both:
-        low, high = high, 2 * high
-    while True:
-        middle = (low + high) / 2
-        if not low < middle < high:
-            return middle
-        if beyond(middle) > both:
-            low = middle
-        else:
-            high = middle
-
-
-def _beta_below(a: float, b: float, x: float, y: float) -> float:
-    """Regularised incomplete beta function I_x(a, b), y = 1 − x given apart for its digits.
-
-    The continued fraction of Abramowitz and Stegun 26.5.8, on the side of the mode on which it
-    converges fast; its leading factor is free of the cancellation of log-gammas.
-    """
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _beta_below(b, a, y, x)
-    if x == 0:
-        return 0.0
-    n = a + b
-    logarithm = (
-        _stirling_error(n)
-        - _stirling_error(a)
-        - _stirling_error(b)
-        - _deviance(a, n * x)
-        - _deviance(b, n * y)
-    )
-    leading = math.exp(logarithm) * math.sqrt(a * b / (2 * math.pi * n))
-    return leading * _beta_fraction(a, b, x) / a
-
-
-def _beta_fraction(a: float, b: float, x: float) -> float:
-    """Return 1/(1 + d₁/(1 + d₂/(1 + …))), by the ratios of successive convergents."""
-    tiny = 1e-300
-    value, above, below = 1.0, 1.0, 0.0
-    for i in itertools.count(1):
-        m = i // 2
-        if i % 2:
-            d = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        else:
-            d = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        # The denominators of two convergents: neither may be 0.
-        below = 1 / ((1 + d * below) or tiny)
-        above = (1 + d / above) or tiny
-        value *= above * below
-        if abs(above * below - 1) < 1e-15:
-            break
-    return 1 / value
-
-
-def _stirling_error(x: float) -> float:
-    """Return ln Γ(x + 1) − (x + ½) ln x + x − ½ ln 2π."""
-    if x < 16:
-        return math.lgamma(x + 1) - (x + 0.5) * math.log(x) + x - 0.5 * math.log(2 * math.pi)
-    y = 1 / (x * x)
-    return (1 / 12 - y * (1 / 360 - y * (1 / 1260 - y * (1 / 1680 - y / 1188)))) / x
-
-
-def _deviance(x: float, m: float) -> float:
-    """Return x ln(x/m) + m − x, without cancellation where the two are close."""
-    t = (m - x) / x
-    if abs(t) > 0.3:
-        return x * (math.log(x / m) + t)
-    u = t / (2 + t)
-    series = math.fsum(u ** (2 * k) / (2 * k + 1) for k in range(1, 12))
-    return x * u * (t - 2 * series)
 
 
 # --- paired comparison ----------------------------------------------------------------------------
@@ -1126,7 +794,7 @@ def sign_test(x: ArrayLike, y: ArrayLike) -> SignTest:
     >>> found.greater, found.less, found.ties, round(found.p_value, 12)
     (5, 0, 1, 0.0625)
     """
-    a, b = _pair("sign_test", "x", x, "y", y)
+    a, b = pair_of("sign_test", "x", x, "y", y)
     greater, less, ties = (int(np.count_nonzero(found)) for found in (a > b, a < b, a == b))
     p_value = min(1.0, 2 * binomial_cdf(min(greater, less), greater + less, 0.5))
     return SignTest(greater, less, ties, a.size - greater - less - ties, p_value)
@@ -1210,8 +878,8 @@ def paired(
     >>> round(found.difference.value, 12), found.sign_test.greater, found.sequences
     (0.15, 2, 2)
     """
-    a, b = _pair("paired", "first", first, "second", second)
-    groups = _grouped("paired", sequence_ids, a.size)
+    a, b = pair_of("paired", "first", first, "second", second)
+    groups = grouped("paired", sequence_ids, a.size)
     _check_confidence("paired", confidence)
     with np.errstate(invalid="ignore", over="ignore"):
         differences = a - b
@@ -1331,7 +999,7 @@ def by_bucket(
     >>> [(b.count, b.mean.value) for b in found]
     [(2, 2.0), (1, 5.0)]
     """
-    x, place = _pair("by_bucket", "values", values, "by", by)
+    x, place = pair_of("by_bucket", "values", values, "by", by)
     limits = _edges(place, edges, quantiles)
     if limits is None:
         return []
@@ -1359,7 +1027,7 @@ def _edges(place: Floats, edges: ArrayLike | None, quantiles: int | None) -> Flo
     if (edges is None) == (quantiles is None):
         raise ValueError("by_bucket: give either edges or quantiles")
     if quantiles is None:
-        limits = _floats("by_bucket", "edges", edges if edges is not None else [])
+        limits = floats_of("by_bucket", "edges", edges if edges is not None else [])
         if limits.size < 2 or not (np.diff(limits) > 0).all():
             raise ValueError(
                 f"by_bucket: edges are {limits.tolist()}; at least two, each above the one before"
@@ -1490,12 +1158,12 @@ def bootstrap(
     _check_confidence("bootstrap", confidence)
     if resamples < 2:
         raise ValueError(f"bootstrap: {resamples} resamples; at least 2")
-    groups = _grouped("bootstrap", sequence_ids, x[0].size)
+    groups = grouped("bootstrap", sequence_ids, x[0].size)
     blocks = _blocks_of(groups, x[0].size, block_length)
     generator = np.random.Generator(np.random.PCG64(seed))
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         if of_means:
-            value = function(*(np.array([_mean_of(column)]) for column in x))
+            value = function(*(np.array([mean_of(column)]) for column in x))
             parts = _resampled_means(function, x, blocks, resamples, generator)
         else:
             value = function(*(column[None] for column in x))
@@ -1604,7 +1272,7 @@ def _reduced(found: Any, count: int) -> Floats:
 
 
 def _columns_of(columns: tuple[ArrayLike, ...]) -> list[Floats]:
-    found = [_floats("bootstrap", f"column {i}", column) for i, column in enumerate(columns)]
+    found = [floats_of("bootstrap", f"column {i}", column) for i, column in enumerate(columns)]
     if not found or not found[0].size:
         raise ValueError("bootstrap: no rows to draw from")
     if len({column.size for column in found}) > 1:
@@ -1627,36 +1295,6 @@ def _statistic_of(
     if takes != columns:
         raise ValueError(f"bootstrap: {statistic} is of {takes} columns; given are {columns}")
     return function, True
-
-
-# --- arguments ------------------------------------------------------------------------------------
-
-
-def _floats(function: str, argument: str, values: ArrayLike) -> Floats:
-    given = np.asarray(values)
-    if given.dtype.kind not in "biuf":
-        raise TypeError(f"{function}: {argument} has dtype {given.dtype}; it takes real numbers")
-    return given.ravel().astype(np.float64, copy=False)
-
-
-def _pair(
-    function: str, name: str, x: ArrayLike, other: str, y: ArrayLike
-) -> tuple[Floats, Floats]:
-    a, b = _floats(function, name, x), _floats(function, other, y)
-    if a.size != b.size:
-        raise ValueError(f"{function}: {name} has {a.size} rows, {other} {b.size}; they are paired")
-    return a, b
-
-
-def _grouped(
-    function: str, sequence_ids: ArrayLike | Sequences | None, rows: int
-) -> Sequences | None:
-    if sequence_ids is None:
-        return None
-    groups = sequence_ids if isinstance(sequence_ids, Sequences) else Sequences(sequence_ids)
-    if groups.rows != rows:
-        raise ValueError(f"{function}: {groups.rows} sequence_ids for {rows} rows; one for each")
-    return groups
 
 
 def _check_confidence(function: str, confidence: float) -> None:

@@ -617,7 +617,7 @@ def quantile_interval(
         end is the limit, never the extreme value of the sample.
     sequence_ids : array_like of int or Sequences, optional
         Woodruff's interval with the cluster-robust error of the fraction below the quantile and
-        Student's t: an approximation, for rows that are not independent.
+        Student's t, but never less than that of independent rows: an approximation.
 
     Returns
     -------
@@ -688,13 +688,13 @@ def quantile_intervals(
         if undefined:
             found.append(ConfidenceInterval(math.nan, math.nan, confidence))
             continue
-        if groups is None:
-            first, last = _ranks(n, q, confidence)
-        else:
+        first, last = _ranks(n, q, confidence)
+        if groups is not None:
             below = values <= quantile(ordered, q, ordered=True)
-            first, last = _woodruff_ranks(
-                mean(below, sequence_ids=groups).se, groups, q, confidence
-            )
+            se = mean(below, sequence_ids=groups).se
+            # Few rows beyond a far quantile give too small an error of their fraction.
+            wide = _woodruff_ranks(se, groups, q, confidence)
+            first, last = min(first, wide[0]), max(last, wide[1])
         lower = float(ordered[first - 1]) if first >= 1 else limits[0]
         upper = float(ordered[last - 1]) if last <= n else limits[1]
         found.append(ConfidenceInterval(lower, upper, confidence))

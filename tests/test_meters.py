@@ -1,9 +1,11 @@
 """Meters against formulas written down once more, in mpmath; and the same bits for any split."""
 
+import hashlib
 import itertools
 import json
 import math
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 import fastdiv as fd
 from fastdiv import tails, uncertainty
+from fastdiv.columns import pack, unpack
 from fastdiv.meters import (
     ComparisonMeter,
     InvalidRows,
@@ -967,6 +970,53 @@ def test_a_state_that_is_none(tmp_path: Path) -> None:
             ComparisonMeter.load(file)
     with pytest.raises(ValueError, match="of a ComparisonMeter, not of a PerplexityMeter"):
         PerplexityMeter.from_state(state)
+
+
+def test_states_that_lack_something() -> None:
+    """Sound files, of which no meter can be made."""
+    header, arrays = unpack(update_part(ComparisonMeter(), 0, 40).state(), "it")
+    header.pop("arrays")
+    for wrong in (
+        ({name: x for name, x in header.items() if name != "rows"}, arrays),
+        (header, {name: x for name, x in arrays.items() if name != "column kl"}),
+        (header | {"options": 3}, arrays),
+    ):
+        with pytest.raises(
+            ValueError, match="the state does not hold what a ComparisonMeter needs"
+        ):
+            ComparisonMeter.from_state(b"".join(pack(*wrong)))
+    swapped = b"".join(pack(header, arrays)).replace(b'"<i8"', b'"<c8"', 1)
+    body = swapped[:-32]
+    with pytest.raises(ValueError, match="its header does not match"):
+        ComparisonMeter.from_state(body + hashlib.blake2b(body, digest_size=32).digest())
+
+
+KILLED = """
+import sys
+import numpy as np
+from fastdiv.meters import PerplexityMeter
+meter = PerplexityMeter()
+while True:
+    meter.update_columns(np.full(1000, 0.5), vocab=9)
+    meter.extra["read"] = meter.rows
+    meter.save(sys.argv[1])
+    print(meter.rows, flush=True)
+"""
+
+
+def test_killed_at_any_moment(tmp_path: Path) -> None:
+    """What is there is a whole state, the last that was said to be saved or the one after it."""
+    file = tmp_path / "state.fd"
+    for lines in range(1, 6):
+        command = [sys.executable, "-c", KILLED, str(file)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            said = [int(process.stdout.readline()) for _ in range(lines)][-1]
+            process.kill()
+            said = ([said] + [int(line) for line in process.stdout.read().split()])[-1]
+        meter = PerplexityMeter.load(file)
+        assert meter.rows == meter.tokens == meter.extra["read"]
+        assert meter.rows in (said, said + 1000)
 
 
 def test_every_changed_byte_is_noticed() -> None:

@@ -311,6 +311,30 @@ def test_quantile_intervals_of_sequences() -> None:
     assert naive / 600 < 0.4
 
 
+def test_quantile_intervals_of_sequences_are_never_narrower() -> None:
+    x = RNG.normal(size=126)
+    for q in (0.001, 0.05, 0.5, 0.99, 0.999):
+        alone = un.quantile_interval(x, q)
+        found = un.quantile_interval(x, q, sequence_ids=np.arange(126) // 21)
+        assert found.lower <= alone.lower
+        assert found.upper >= alone.upper
+
+
+def test_coverage_of_clustered_means() -> None:
+    """Ten sequences that differ among themselves: t of nine degrees of freedom, not the normal."""
+    rng = np.random.default_rng(6)
+    hits = naive = 0
+    ids = np.repeat(np.arange(10), 20)
+    for _ in range(2000):
+        x = np.repeat(rng.normal(size=10), 20) + rng.normal(size=200)
+        lower, upper, _ = un.mean_interval(x, sequence_ids=ids)
+        hits += lower <= 0 <= upper
+        lower, upper, _ = un.mean_interval(x)
+        naive += lower <= 0 <= upper
+    assert 0.935 < hits / 2000 < 0.965
+    assert naive / 2000 < 0.6
+
+
 # --- pairs ----------------------------------------------------------------------------------------
 
 

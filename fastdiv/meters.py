@@ -566,7 +566,7 @@ class _Meter:
             )
         self._agree_on(vocab)
         self._naming = naming
-        if ids is not None:
+        if naming == ("ids", "derived") and ids is not None:
             self._note(ids)
         if batch.offsets is not None:
             self._sequences += np.size(batch.offsets) - 1
@@ -707,7 +707,6 @@ class _Meter:
                 columns["position"] += before[place]
             if naming is not None and naming[0] == "offsets":
                 columns["sequence"] += self._sequences
-                seen = {i + self._sequences: size for i, size in seen.items()}
         self._naming = naming
         for i, size in seen.items():
             self._seen[i] = self._seen.get(i, 0) + size

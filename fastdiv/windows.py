@@ -170,7 +170,7 @@ def _strided(count: int, length: int, step: int) -> Iterator[Window]:
     done = 0
     for begin in range(0, count, step):
         end = min(begin + length, count)
-        yield Window(begin, end, min(max(done, begin + 1), end), end)
+        yield Window(begin, end, max(done, begin + 1), end)
         done = end
         if end == count:
             return

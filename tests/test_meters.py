@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import pickle
 import subprocess
 import sys
@@ -1026,11 +1027,22 @@ def test_every_changed_byte_is_noticed() -> None:
             ComparisonMeter.from_state(state[:at] + bytes([state[at] ^ 0x10]) + state[at + 1 :])
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "state.fd"
     meter = meter_of(columns(3))
     meter.save(file)
     before = file.read_bytes()
+    with monkeypatch.context() as patch:
+
+        def fail(*_: Any) -> None:
+            raise OSError("no")
+
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(OSError, match="no"):
+            meter_of(columns(5)).save(file)
+    assert file.read_bytes() == before
     meter.extra = {"not JSON": math.nan}
     with pytest.raises(ValueError, match="JSON"):
         meter.save(file)

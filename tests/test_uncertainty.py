@@ -60,6 +60,13 @@ def test_long_sums(size: int, spread: float) -> None:
     assert un.total(x) == math.fsum(x.tolist())
 
 
+def test_long_sums_of_one_sign() -> None:
+    """A whole chunk just below a power of two is what the splitting constant has to bound."""
+    for size in (1 << 14, 1 << 16):
+        x = 2 - RNG.random(size) / 1000
+        assert un.total(x) == math.fsum(x.tolist())
+
+
 def test_sums_of_extremes() -> None:
     big = [1.7e308] * 2000
     assert un.total(big) == math.inf
@@ -419,6 +426,7 @@ def test_bootstrap_error_is_the_known_one() -> None:
     assert found.estimate.value == un.mean(X).value
     assert found.estimate.se == pytest.approx(np.std(X) / math.sqrt(60), rel=0.02)
     assert found.blocks == 60
+    assert found.estimate.se == pytest.approx(np.std(found.resamples, ddof=1), rel=1e-12)
     ends = np.quantile(found.resamples, [0.025, 0.975])
     assert found.interval[:2] == pytest.approx(ends, rel=1e-12)
 

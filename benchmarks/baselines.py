@@ -6,6 +6,8 @@ word is the library, and says whose arrays the line is given.
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -113,6 +115,43 @@ TOKENS: dict[str, Lines] = {
     "logsumexp": {"numpy": _numpy_logsumexp},
     "truncated_kl": {"numpy": _numpy_truncated_kl},
     "compare_logits": {"numpy": _numpy_compare},
+}
+
+
+def _resampled(units: list[Any], statistic: Line, resamples: int) -> list[float]:
+    """lm-evaluation-harness's bootstrap: one list of choices per resample, in plain Python."""
+    choose = random.Random(0).choices
+    return [statistic(choose(units, k=len(units))) for _ in range(resamples)]
+
+
+def _python_perplexity(units: list[float]) -> float:
+    return math.exp(sum(units) / len(units))
+
+
+def _python_weighted_perplexity(units: list[tuple[float, int]]) -> float:
+    sums, sizes = zip(*units, strict=True)
+    return math.exp(sum(sums) / sum(sizes))
+
+
+def _of_sequences(nll: Any, ids: Any, resamples: int) -> list[float]:
+    cuts = np.flatnonzero(np.diff(ids)) + 1
+    units = [(sum(part.tolist()), part.size) for part in np.split(nll, cuts)]
+    return _resampled(units, _python_weighted_perplexity, resamples)
+
+
+# Of the perplexity: what is drawn are tokens, or the sequences that they make.
+BOOTSTRAP: dict[str, Lines] = {
+    "tokens": {
+        "python": lambda nll, ids, resamples: _resampled(
+            nll.tolist(), _python_perplexity, resamples
+        ),
+    },
+    "sequences": {
+        "python of tokens": lambda nll, ids, resamples: _resampled(
+            nll.tolist(), _python_perplexity, resamples
+        ),
+        "python": _of_sequences,
+    },
 }
 
 # All rows of x against all rows of y, or of x; NumPy row by row, for its temporaries would be 2 GB.

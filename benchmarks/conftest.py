@@ -45,7 +45,8 @@ def quick(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def arrays(quick: bool) -> Callable[[str], tuple[np.ndarray, ...]]:
     """Arrays by name: pairs of `weights`, `logits`, `log_p` and `small` (100-vectors) in float32,
-    the pair of logits as `float16` and `bfloat16`, the one array of `labels`, a pair of `sparse`
+    the pair of logits as `float16` and `bfloat16`, the one array of `labels`, `nll` with the ids of
+    its sequences of 200, a pair of `sparse`
     matrices of float64 with 200 numbers in a row, and pairs of `many` and `many float32` rows for
     all pairs."""
     count = 64 if quick else 1024
@@ -73,6 +74,9 @@ def arrays(quick: bool) -> Callable[[str], tuple[np.ndarray, ...]]:
             return tuple(rows)
         if name == "labels":
             return (rng.integers(0, VOCABULARY, count),)
+        if name == "nll":
+            nll = rng.exponential(2.0, 20 * count)
+            return nll, np.arange(nll.size) // 200
         if name == "logits":
             a = 3 * rng.standard_normal((count, VOCABULARY), np.float32)
             return a, a + np.float32(0.3) * rng.standard_normal(a.shape, np.float32)

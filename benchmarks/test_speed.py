@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import reference
-from baselines import LOGITS, PAIRWISE, SPARSE, TOKENS, WEIGHTS, Lines
+from baselines import BOOTSTRAP, LOGITS, PAIRWISE, SPARSE, TOKENS, WEIGHTS, Lines
 from registry import DIVERGENCES
 
 import fastdiv as fd
@@ -158,3 +158,19 @@ def test_pairwise(run, arrays, name, implementation, dtype, rows):
         both if rows == "of two" else both[:1],
         partial(oracle, name, both, reference.normalised) if rows == "of two" else None,
     )
+
+
+@pytest.mark.parametrize(("name", "implementation"), members(BOOTSTRAP, BOOTSTRAP))
+def test_bootstrap(run, arrays, quick, name, implementation):
+    nll, ids = arrays("nll")
+    resamples = 20 if quick else 200
+
+    def ours(nll, ids):
+        blocks = {"sequence_ids": ids} if name == "sequences" else {}
+        return fd.uncertainty.bootstrap("perplexity", nll, resamples=resamples, **blocks).resamples
+
+    if implementation == "fastdiv":
+        function = ours
+    else:
+        function = partial(BOOTSTRAP[name][implementation], resamples=resamples)
+    run(f"bootstrap of a perplexity, drawing {name}", implementation, function, (nll, ids), None)

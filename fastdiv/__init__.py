@@ -18,6 +18,11 @@ floor  room                                             knows
 2      ``joint.py``, ``transport.py``                   more than two rows; Wasserstein
 2      ``sparse.py``, ``frames.py``, ``lazy.py``        rows of SciPy, pandas and Dask
 2      ``counts.py``                                    counts with keys
+2      ``uncertainty.py``                               errors, intervals, bootstrap, paired tests
+2      ``sums.py``, ``tail_probabilities.py``           exact sums; binomial and Student's tails
+2      ``estimators.py``, ``text.py``                   KL from samples; perplexity per word, byte
+2      ``windows.py``                                   which tokens of a long text are scored
+2      ``columns.py``                                   columns that grow, are saved and exported
 2      ``bounds.py``                                    what some divergences say of another
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens
@@ -68,7 +73,7 @@ from fastdiv.tokens import (
 from fastdiv.transport import wasserstein_distance
 
 if TYPE_CHECKING:
-    from fastdiv import bounds, generators
+    from fastdiv import bounds, estimators, generators, uncertainty, windows
     from fastdiv.custom import f_divergence
     from fastdiv.meters import ComparisonMeter, PerplexityMeter
 
@@ -87,6 +92,7 @@ __all__ = [
     "compare_logits",
     "cross_entropy",
     "entropy",
+    "estimators",
     "f_divergence",
     "from_counts",
     "generators",
@@ -115,7 +121,9 @@ __all__ = [
     "triangular_discrimination",
     "truncated_kl",
     "tsallis_entropy",
+    "uncertainty",
     "wasserstein_distance",
+    "windows",
 ]
 
 # Found when they are first asked for: who only computes divergences does not wait for the rest.
@@ -124,7 +132,7 @@ LATER = {
     "PerplexityMeter": "meters",
     "f_divergence": "custom",
 }
-ROOMS = ("bounds", "generators")
+ROOMS = ("bounds", "estimators", "generators", "uncertainty", "windows")
 
 
 def __getattr__(name: str) -> Any:

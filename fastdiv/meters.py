@@ -1,72 +1,140 @@
 """Statistics over many tokens: streaming, mergeable, and the same however the rows were split.
 
 Promise: a meter that has seen the same rows gives the same bits, whether they came in one update
-or in a thousand, or in meters merged afterwards. It keeps one float64 per token and column, and
-every sum over them is :func:`math.fsum`, which rounds once; no sum depends on an order.
+or in a thousand, or in meters merged afterwards in that order, or were saved and read again in
+between. It keeps one number per token and column, and every sum over them is rounded once; no sum
+depends on an order.
 
 Standard errors are those of llama.cpp's report, √((S2/n − μ²)/(n − 1)), taken from the centred
 squares, which is the same number without its cancellation. For the same reason the errors of
 ln(PPL(Q)/PPL(base)) and PPL(Q) − PPL(base) are taken from the paired differences per token: the
-variance of a difference is what se_q² + se_b² − 2cov spells out.
+variance of a difference is what se_q² + se_b² − 2cov spells out. Where the sequences of the tokens
+are known, cluster-robust errors stand beside them, and the intervals are made of these.
+
+Rows whose result is NaN (logits with NaN or +inf, or of nothing but −inf) stay in the columns, are
+counted and named in every report, and are in no statistic. An infinite divergence is a value.
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self, TypeAlias, TypedDict
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdiv.columns import Column, Columns, as_column, pack, to_arrow, to_numpy, unpack, write
+from fastdiv.text import bits_per_byte, byte_perplexity, text_size, word_perplexity
 from fastdiv.tokens import LogitComparison, compare_logits, token_nll
+from fastdiv.uncertainty import (
+    Bucket,
+    ConfidenceInterval,
+    Estimate,
+    Json,
+    PairedDifference,
+    Sequences,
+    by_bucket,
+    correlation,
+    exp_interval,
+    exp_of,
+    fraction,
+    fraction_interval,
+    json_number,
+    mean,
+    noise_floor,
+    paired,
+    quantile,
+    quantile_intervals,
+    root_mean_square,
+)
 
 __all__ = [
+    "CandidateComparison",
+    "ClusteredErrors",
     "ComparisonMeter",
     "ComparisonReport",
     "Distribution",
     "Estimate",
+    "InvalidRows",
     "PerplexityMeter",
     "PerplexityRatio",
     "PerplexityReport",
+    "compare_candidates",
 ]
 
-Json: TypeAlias = "dict[str, Json] | float | int | str | None"
 Tail: TypeAlias = Literal["none", "bucket", "llama.cpp"]
-_Column: TypeAlias = NDArray[np.float64]
+_Floats: TypeAlias = NDArray[np.float64]
+_Intervals: TypeAlias = dict[str, dict[str, ConfidenceInterval]]
 
-# Name and position in thousandths, so that the place among n sorted values is exact.
-_QUANTILES = (
-    ("max", 1000),
-    ("p99.9", 999),
-    ("p99", 990),
-    ("p95", 950),
-    ("p90", 900),
-    ("p75", 750),
-    ("median", 500),
-    ("p25", 250),
-    ("p10", 100),
-    ("p5", 50),
-    ("p1", 10),
-    ("p0.1", 1),
-    ("min", 0),
-)
+_QUANTILES = {
+    "max": 1.0,
+    "p99.9": 0.999,
+    "p99": 0.99,
+    "p95": 0.95,
+    "p90": 0.9,
+    "p75": 0.75,
+    "median": 0.5,
+    "p25": 0.25,
+    "p10": 0.1,
+    "p5": 0.05,
+    "p1": 0.01,
+    "p0.1": 0.001,
+    "min": 0.0,
+}
 _QUARTILES = ("p75", "p25")
 
 
-class Estimate(NamedTuple):
-    """A value and its standard error; NaN where undefined.
+class _Quantity(NamedTuple):
+    """A column that the report says the distribution of."""
+
+    column: str
+    limits: tuple[float, float]
+
+
+_POSITIVE, _UNIT = (0.0, math.inf), (0.0, 1.0)
+_DIVERGENCES = {
+    "kl_divergence": _Quantity("kl", _POSITIVE),
+    "reverse_kl_divergence": _Quantity("reverse_kl", _POSITIVE),
+    "js_divergence": _Quantity("js", (0.0, math.log(2))),
+    "total_variation": _Quantity("tv", _UNIT),
+    "hellinger_distance": _Quantity("hellinger", _UNIT),
+}
+_DELTA_P = _Quantity("delta_p", (-1.0, 1.0))
+# Reported where the columns are there.
+_FURTHER = {
+    "chi2_divergence": _Quantity("chi2", _POSITIVE),
+    "entropy_base": _Quantity("entropy_base", _POSITIVE),
+    "entropy_candidate": _Quantity("entropy_candidate", _POSITIVE),
+    "confidence_base": _Quantity("confidence_base", _UNIT),
+    "confidence_candidate": _Quantity("confidence_candidate", _UNIT),
+    "rank_base": _Quantity("rank_base", _POSITIVE),
+    "rank_candidate": _Quantity("rank_candidate", _POSITIVE),
+    "top_k_overlap": _Quantity("top_k_overlap", _POSITIVE),
+}
+_CONFIDENCE_EDGES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+_POSITION_BUCKETS = 8
+_ROWS_NAMED = 100
+
+
+@dataclass(frozen=True)
+class InvalidRows:
+    """Rows that are in no statistic, because their result is NaN.
 
     Attributes
     ----------
-    value, se : float
+    count : int
+    rows : tuple of int
+        The first 100 of them, counted from the first row that the meter saw.
     """
 
-    value: float
-    se: float
+    count: int
+    rows: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Json]:
-        """Return ``{"value", "se"}``, undefined as None and infinite as a string."""
-        return {"value": _number(self.value), "se": _number(self.se)}
+        """Return ``{"count", "rows"}``."""
+        return {"count": self.count, "rows": list(self.rows)}
 
 
 @dataclass(frozen=True)
@@ -80,52 +148,20 @@ class Distribution:
         Root of the mean square, for quantities of either sign.
     quantiles : dict of str to float
         From ``"max"`` to ``"min"``, linearly interpolated at p·(n − 1).
+    intervals : dict of str to ConfidenceInterval
+        Of ``"mean"``, and of the quantiles but ``"max"`` and ``"min"``.
     """
 
     mean: Estimate
     rms: Estimate | None
     quantiles: dict[str, float]
+    intervals: dict[str, ConfidenceInterval] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Json]:
         """Return one flat dictionary: mean, rms where there is one, quantiles."""
         rms: dict[str, Json] = {} if self.rms is None else {"rms": self.rms.to_dict()}
-        quantiles = {name: _number(value) for name, value in self.quantiles.items()}
+        quantiles = {name: json_number(value) for name, value in self.quantiles.items()}
         return {"mean": self.mean.to_dict(), **rms, **quantiles}
-
-
-@dataclass(frozen=True)
-class PerplexityReport:
-    """What :class:`PerplexityMeter` computes.
-
-    Attributes
-    ----------
-    tokens, vocab : int
-    nll : Estimate
-        Mean negative log-likelihood of the labels, in nats.
-    perplexity : Estimate
-        exp(nll).
-    bits_per_token : float
-        nll / ln 2.
-    nan_rows : tuple of int
-        Rows whose result is NaN, counted from the first row that the meter saw.
-    """
-
-    tokens: int
-    vocab: int | None
-    nll: Estimate
-    perplexity: Estimate
-    bits_per_token: float
-    nan_rows: tuple[int, ...]
-
-    def to_dict(self) -> dict[str, Json]:
-        """Return the object that ``fastdiv perplexity --json`` prints."""
-        return {
-            "tokens": self.tokens,
-            "vocab": self.vocab,
-            "nll": self.nll.to_dict(),
-            "perplexity": self.perplexity.to_dict(),
-            "bits_per_token": _number(self.bits_per_token),
-        }
 
 
 @dataclass(frozen=True)
@@ -157,7 +193,105 @@ class PerplexityRatio:
             "ratio": self.ratio.to_dict(),
             "log_ratio": self.log_ratio.to_dict(),
             "difference": self.difference.to_dict(),
-            "log_correlation": _number(self.log_correlation),
+            "log_correlation": json_number(self.log_correlation),
+        }
+
+
+@dataclass(frozen=True)
+class ClusteredErrors:
+    """The same means with cluster-robust standard errors, by sequence.
+
+    Attributes
+    ----------
+    count : int
+        Number of sequences.
+    means : dict of str to Estimate
+        By the names of the report.
+    perplexity : PerplexityRatio or None
+    """
+
+    count: int
+    means: dict[str, Estimate]
+    perplexity: PerplexityRatio | None = None
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return ``{"count", …}``, the means by name."""
+        ratio: dict[str, Json] = {}
+        if self.perplexity is not None:
+            ratio = {"perplexity": self.perplexity.to_dict()}
+        means: dict[str, Json] = {name: found.to_dict() for name, found in self.means.items()}
+        return {"count": self.count, **ratio, **means}
+
+
+@dataclass(frozen=True)
+class PerplexityReport:
+    """What :class:`PerplexityMeter` computes.
+
+    Attributes
+    ----------
+    tokens, vocab : int
+    nll : Estimate
+        Mean negative log-likelihood of the labels, in nats.
+    perplexity : Estimate
+        Per token: exp(nll).
+    bits_per_token : float
+        nll / ln 2.
+    invalid : InvalidRows
+    confidence : float
+        Of the intervals.
+    intervals : dict of str to ConfidenceInterval
+        Of ``"nll"`` and ``"perplexity"``; of clustered errors where there are sequences.
+    sequences : ClusteredErrors or None
+        None without sequence ids, as the next.
+    sequence_mean_perplexity : Estimate or None
+        Mean over the sequences of the perplexity of each.
+    words, bytes : int or None
+        Of the texts; None without them, as the next.
+    word_perplexity, byte_perplexity, bits_per_byte : Estimate or None
+        As lm-evaluation-harness defines them; NaN where a row is invalid, since the likelihood of
+        the whole text is not known then. Errors are cluster-robust where there are sequences.
+    """
+
+    tokens: int
+    vocab: int | None
+    nll: Estimate
+    perplexity: Estimate
+    bits_per_token: float
+    invalid: InvalidRows
+    confidence: float
+    intervals: dict[str, ConfidenceInterval]
+    sequences: ClusteredErrors | None
+    sequence_mean_perplexity: Estimate | None
+    words: int | None
+    bytes: int | None
+    word_perplexity: Estimate | None
+    byte_perplexity: Estimate | None
+    bits_per_byte: Estimate | None
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return the object that ``fastdiv perplexity --json`` prints.
+
+        Beside ``tokens``, ``vocab``, ``nll``, ``perplexity`` and ``bits_per_token``, which it began
+        with: ``invalid`` {count, rows}, ``confidence``, ``intervals`` {name: {lower, upper}},
+        ``sequences`` {count, nll, perplexity}, ``sequence_mean_perplexity``, ``words``, ``bytes``,
+        ``word_perplexity``, ``byte_perplexity``, ``bits_per_byte``; None where there is none.
+        """
+        return {
+            "tokens": self.tokens,
+            "vocab": self.vocab,
+            "nll": self.nll.to_dict(),
+            "perplexity": self.perplexity.to_dict(),
+            "bits_per_token": json_number(self.bits_per_token),
+            "invalid": self.invalid.to_dict(),
+            "confidence": self.confidence,
+            "intervals": {name: found.to_dict() for name, found in self.intervals.items()},
+            "sequences": _or_none(self.sequences),
+            "sequence_mean_perplexity": _or_none(self.sequence_mean_perplexity),
+            "words": self.words,
+            "bytes": self.bytes,
+            "word_perplexity": _or_none(self.word_perplexity),
+            "byte_perplexity": _or_none(self.byte_perplexity),
+            "bits_per_byte": _or_none(self.bits_per_byte),
         }
 
 
@@ -179,8 +313,25 @@ Distribution
         Fraction of tokens for which both models rank the same token first.
     p_tail : Estimate or None
         Mean probability that the base gives to the tail bucket; only for that tail.
-    nan_rows : tuple of int
-        Rows with a NaN in any column, counted from the first row that the meter saw.
+    further : dict of str to Distribution
+        Of what else there are columns of: chi2_divergence, entropy_base, entropy_candidate,
+        confidence_base, confidence_candidate (probability of the most probable token), rank_base,
+        rank_candidate (of the label), top_k_overlap.
+    invalid : InvalidRows
+    confidence : float
+        Of the intervals.
+    intervals : dict of str to dict of str to ConfidenceInterval
+        Of ``"perplexity"`` (base, candidate, ratio, log_ratio), of each distribution (mean and
+        quantiles), of ``"same_top"`` (value). Of clustered errors where there are sequences.
+    sequences : ClusteredErrors or None
+        None without sequence ids.
+    buckets : dict of str to list of dict
+        ``"position"`` (in the sequence; eight buckets of about equal size) and
+        ``"confidence_base"`` (fixed edges), where there are such columns: of each bucket ``lower``,
+        ``upper``, ``count``, and an Estimate of kl_divergence, same_top and, with labels, log_ratio
+        and delta_p. Errors are cluster-robust where there are sequences.
+    noise_floor : PairedDifference or None
+        KL of this candidate against that of the base's second run, where that was given.
     """
 
     tokens: int
@@ -195,11 +346,30 @@ Distribution
     delta_p: Distribution | None
     same_top: Estimate
     p_tail: Estimate | None
-    nan_rows: tuple[int, ...]
+    further: dict[str, Distribution]
+    invalid: InvalidRows
+    confidence: float
+    intervals: _Intervals
+    sequences: ClusteredErrors | None
+    buckets: dict[str, list[dict[str, Any]]]
+    noise_floor: PairedDifference | None
 
     def to_dict(self) -> dict[str, Json]:
-        """Return the object that ``fastdiv compare --json`` prints."""
+        """Return the object that ``fastdiv compare --json`` prints.
+
+        After what it began with (``tokens`` to ``same_top``, ``p_tail`` for that tail):
+
+        - a distribution for each of `further` that is there, by its name;
+        - ``invalid`` {count, rows}, ``confidence``;
+        - ``intervals`` {name: {mean, p99.9, …: {lower, upper}}};
+        - ``sequences`` {count, perplexity, name: {value, se}}, or None without sequences;
+        - ``buckets`` {position, confidence_base: [{lower, upper, count, name: {value, se}}]};
+        - ``noise_floor`` where one was given: see :class:`fastdiv.uncertainty.PairedDifference`.
+        """
         p_tail: dict[str, Json] = {} if self.p_tail is None else {"p_tail": self.p_tail.to_dict()}
+        noise: dict[str, Json] = {}
+        if self.noise_floor is not None:
+            noise = {"noise_floor": self.noise_floor.to_dict()}
         return {
             "tokens": self.tokens,
             "vocab": self.vocab,
@@ -213,6 +383,53 @@ Distribution
             "delta_p": _or_none(self.delta_p),
             "same_top": self.same_top.to_dict(),
             **p_tail,
+            **{name: found.to_dict() for name, found in self.further.items()},
+            "invalid": self.invalid.to_dict(),
+            "confidence": self.confidence,
+            "intervals": {
+                name: {key: found.to_dict() for key, found in part.items()}
+                for name, part in self.intervals.items()
+            },
+            "sequences": _or_none(self.sequences),
+            "buckets": {
+                name: [{key: _plain(value) for key, value in row.items()} for row in rows]
+                for name, rows in self.buckets.items()
+            },
+            **noise,
+        }
+
+
+@dataclass(frozen=True)
+class CandidateComparison:
+    """Two candidates on one base, token by token.
+
+    Attributes
+    ----------
+    tokens : int
+        Counted in both.
+    kl_divergence : PairedDifference
+        Of the KL of either from the base; first − second.
+    log_perplexity : PairedDifference or None
+        Of the mean negative log-likelihoods: ln PPL(first) − ln PPL(second). None without labels.
+    perplexity_ratio : Estimate or None
+        PPL(first)/PPL(second).
+    perplexity_ratio_interval : ConfidenceInterval or None
+    """
+
+    tokens: int
+    kl_divergence: PairedDifference
+    log_perplexity: PairedDifference | None
+    perplexity_ratio: Estimate | None
+    perplexity_ratio_interval: ConfidenceInterval | None
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return the fields by name."""
+        return {
+            "tokens": self.tokens,
+            "kl_divergence": self.kl_divergence.to_dict(),
+            "log_perplexity": _or_none(self.log_perplexity),
+            "perplexity_ratio": _or_none(self.perplexity_ratio),
+            "perplexity_ratio_interval": _or_none(self.perplexity_ratio_interval),
         }
 
 
@@ -222,8 +439,17 @@ class _Options(TypedDict):
     dtype: str | None
 
 
-class _TokenColumns:
-    """Columns of one float64 per counted token, under names that the first update fixes."""
+class _Batch(NamedTuple):
+    """What an update says of its rows beside the numbers themselves."""
+
+    labels: Column | None
+    sequence_ids: ArrayLike | None
+    offsets: ArrayLike | None
+    positions: ArrayLike | None
+
+
+class _Meter:
+    """Columns of one number per counted token, under names that the first update fixes."""
 
     def __init__(
         self,
@@ -235,33 +461,71 @@ class _TokenColumns:
     ) -> None:
         self.tail: Tail = tail
         self.vocab: int | None = None
+        self.extra: dict[str, Json] = {}
         self._options = _Options(ignore_index=ignore_index, vocab_size=vocab_size, dtype=dtype)
-        self._columns: dict[str, list[_Column]] = {}
+        self._columns = Columns()
         self._rows = 0
         self._nan_rows: list[int] = []
+        # How sequences are told apart, fixed by the first update: it must not change in mid-stream.
+        self._naming: tuple[str, str] | None = None
+        self._sequences = 0
+        self._seen: dict[int, int] = {}
+        self._words: int | None = None
+        self._bytes: int | None = None
+
+    # --- what there is ---
 
     @property
     def tokens(self) -> int:
-        """Number of tokens counted so far."""
-        return sum(part.size for part in next(iter(self._columns.values()), []))
+        """Number of tokens in the statistics: rows that are counted and valid."""
+        return len(self._columns) - len(self._nan_rows)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows seen, with those that are ignored or invalid: where to resume."""
+        return self._rows
 
     @property
     def nan_rows(self) -> tuple[int, ...]:
         """Rows with a NaN in any column, counted from the first row that the meter saw."""
         return tuple(self._nan_rows)
 
-    def column(self, name: str) -> _Column:
-        """Return one number per counted token, in the order of the updates.
+    def column(self, name: str) -> Column:
+        """Return one number per counted row, in the order of the updates; NaN for invalid rows.
 
         Parameters
         ----------
         name : str
-            As in the report; KeyError where the meter has no such column.
+            KeyError where the meter has no such column.
+
+        Returns
+        -------
+        ndarray of float64, int64 or bool
+            Not to be written to.
         """
-        if not self._columns:
-            return np.empty(0)
-        parts = self._columns[name]
-        return np.concatenate(parts) if parts else np.empty(0)
+        return self._columns[name] if self._columns else np.empty(0)
+
+    def columns(self) -> dict[str, Column]:
+        """Return every column by name, as :meth:`column`.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Those of the comparison by their names there; ``row`` (counted from the first row that
+            the meter saw, ignored ones, too), and, where they were given, ``label``, ``sequence``,
+            ``position``.
+        """
+        return {name: self._columns[name] for name in self._columns}
+
+    def to_numpy(self) -> NDArray[np.void]:
+        """Return the columns as one structured array, a field per column."""
+        return to_numpy(self.columns())
+
+    def to_arrow(self) -> Any:
+        """Return the columns as an Arrow table; needs pyarrow, ``pip install "fastdiv[arrow]"``."""
+        return to_arrow(self.columns())
+
+    # --- updates ---
 
     def _counted(self, labels: ArrayLike, rows: ArrayLike) -> NDArray[np.bool_]:
         return np.broadcast_to(np.not_equal(labels, self._options["ignore_index"]), np.shape(rows))
@@ -270,25 +534,121 @@ class _TokenColumns:
         width: int = np.shape(logits)[-1]
         return min(width, self._options["vocab_size"] or width)
 
+    def _where(self, message: str) -> str:
+        return f"{type(self).__name__}.update: {message}"
+
     def _append(
-        self, columns: dict[str, _Column], *, vocab: int, counted: NDArray[np.bool_] | None
+        self,
+        columns: dict[str, Column],
+        *,
+        vocab: int,
+        counted: NDArray[np.bool_] | None,
+        batch: _Batch,
     ) -> None:
-        if self._columns and self._columns.keys() != columns.keys():
+        """Check everything, then change anything."""
+        rows = next(iter(columns.values())).size
+        if batch.labels is not None:
+            columns["label"] = batch.labels
+        marked = columns if counted is None else {**columns, "counted": counted}
+        for name, column in marked.items():
+            if column.size != rows:
+                raise ValueError(self._where(f"{column.size} {name} for {rows} rows; one for each"))
+        naming, ids, positions = self._placed(batch, rows)
+        columns["row"] = np.arange(self._rows, self._rows + rows)
+        if ids is not None and positions is not None:
+            columns |= {"sequence": ids, "position": positions}
+        self._same_columns(columns)
+        if self._naming not in (None, naming):
             raise ValueError(
-                f"{type(self).__name__}.update: labels must be given in every update or in none"
+                self._where(
+                    "sequence_ids, offsets and positions must be given in every update or in none"
+                )
             )
         self._agree_on(vocab)
-        rows = next(iter(columns.values())).size
-        numbers = np.arange(self._rows, self._rows + rows)
+        self._naming = naming
+        if naming == ("ids", "derived") and ids is not None:
+            self._note(ids)
+        if batch.offsets is not None:
+            self._sequences += np.size(batch.offsets) - 1
         if counted is not None:
-            numbers = numbers[counted]
             columns = {name: column[counted] for name, column in columns.items()}
-        with_nan = np.zeros(numbers.size, np.bool_)
-        for name, column in columns.items():
-            self._columns.setdefault(name, []).append(column)
-            with_nan |= np.isnan(column)
-        self._nan_rows.extend(numbers[with_nan].tolist())
+        with_nan = np.zeros(columns["row"].size, np.bool_)
+        for column in columns.values():
+            if column.dtype.kind == "f":
+                with_nan |= np.isnan(column)
+        self._nan_rows.extend(columns["row"][with_nan].tolist())
+        self._columns.append(columns)
         self._rows += rows
+
+    def _placed(
+        self, batch: _Batch, rows: int
+    ) -> tuple[tuple[str, str], NDArray[np.int64] | None, NDArray[np.int64] | None]:
+        """Return how sequences are named, and the sequence and position of each row."""
+        given = "derived" if batch.positions is None else "given"
+        if batch.sequence_ids is None and batch.offsets is None:
+            if batch.positions is not None:
+                raise ValueError(self._where("positions take sequence_ids or offsets beside them"))
+            return ("none", given), None, None
+        if batch.sequence_ids is not None and batch.offsets is not None:
+            raise ValueError(self._where("sequences have sequence_ids or offsets, not both"))
+        if batch.sequence_ids is not None:
+            naming, ids = "ids", self._integers("sequence_ids", batch.sequence_ids, rows)
+        else:
+            naming, sizes = "offsets", np.diff(self._offsets(batch.offsets, rows))
+            ids = np.repeat(np.arange(sizes.size) + self._sequences, sizes)
+        if batch.positions is not None:
+            return (naming, given), ids, self._integers("positions", batch.positions, rows)
+        groups = Sequences(ids)
+        before = np.array([self._seen.get(i, 0) for i in groups.ids.tolist()], np.int64)
+        positions = np.empty(rows, np.int64)
+        positions[groups.original(np.arange(rows))] = np.arange(rows) + np.repeat(
+            before - groups.starts, groups.sizes
+        )
+        return (naming, given), ids, positions
+
+    def _offsets(self, offsets: ArrayLike | None, rows: int) -> NDArray[np.int64]:
+        found = np.asarray(offsets)
+        if found.dtype.kind not in "iu":
+            raise TypeError(self._where(f"offsets have dtype {found.dtype}; they are integers"))
+        found = found.astype(np.int64)
+        if found.ndim != 1 or not found.size or found[0] or (np.diff(found) < 0).any():
+            raise ValueError(self._where("offsets begin at 0 and do not descend"))
+        if found[-1] != rows:
+            raise ValueError(self._where(f"offsets end at {found[-1]}; there are {rows} rows"))
+        return found
+
+    def _integers(self, argument: str, values: ArrayLike, rows: int) -> NDArray[np.int64]:
+        found = np.asarray(values)
+        if found.dtype.kind not in "iu" and found.size:
+            raise TypeError(self._where(f"{argument} have dtype {found.dtype}; they are integers"))
+        if found.size != rows:
+            raise ValueError(self._where(f"{found.size} {argument} for {rows} rows; one for each"))
+        return found.astype(np.int64).ravel()
+
+    def _note(self, ids: NDArray[np.int64]) -> None:
+        found, sizes = np.unique(ids, return_counts=True)
+        for i, size in zip(found.tolist(), sizes.tolist(), strict=True):
+            self._seen[i] = self._seen.get(i, 0) + size
+
+    def _same_columns(self, given: Mapping[str, Column], function: str = "update") -> None:
+        where = f"{type(self).__name__}.{function}"
+        if not self._columns:
+            return
+        differing = set(self._columns) ^ set(given)
+        if {"nll_base", "label"} & differing:
+            raise ValueError(
+                f"{where}: labels must be given in every update or in none"
+                if function == "update"
+                else f"{where}: only one of the two has labels"
+            )
+        if differing:
+            names = ", ".join(sorted(differing))
+            raise ValueError(f"{where}: {names} must be there in every update or in none")
+        for name, column in given.items():
+            if column.dtype != self._columns[name].dtype:
+                raise TypeError(
+                    f"{where}: {name} is {column.dtype} after {self._columns[name].dtype}"
+                )
 
     def _agree_on(self, vocab: int | None) -> None:
         if self.vocab is not None and vocab is not None and self.vocab != vocab:
@@ -299,6 +659,9 @@ class _TokenColumns:
 
     def merge(self, other: Self) -> Self:
         """Add the tokens of another meter; its rows are numbered on from here.
+
+        A sequence id means the same sequence in both, and positions go on counting; sequences that
+        were given by offsets are others in each.
 
         Parameters
         ----------
@@ -314,28 +677,258 @@ class _TokenColumns:
         TypeError
             `other` is another kind of meter.
         ValueError
-            Its vocabulary, tail or columns differ.
+            Its vocabulary, tail, columns or way of naming sequences differ.
         """
         if type(other) is not type(self):
             raise TypeError(
                 f"{type(self).__name__}.merge takes its own kind, not {type(other).__name__}"
             )
-        if self._columns and other._columns and self._columns.keys() != other._columns.keys():
-            raise ValueError(f"{type(self).__name__}.merge: only one of the two has labels")
+        if other._columns:
+            self._same_columns(other.columns(), "merge")
         if self.tail != other.tail:
             raise ValueError(
                 f"{type(self).__name__}.merge: tail {other.tail!r} into one of {self.tail!r}"
             )
+        if None not in (self._naming, other._naming) and self._naming != other._naming:
+            raise ValueError(f"{type(self).__name__}.merge: sequences are named in another way")
+        if self._rows and other._rows and (self._words is None) != (other._words is None):
+            raise ValueError(f"{type(self).__name__}.merge: only one of the two has texts")
         self._agree_on(other.vocab)
-        # The list is copied first, so that merging a meter with itself doubles it and ends.
-        for name, parts in list(other._columns.items()):
-            self._columns.setdefault(name, []).extend(list(parts))
-        self._nan_rows.extend([self._rows + row for row in other._nan_rows])
+        # Copies first, so that merging a meter with itself doubles it and ends.
+        columns = {name: column.copy() for name, column in other.columns().items()}
+        nan_rows, seen, sequences = list(other._nan_rows), dict(other._seen), other._sequences
+        naming = other._naming or self._naming
+        if columns:
+            columns["row"] += self._rows
+        if "sequence" in columns:
+            if naming == ("ids", "derived"):
+                ids, place = np.unique(columns["sequence"], return_inverse=True)
+                before = np.array([self._seen.get(i, 0) for i in ids.tolist()], np.int64)
+                columns["position"] += before[place]
+            if naming is not None and naming[0] == "offsets":
+                columns["sequence"] += self._sequences
+        self._naming = naming
+        for i, size in seen.items():
+            self._seen[i] = self._seen.get(i, 0) + size
+        self._sequences += sequences
+        self._nan_rows.extend([self._rows + row for row in nan_rows])
         self._rows += other._rows
+        self._words = _sum_of(self._words, other._words)
+        self._bytes = _sum_of(self._bytes, other._bytes)
+        if columns:
+            self._columns.append(columns)
         return self
 
+    # --- saved states ---
 
-class PerplexityMeter(_TokenColumns):
+    def _packed(self) -> Any:
+        header = {
+            "kind": type(self).__name__,
+            "tail": self.tail,
+            "vocab": self.vocab,
+            "options": self._options,
+            "extra": self.extra,
+            "rows": self._rows,
+            "naming": self._naming,
+            "sequences": self._sequences,
+            "words": self._words,
+            "bytes": self._bytes,
+            "columns": list(self._columns),
+        }
+        seen = sorted(self._seen.items())
+        arrays = {f"column {name}": column for name, column in self.columns().items()}
+        arrays["seen ids"] = np.array([i for i, _ in seen], np.int64)
+        arrays["seen rows"] = np.array([size for _, size in seen], np.int64)
+        arrays["nan rows"] = np.array(self._nan_rows, np.int64)
+        return pack(header, arrays)
+
+    def state(self) -> bytes:
+        """Return all that the meter knows, for :meth:`from_state`; equal for equal meters.
+
+        `extra`, a dictionary of what JSON can hold, is in it: how far a reader has come, say.
+
+        Returns
+        -------
+        bytes
+            With a version and a checksum; see :mod:`fastdiv.columns`.
+        """
+        return b"".join(self._packed())
+
+    @classmethod
+    def from_state(cls, state: bytes, *, name: str = "the state") -> Self:
+        """Make a meter of what :meth:`state` returned. Nothing is unpickled.
+
+        Parameters
+        ----------
+        state : bytes
+        name : str
+            What to call it in a message.
+
+        Returns
+        -------
+        same class
+
+        Raises
+        ------
+        ValueError
+            Damaged, incomplete, of another version, or of another kind of meter.
+        """
+        header, arrays = unpack(state, name)
+        if header.get("kind") != cls.__name__:
+            raise ValueError(f"{name} is of a {header.get('kind')}, not of a {cls.__name__}")
+        try:
+            return cls._of(header, arrays)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{name} does not hold what a {cls.__name__} needs") from error
+
+    @classmethod
+    def _of(cls, header: dict[str, Any], arrays: dict[str, Column]) -> Self:
+        meter = cls.__new__(cls)
+        _Meter.__init__(meter, tail=header["tail"], **header["options"])
+        meter.vocab, meter.extra, meter._rows = header["vocab"], header["extra"], header["rows"]
+        meter._naming = None if header["naming"] is None else tuple(header["naming"])
+        meter._sequences = header["sequences"]
+        meter._words, meter._bytes = header["words"], header["bytes"]
+        meter._nan_rows = arrays["nan rows"].tolist()
+        meter._seen = dict(
+            zip(arrays["seen ids"].tolist(), arrays["seen rows"].tolist(), strict=True)
+        )
+        if header["columns"]:
+            meter._columns.append({key: arrays[f"column {key}"] for key in header["columns"]})
+        return meter
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write :meth:`state` to a file: after a crash it is the old one or the new one.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Raises
+        ------
+        OSError
+        """
+        write(path, self._packed())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        same class
+
+        Raises
+        ------
+        OSError
+        ValueError
+            As :meth:`from_state`.
+        """
+        return cls.from_state(Path(path).read_bytes(), name=os.fspath(path))
+
+    def _valid(self) -> dict[str, Column]:
+        """Return the columns without invalid rows."""
+        columns = self.columns()
+        if not self._nan_rows:
+            return columns
+        kept = ~np.isin(columns["row"], self._nan_rows)
+        return {name: column[kept] for name, column in columns.items()}
+
+    def _invalid(self) -> InvalidRows:
+        return InvalidRows(len(self._nan_rows), tuple(self._nan_rows[:_ROWS_NAMED]))
+
+
+class _Sample:
+    """The valid rows of a meter, and every kind of figure of one of their columns."""
+
+    def __init__(self, columns: Mapping[str, Column], confidence: float) -> None:
+        self.columns = columns
+        self.confidence = confidence
+        ids = columns.get("sequence")
+        self.groups = None if ids is None else Sequences(ids)
+        units = len(columns["row"]) if self.groups is None else len(self.groups)
+        self.freedom = max(units - 1, 1)
+
+    def interval(self, column: Column) -> ConfidenceInterval:
+        best = mean(column, sequence_ids=self.groups)
+        return best.interval(self.confidence, degrees_of_freedom=self.freedom)
+
+    def distribution(self, quantity: _Quantity, *, signed: bool = False) -> Distribution:
+        column = self.columns[quantity.column].astype(np.float64, copy=False)
+        ordered = np.sort(column)
+        levels = {name: q for name, q in _QUANTILES.items() if signed or name not in _QUARTILES}
+        quantiles = {name: quantile(ordered, q, ordered=True) for name, q in levels.items()}
+        inner = {name: q for name, q in levels.items() if 0 < q < 1}
+        found = quantile_intervals(
+            column,
+            inner.values(),
+            self.confidence,
+            limits=quantity.limits,
+            sequence_ids=self.groups,
+        )
+        intervals = {"mean": self.interval(column), **dict(zip(inner, found, strict=True))}
+        rms = root_mean_square(column) if signed else None
+        return Distribution(mean(column), rms, quantiles, intervals)
+
+    def perplexity(self, groups: Sequences | None) -> PerplexityRatio:
+        nll_base, nll_candidate = self.columns["nll_base"], self.columns["nll_candidate"]
+        base = exp_of(mean(nll_base, sequence_ids=groups))
+        candidate = exp_of(mean(nll_candidate, sequence_ids=groups))
+        with np.errstate(invalid="ignore", over="ignore"):
+            log_ratio = mean(nll_candidate - nll_base, sequence_ids=groups)
+            paired_terms = candidate.value * nll_candidate - base.value * nll_base
+            spread = mean(paired_terms, sequence_ids=groups).se
+        return PerplexityRatio(
+            base=base,
+            candidate=candidate,
+            ratio=exp_of(log_ratio),
+            log_ratio=log_ratio,
+            difference=Estimate(candidate.value - base.value, spread),
+            log_correlation=correlation(nll_candidate, nll_base),
+        )
+
+    def perplexity_intervals(self) -> dict[str, ConfidenceInterval]:
+        nll_base, nll_candidate = self.columns["nll_base"], self.columns["nll_candidate"]
+        with np.errstate(invalid="ignore"):
+            log_ratio = self.interval(nll_candidate - nll_base)
+        return {
+            "base": exp_interval(self.interval(nll_base)),
+            "candidate": exp_interval(self.interval(nll_candidate)),
+            "ratio": exp_interval(log_ratio),
+            "log_ratio": log_ratio,
+        }
+
+    def buckets(self) -> dict[str, list[dict[str, Any]]]:
+        found = {}
+        if "position" in self.columns:
+            found["position"] = self._by("position", quantiles=_POSITION_BUCKETS)
+        if "confidence_base" in self.columns:
+            found["confidence_base"] = self._by("confidence_base", edges=_CONFIDENCE_EDGES)
+        return found
+
+    def _by(self, name: str, **limits: Any) -> list[dict[str, Any]]:
+        columns = {"kl_divergence": self.columns["kl"], "same_top": self.columns["same_top"]}
+        if "nll_base" in self.columns:
+            with np.errstate(invalid="ignore"):
+                log_ratio = self.columns["nll_candidate"] - self.columns["nll_base"]
+            columns |= {"log_ratio": log_ratio, "delta_p": self.columns["delta_p"]}
+        ids = self.columns.get("sequence")
+        rows: list[dict[str, Any]] = []
+        for key, column in columns.items():
+            buckets: list[Bucket] = by_bucket(
+                column, self.columns[name], sequence_ids=ids, **limits
+            )
+            rows = rows or [{"lower": b.lower, "upper": b.upper, "count": b.count} for b in buckets]
+            for row, bucket in zip(rows, buckets, strict=True):
+                row[key] = bucket.mean
+        return rows
+
+
+class PerplexityMeter(_Meter):
     """Perplexity of a language model over any number of tokens.
 
     Parameters
@@ -350,7 +943,7 @@ class PerplexityMeter(_TokenColumns):
     Notes
     -----
     perplexity = exp(μ), μ = mean of −ln p[label]; standard errors √((S2/n − μ²)/(n − 1)) and
-    perplexity · se(μ).
+    perplexity · se(μ). Per word and per byte: :mod:`fastdiv.text`.
 
     Examples
     --------
@@ -376,6 +969,13 @@ class PerplexityMeter(_TokenColumns):
         self,
         logits: ArrayLike,
         labels: ArrayLike,
+        *,
+        sequence_ids: ArrayLike | None = None,
+        offsets: ArrayLike | None = None,
+        positions: ArrayLike | None = None,
+        texts: str | list[str] | None = None,
+        words: int | None = None,
+        size: int | None = None,
     ) -> None:
         """Add the rows of one batch.
 
@@ -383,6 +983,13 @@ class PerplexityMeter(_TokenColumns):
         ----------
         logits : array_like, shape (…, vocabulary)
         labels : array_like of int, shape (…)
+        sequence_ids, offsets, positions : array_like of int, optional
+            As :meth:`ComparisonMeter.update`.
+        texts : str or list of str, optional
+            What these rows are the tokens of: for perplexity per word and per byte. A text that
+            comes in several updates is given once, with any of them, and ``[]`` with the others.
+        words, size : int, optional
+            Instead of texts: their words and their bytes of UTF-8.
 
         Raises
         ------
@@ -392,10 +999,33 @@ class PerplexityMeter(_TokenColumns):
             Another vocabulary than before.
         """
         nll = token_nll(logits, labels, **self._options)
-        self.update_columns(nll, vocab=self._vocab_of(logits), counted=self._counted(labels, nll))
+        self.update_columns(
+            nll,
+            vocab=self._vocab_of(logits),
+            counted=self._counted(labels, nll),
+            labels=_spread(labels, nll),
+            sequence_ids=_spread(sequence_ids, nll),
+            offsets=offsets,
+            positions=_spread(positions, nll),
+            texts=texts,
+            words=words,
+            size=size,
+        )
 
     def update_columns(
-        self, nll: ArrayLike, *, vocab: int, counted: ArrayLike | None = None
+        self,
+        nll: ArrayLike,
+        *,
+        vocab: int,
+        counted: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        sequence_ids: ArrayLike | None = None,
+        offsets: ArrayLike | None = None,
+        positions: ArrayLike | None = None,
+        texts: str | list[str] | None = None,
+        words: int | None = None,
+        size: int | None = None,
+        further: Mapping[str, ArrayLike | None] | None = None,
     ) -> None:
         """Add tokens whose negative log-likelihood is known.
 
@@ -407,19 +1037,83 @@ class PerplexityMeter(_TokenColumns):
             Size of the vocabulary.
         counted : array_like of bool, optional
             False for rows to leave out; all rows by default.
+        labels, sequence_ids, offsets, positions, texts, words, size
+            As :meth:`update`, of the rows one after the other.
+        further : mapping of str to array_like, optional
+            More columns to keep, one number per row (entropy, rank, …); None is none.
         """
-        self._append({"nll": _column(nll)}, vocab=vocab, counted=_mask(counted))
+        counts = self._text_counts(texts, words, size)
+        columns = {"nll": as_column(nll).astype(np.float64, copy=False), **_given(further or {})}
+        self._append(
+            columns,
+            vocab=vocab,
+            counted=_mask(counted),
+            batch=_Batch(_labels(labels), sequence_ids, offsets, positions),
+        )
+        if counts is not None:
+            self._words, self._bytes = (
+                _sum_of(*x) for x in zip(self._counts(), counts, strict=True)
+            )
 
-    def compute(self) -> PerplexityReport:
-        """Return the statistics of all tokens so far."""
-        nll = _mean(self.column("nll"))
+    def _counts(self) -> tuple[int | None, int | None]:
+        return self._words, self._bytes
+
+    def _text_counts(
+        self, texts: str | list[str] | None, words: int | None, size: int | None
+    ) -> tuple[int, int] | None:
+        if (words is None) != (size is None) or (texts is not None and words is not None):
+            raise ValueError(self._where("give texts, or words and size, or none of them"))
+        if self._rows and (self._words is None) != (texts is None and words is None):
+            raise ValueError(self._where("texts must be given in every update or in none"))
+        if texts is not None:
+            return text_size(texts)
+        return None if words is None or size is None else (int(words), int(size))
+
+    def compute(self, *, confidence: float = 0.95) -> PerplexityReport:
+        """Return the statistics of all tokens so far.
+
+        Parameters
+        ----------
+        confidence : float, default 0.95
+            Of the intervals: Student's of the mean, exp of its ends for the perplexity.
+
+        Returns
+        -------
+        PerplexityReport
+        """
+        if not self._columns:
+            columns: dict[str, Column] = {"nll": np.empty(0), "row": np.empty(0, np.int64)}
+        else:
+            columns = self._valid()
+        sample = _Sample(columns, confidence)
+        nll = mean(columns["nll"])
+        best = mean(columns["nll"], sequence_ids=sample.groups)
+        interval = best.interval(confidence, degrees_of_freedom=sample.freedom)
+        sequences = by_sequence = None
+        if sample.groups is not None:
+            sequences = ClusteredErrors(
+                len(sample.groups), {"nll": best, "perplexity": exp_of(best)}
+            )
+            each = sample.groups.sums(columns["nll"]) / sample.groups.sizes
+            by_sequence = mean([exp_of(Estimate(x, 0.0)).value for x in each.tolist()])
+        whole = Estimate(math.nan, math.nan) if self._nan_rows else best
+        words, size, tokens = self._words, self._bytes, self.tokens
         return PerplexityReport(
-            tokens=self.tokens,
+            tokens=tokens,
             vocab=self.vocab,
             nll=nll,
-            perplexity=_perplexity(nll),
+            perplexity=exp_of(nll),
             bits_per_token=nll.value / math.log(2),
-            nan_rows=self.nan_rows,
+            invalid=self._invalid(),
+            confidence=confidence,
+            intervals={"nll": interval, "perplexity": exp_interval(interval)},
+            sequences=sequences,
+            sequence_mean_perplexity=by_sequence,
+            words=words,
+            bytes=size,
+            word_perplexity=None if words is None else word_perplexity(whole, tokens, words),
+            byte_perplexity=None if size is None else byte_perplexity(whole, tokens, size),
+            bits_per_byte=None if size is None else bits_per_byte(whole, tokens, size),
         )
 
     def to_dict(self) -> dict[str, Json]:
@@ -427,7 +1121,7 @@ class PerplexityMeter(_TokenColumns):
         return self.compute().to_dict()
 
 
-class ComparisonMeter(_TokenColumns):
+class ComparisonMeter(_Meter):
     """Every statistic of a comparison of two language models on the same tokens.
 
     Parameters
@@ -452,7 +1146,9 @@ class ComparisonMeter(_TokenColumns):
     - delta_p: e^−nll_q − e^−nll_b, with its root mean square r ± se(Δp²)/(2r).
 
     Of every divergence: mean, and quantiles interpolated linearly at p·(n − 1). Rows with the
-    label `ignore_index` are in none of them.
+    label `ignore_index` are in none of them, nor are invalid ones, which the report counts and
+    names. The figures themselves are llama.cpp's; `intervals` and `sequences` of the report take
+    into account that tokens of one sequence are correlated, where sequences are given.
 
     Examples
     --------
@@ -475,6 +1171,10 @@ class ComparisonMeter(_TokenColumns):
         base: ArrayLike,
         candidate: ArrayLike,
         labels: ArrayLike | None = None,
+        *,
+        sequence_ids: ArrayLike | None = None,
+        offsets: ArrayLike | None = None,
+        positions: ArrayLike | None = None,
     ) -> None:
         """Add the rows of one batch of logits.
 
@@ -484,19 +1184,34 @@ class ComparisonMeter(_TokenColumns):
             P and Q.
         labels : array_like of int, shape (…), optional
             Without them there is no perplexity and no delta_p.
+        sequence_ids : array_like of int, optional
+            The sequence of each row; broadcasts to the shape (…). An id means the same sequence in
+            every update.
+        offsets : array_like of int, optional
+            Instead of ids, for rows one after the other: where each sequence of this batch begins,
+            and last the number of rows. Each is a sequence of its own.
+        positions : array_like of int, optional
+            Position of each row in its sequence; by default rows of a sequence are counted as they
+            come, ignored ones, too. Without ids and offsets no sequence is assumed: rows are
+            independent and have no position.
 
         Raises
         ------
         IndexError
             A label out of range; nothing has been added then.
         ValueError
-            Shapes that do not match, or another vocabulary than before.
+            Shapes that do not match, another vocabulary than before, or what was given in an update
+            before and not in this one.
         """
         columns = compare_logits(base, candidate, labels, **self._options)
         self.update_columns(
             columns,
             vocab=self._vocab_of(base),
             counted=None if labels is None else self._counted(labels, columns.kl),
+            labels=_spread(labels, columns.kl),
+            sequence_ids=_spread(sequence_ids, columns.kl),
+            offsets=offsets,
+            positions=_spread(positions, columns.kl),
         )
 
     def update_columns(
@@ -506,163 +1221,213 @@ class ComparisonMeter(_TokenColumns):
         vocab: int,
         counted: ArrayLike | None = None,
         p_tail: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        sequence_ids: ArrayLike | None = None,
+        offsets: ArrayLike | None = None,
+        positions: ArrayLike | None = None,
     ) -> None:
         """Add tokens that are already compared.
 
         Parameters
         ----------
         columns : LogitComparison
-            From :func:`fastdiv.compare_logits` or :mod:`fastdiv.tails`.
+            From :func:`fastdiv.compare_logits` or :mod:`fastdiv.tails`; every field that is not
+            None becomes a column.
         vocab : int
             Size of the vocabulary.
         counted : array_like of bool, optional
             False for rows to leave out; all rows by default.
         p_tail : array_like of float, optional
             Probability that the base gives to the tail bucket of each row.
+        labels, sequence_ids, offsets, positions
+            As :meth:`update`, of the rows one after the other; labels are kept as a column.
         """
-        named = {**columns._asdict(), "p_tail": p_tail}
         self._append(
-            {name: _column(column) for name, column in named.items() if column is not None},
+            _given({**columns._asdict(), "p_tail": p_tail}),
             vocab=vocab,
             counted=_mask(counted),
+            batch=_Batch(_labels(labels), sequence_ids, offsets, positions),
         )
 
-    def compute(self) -> ComparisonReport:
-        """Return the statistics of all tokens so far."""
-        has_labels = "nll_base" in self._columns
+    def compute(
+        self, *, confidence: float = 0.95, noise_floor: "ComparisonMeter | None" = None
+    ) -> ComparisonReport:
+        """Return the statistics of all tokens so far.
+
+        Parameters
+        ----------
+        confidence : float, default 0.95
+            Of the intervals: Student's of the means (exp of its ends for perplexities), order
+            statistics of the quantiles, Wilson's of same_top.
+        noise_floor : ComparisonMeter, optional
+            A meter of the base against a second run of the base on the same rows: its KL is
+            subtracted token by token.
+
+        Returns
+        -------
+        ComparisonReport
+        """
+        columns = self._valid() if self._columns else _no_rows()
+        sample = _Sample(columns, confidence)
+        has_labels = "nll_base" in columns
+        found = {name: sample.distribution(of) for name, of in _DIVERGENCES.items()}
+        delta_p = sample.distribution(_DELTA_P, signed=True) if has_labels else None
+        further = {
+            name: sample.distribution(of) for name, of in _FURTHER.items() if of.column in columns
+        }
+        intervals: _Intervals = {}
+        if has_labels:
+            intervals["perplexity"] = sample.perplexity_intervals()
+        distributions = {**found, **({} if delta_p is None else {"delta_p": delta_p}), **further}
+        intervals |= {name: of.intervals for name, of in distributions.items()}
+        same_top = columns["same_top"]
+        intervals["same_top"] = {
+            "value": fraction_interval(same_top, confidence, sequence_ids=sample.groups)
+        }
+        noise = None
+        if noise_floor is not None:
+            first, second = _same_rows("compute", self, noise_floor)
+            noise = _noise(first, second, confidence)
         return ComparisonReport(
             tokens=self.tokens,
             vocab=self.vocab,
             tail=self.tail,
-            perplexity=self._perplexity() if has_labels else None,
-            kl_divergence=_distribution(self.column("kl")),
-            reverse_kl_divergence=_distribution(self.column("reverse_kl")),
-            js_divergence=_distribution(self.column("js")),
-            total_variation=_distribution(self.column("tv")),
-            hellinger_distance=_distribution(self.column("hellinger")),
-            delta_p=_signed_distribution(self.column("delta_p")) if has_labels else None,
-            same_top=_fraction(self.column("same_top")),
-            p_tail=_mean(self.column("p_tail")) if "p_tail" in self._columns else None,
-            nan_rows=self.nan_rows,
+            perplexity=sample.perplexity(None) if has_labels else None,
+            **found,
+            delta_p=delta_p,
+            same_top=fraction(same_top),
+            p_tail=mean(columns["p_tail"]) if "p_tail" in columns else None,
+            further=further,
+            invalid=self._invalid(),
+            confidence=confidence,
+            intervals=intervals,
+            sequences=self._clustered(sample, distributions.keys()),
+            buckets=sample.buckets(),
+            noise_floor=noise,
         )
+
+    def _clustered(self, sample: _Sample, names: Any) -> ClusteredErrors | None:
+        if sample.groups is None:
+            return None
+        quantities = {**_DIVERGENCES, "delta_p": _DELTA_P, **_FURTHER}
+        means = {
+            name: mean(sample.columns[quantities[name].column], sequence_ids=sample.groups)
+            for name in names
+        }
+        means["same_top"] = fraction(sample.columns["same_top"], sequence_ids=sample.groups)
+        ratio = sample.perplexity(sample.groups) if "nll_base" in sample.columns else None
+        return ClusteredErrors(len(sample.groups), means, ratio)
 
     def to_dict(self) -> dict[str, Json]:
         """Return ``compute().to_dict()``."""
         return self.compute().to_dict()
 
-    def _perplexity(self) -> PerplexityRatio:
-        nll_base, nll_candidate = self.column("nll_base"), self.column("nll_candidate")
-        base, candidate = _perplexity(_mean(nll_base)), _perplexity(_mean(nll_candidate))
-        with np.errstate(invalid="ignore", over="ignore"):
-            log_ratio = _mean(nll_candidate - nll_base)
-            spread = _mean(candidate.value * nll_candidate - base.value * nll_base).se
-        return PerplexityRatio(
-            base=base,
-            candidate=candidate,
-            ratio=_perplexity(log_ratio),
-            log_ratio=log_ratio,
-            difference=Estimate(candidate.value - base.value, spread),
-            log_correlation=_correlation(nll_candidate, nll_base),
-        )
+
+def compare_candidates(
+    first: ComparisonMeter, second: ComparisonMeter, *, confidence: float = 0.95
+) -> CandidateComparison:
+    """Compare two candidates on one base, token by token.
+
+    Parameters
+    ----------
+    first, second : ComparisonMeter
+        Of the same rows of the same base. Rows that are invalid in either are left out of both.
+    confidence : float, default 0.95
+
+    Returns
+    -------
+    CandidateComparison
+        Cluster-robust, with a sign test over the sequences, where the meters know them.
+
+    Raises
+    ------
+    ValueError
+        Meters of other rows, labels or sequences, or of another treatment of the tail.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> base, noise = np.random.default_rng(0).normal(size=(2, 50, 10))
+    >>> near, far = ComparisonMeter(), ComparisonMeter()
+    >>> near.update(base, base + 0.1 * noise)
+    >>> far.update(base, base + 0.2 * noise)
+    >>> found = compare_candidates(near, far)
+    >>> found.kl_divergence.interval.upper < 0, found.kl_divergence.sign_test.less
+    (True, 50)
+    """
+    one, two = _same_rows("compare_candidates", first, second)
+    ids = one.get("sequence")
+    groups = None if ids is None else Sequences(ids)
+    options: Any = {"sequence_ids": groups, "confidence": confidence}
+    log_perplexity = ratio = interval = None
+    if "nll_candidate" in one:
+        log_perplexity = paired(one["nll_candidate"], two["nll_candidate"], **options)
+        ratio = exp_of(log_perplexity.difference)
+        interval = exp_interval(log_perplexity.interval)
+    return CandidateComparison(
+        tokens=len(one["row"]),
+        kl_divergence=paired(one["kl"], two["kl"], **options),
+        log_perplexity=log_perplexity,
+        perplexity_ratio=ratio,
+        perplexity_ratio_interval=interval,
+    )
 
 
-def _column(values: ArrayLike) -> _Column:
-    """Return an own flat float64 copy: a meter outlives the arrays that it is given."""
-    return np.array(values, np.float64).ravel()
+def _same_rows(
+    function: str, first: ComparisonMeter, second: ComparisonMeter
+) -> tuple[dict[str, Column], dict[str, Column]]:
+    """Return the columns of both, of rows that are valid in both."""
+    one, two = (m.columns() or _no_rows() for m in (first, second))
+    if first.tail != second.tail:
+        raise ValueError(f"{function}: tail {first.tail!r} against {second.tail!r}")
+    for name in ("row", "label", "sequence", "position"):
+        if name in one and name in two and not np.array_equal(one[name], two[name]):
+            raise ValueError(f"{function}: the meters differ in the column {name!r}")
+    invalid = [*first.nan_rows, *second.nan_rows]
+    if not invalid:
+        return one, two
+    kept = ~np.isin(one["row"], invalid)
+    return tuple({name: x[kept] for name, x in columns.items()} for columns in (one, two))  # type: ignore[return-value]
+
+
+def _noise(
+    first: dict[str, Column], second: dict[str, Column], confidence: float
+) -> PairedDifference:
+    ids = first.get("sequence")
+    return noise_floor(first["kl"], second["kl"], sequence_ids=ids, confidence=confidence)
+
+
+def _no_rows() -> dict[str, Column]:
+    columns: dict[str, Column] = {of.column: np.empty(0) for of in _DIVERGENCES.values()}
+    return {**columns, "same_top": np.empty(0, np.bool_), "row": np.empty(0, np.int64)}
+
+
+def _given(columns: Mapping[str, ArrayLike | None]) -> dict[str, Column]:
+    return {name: as_column(x) for name, x in columns.items() if x is not None}
+
+
+def _labels(labels: ArrayLike | None) -> Column | None:
+    return None if labels is None else as_column(labels)
+
+
+def _spread(values: ArrayLike | None, rows: ArrayLike) -> ArrayLike | None:
+    return None if values is None else np.broadcast_to(values, np.shape(rows))
 
 
 def _mask(values: ArrayLike | None) -> NDArray[np.bool_] | None:
     return None if values is None else np.asarray(values, np.bool_).ravel()
 
 
-def _or_none(part: PerplexityRatio | Distribution | None) -> Json:
-    return None if part is None else part.to_dict()
+def _sum_of(x: int | None, y: int | None) -> int | None:
+    return y if x is None else x if y is None else x + y
 
 
-def _number(value: float) -> Json:
-    if math.isnan(value):
+def _or_none(part: Any) -> Json:
+    if part is None:
         return None
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value
+    found: Json = part.to_dict()
+    return found
 
 
-def _exp(value: float) -> float:
-    try:
-        return math.exp(value)
-    except OverflowError:
-        return math.inf
-
-
-def _sum(values: Iterable[float]) -> float:
-    """Return the correctly rounded sum; NaN for inf − inf, inf beyond the largest float."""
-    try:
-        return math.fsum(values)
-    except ValueError:
-        return math.nan
-    except OverflowError:
-        return math.inf
-
-
-def _mean_of(column: _Column) -> float:
-    return _sum(column.tolist()) / column.size if column.size else math.nan
-
-
-def _mean(column: _Column) -> Estimate:
-    """Return the mean and its standard error, undefined for one token or an infinite mean."""
-    mean = _mean_of(column)
-    if column.size < 2 or not math.isfinite(mean):
-        return Estimate(mean, math.nan)
-    with np.errstate(over="ignore"):
-        return Estimate(mean, math.sqrt(_mean_of((column - mean) ** 2) / (column.size - 1)))
-
-
-def _perplexity(nll: Estimate) -> Estimate:
-    value = _exp(nll.value)
-    return Estimate(value, value * nll.se)
-
-
-def _fraction(hits: _Column) -> Estimate:
-    value = _mean_of(hits)
-    if hits.size < 2:
-        return Estimate(value, math.nan)
-    return Estimate(value, math.sqrt(value * (1 - value) / (hits.size - 1)))
-
-
-def _correlation(x: _Column, y: _Column) -> float:
-    mean_x, mean_y = _mean_of(x), _mean_of(y)
-    if not (math.isfinite(mean_x) and math.isfinite(mean_y)):
-        return math.nan
-    dx, dy = x - mean_x, y - mean_y
-    scale = math.sqrt(_sum((dx * dx).tolist())) * math.sqrt(_sum((dy * dy).tolist()))
-    if not 0 < scale < math.inf:
-        return math.nan
-    return min(1.0, max(-1.0, _sum((dx * dy).tolist()) / scale))
-
-
-def _quantile(ordered: _Column, thousandths: int) -> float:
-    if not ordered.size or math.isnan(ordered[-1]):
-        return math.nan
-    below, part = divmod(thousandths * (ordered.size - 1), 1000)
-    low = float(ordered[below])
-    if not part:
-        return low
-    high = float(ordered[below + 1])
-    # Two equal neighbours may be infinite, and inf - inf is no distance.
-    return low if low == high else low + (high - low) * (part / 1000)
-
-
-def _quantiles(column: _Column, *, without: tuple[str, ...] = ()) -> dict[str, float]:
-    ordered = np.sort(column)
-    return {name: _quantile(ordered, at) for name, at in _QUANTILES if name not in without}
-
-
-def _distribution(column: _Column) -> Distribution:
-    return Distribution(_mean(column), None, _quantiles(column, without=_QUARTILES))
-
-
-def _signed_distribution(column: _Column) -> Distribution:
-    square = _mean(column * column)
-    root = math.sqrt(square.value) if square.value >= 0 else math.nan
-    rms = Estimate(root, square.se / (2 * root) if root else math.nan)
-    return Distribution(_mean(column), rms, _quantiles(column))
+def _plain(value: Any) -> Json:
+    return value.to_dict() if isinstance(value, Estimate) else json_number(value)

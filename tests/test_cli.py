@@ -130,7 +130,7 @@ class TestAnswers:
         report = report_of("perplexity", pair / "base.npy", "--labels", pair / "labels.npy")
         logits, labels = np.load(pair / "base.npy"), np.load(pair / "labels.npy")
         nll = -log_softmax(logits)[np.arange(20), labels]
-        assert list(report) == ["tokens", "vocab", "nll", "perplexity", "bits_per_token"]
+        assert list(report)[:5] == ["tokens", "vocab", "nll", "perplexity", "bits_per_token"]
         assert (report["tokens"], report["vocab"]) == (20, 50)
         assert report["nll"]["value"] == pytest.approx(nll.mean(), rel=1e-6)
         assert report["nll"]["se"] == pytest.approx(nll.std() / np.sqrt(19), rel=1e-6)

@@ -1,9 +1,15 @@
 """Meters against formulas written down once more, in mpmath; and the same bits for any split."""
 
+import hashlib
+import itertools
 import json
 import math
+import os
 import pickle
-from typing import Any
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import mpmath as mp
 import numpy as np
@@ -12,8 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastdiv as fd
-from fastdiv import tails
-from fastdiv.meters import ComparisonMeter, PerplexityMeter
+from fastdiv import tails, uncertainty
+from fastdiv.columns import pack, unpack
+from fastdiv.meters import (
+    ComparisonMeter,
+    InvalidRows,
+    PerplexityMeter,
+    compare_candidates,
+)
 from fastdiv.tokens import LogitComparison
 
 mp.mp.dps = 50
@@ -96,7 +108,8 @@ def assert_close(value: float, expected: mp.mpf) -> None:
 def test_every_statistic_of_a_comparison(n: int) -> None:
     found = columns(n)
     report = meter_of(found).compute()
-    assert (report.tokens, report.vocab, report.tail, report.nan_rows) == (n, 10, "none", ())
+    assert (report.tokens, report.vocab, report.tail) == (n, 10, "none")
+    assert report.invalid == InvalidRows(0, ())
 
     q, b = exact(found.nll_candidate), exact(found.nll_base)
     ppl_q, ppl_b = mp.exp(mean(q)), mp.exp(mean(b))
@@ -105,7 +118,7 @@ def test_every_statistic_of_a_comparison(n: int) -> None:
     ratio = mp.exp(mean(q) - mean(b))
     perplexity = report.perplexity
     assert perplexity is not None
-    for estimate, value, uncertainty in (
+    for estimate, value, error in (
         (perplexity.candidate, ppl_q, u_q),
         (perplexity.base, ppl_b, u_b),
         (perplexity.log_ratio, mean(q) - mean(b), paired),
@@ -117,7 +130,7 @@ def test_every_statistic_of_a_comparison(n: int) -> None:
         ),
     ):
         assert_close(estimate.value, value)
-        assert_close(estimate.se, uncertainty)
+        assert_close(estimate.se, error)
     assert_close(perplexity.log_correlation, cov / (se(q) * se(b)))
 
     for column, name in DIVERGENCES.items():
@@ -295,21 +308,27 @@ def test_what_does_not_belong_together() -> None:
 
 
 def test_no_tokens() -> None:
-    assert PerplexityMeter().to_dict() == {
-        "tokens": 0,
-        "vocab": None,
-        "nll": {"value": None, "se": None},
-        "perplexity": {"value": None, "se": None},
-        "bits_per_token": None,
-    }
-    empty = meter_of(columns(3), counted=[False] * 3).to_dict()
-    assert empty["tokens"] == 0
-    assert set(numbers(empty)) == {0, 10, None}
+    nothing = {"value": None, "se": None}
+    report = PerplexityMeter().to_dict()
+    for name, value in {"tokens": 0, "vocab": None, "nll": nothing, "perplexity": nothing}.items():
+        assert report[name] == value
+    assert report["bits_per_token"] is None
+    for meter in (ComparisonMeter(), meter_of(columns(3), counted=[False] * 3)):
+        empty = meter.to_dict()
+        assert empty["tokens"] == 0
+        limits = empty.pop("intervals")
+        empty.pop("confidence")
+        assert set(numbers(empty)) <= {0, 10, None}
+        # Of no token, a quantile may be anything that it can be at all.
+        assert limits["total_variation"]["median"] == {"lower": 0, "upper": 1}  # type: ignore[index,call-overload]
+        assert limits["kl_divergence"]["mean"] == {"lower": None, "upper": None}  # type: ignore[index,call-overload]
 
 
 def numbers(tree: Any) -> list[Any]:
     if isinstance(tree, dict):
         return [leaf for name, branch in tree.items() if name != "tail" for leaf in numbers(branch)]
+    if isinstance(tree, list):
+        return [leaf for branch in tree for leaf in numbers(branch)]
     return [tree]
 
 
@@ -390,11 +409,40 @@ def test_nan_rows_are_named_and_never_dropped() -> None:
         meter.update(base[:5], RNG.normal(size=(5, 9)))
         second.update(base[5:], RNG.normal(size=(3, 9)))
     report = meter.merge(second).compute()
-    assert report.nan_rows == (2, 6)
-    assert report.tokens == 8
-    assert math.isnan(report.kl_divergence.mean.value)
-    assert all(map(math.isnan, report.kl_divergence.quantiles.values()))
-    assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["tokens"] == 8
+    assert meter.nan_rows == (2, 6)
+    assert report.invalid == InvalidRows(2, (2, 6))
+    assert report.tokens == meter.tokens == 6
+    assert len(meter.column("kl")) == meter.rows == 8
+    assert np.isnan(meter.column("kl")[[2, 6]]).all()
+    kept = meter.column("kl")[[0, 1, 3, 4, 5, 7]]
+    assert_close(report.kl_divergence.mean.value, mean(exact(kept)))
+    assert_close(report.kl_divergence.quantiles["median"], quantile(exact(kept), "0.5"))
+    found = report.to_dict()
+    assert found["invalid"] == {"count": 2, "rows": [2, 6]}
+    assert json.loads(json.dumps(found, allow_nan=False))["tokens"] == 6
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("which", [0, 1])
+def test_every_kind_of_invalid_row(value: float, which: int) -> None:
+    both = RNG.normal(size=(2, 5, 9))
+    both[which, 3] = value
+    meter, clean = ComparisonMeter(), ComparisonMeter()
+    with np.errstate(invalid="ignore"):
+        meter.update(*both, [1] * 5)
+    clean.update(*np.delete(both, 3, axis=1), [1] * 4)
+    found, expected = meter.to_dict(), clean.to_dict()
+    assert found.pop("invalid") == {"count": 1, "rows": [3]}
+    assert expected.pop("invalid") == {"count": 0, "rows": []}
+    assert found == expected
+
+
+def test_only_the_first_invalid_rows_are_named() -> None:
+    meter = PerplexityMeter()
+    meter.update_columns([1.0, *[math.nan] * 250, 2.0], vocab=7)
+    report = meter.compute()
+    assert report.invalid == InvalidRows(250, tuple(range(1, 101)))
+    assert (report.tokens, report.nll.value) == (2, 1.5)
 
 
 def test_nan_rows_count_ignored_ones_but_do_not_list_them() -> None:
@@ -403,7 +451,7 @@ def test_nan_rows_count_ignored_ones_but_do_not_list_them() -> None:
     meter.update_columns(nll, vocab=7, counted=[True, False, True, True])
     meter.update_columns([math.nan], vocab=7)
     assert meter.nan_rows == (2, 4)
-    assert meter.tokens == 4
+    assert meter.tokens == 2
 
 
 def test_the_schema_of_a_comparison() -> None:
@@ -417,6 +465,11 @@ def test_the_schema_of_a_comparison() -> None:
         *DIVERGENCES.values(),
         "delta_p",
         "same_top",
+        "invalid",
+        "confidence",
+        "intervals",
+        "sequences",
+        "buckets",
     ]
     divergence = ["mean", *(level for level in LEVELS if level not in ("p75", "p25"))]
     for name in DIVERGENCES.values():
@@ -444,6 +497,557 @@ def test_without_labels() -> None:
     assert report["perplexity"] is None
     assert report["delta_p"] is None
     assert report["same_top"] == {"value": 1.0, "se": 0.0}
+
+
+# --- sequences ------------------------------------------------------------------------------------
+
+IDS = np.repeat([4, 9, 4, 2, 9, 7], [7, 5, 3, 10, 9, 6])
+
+
+def full(n: int = 40) -> Any:
+    """As `compare_logits` gives it with all fields: whole numbers and bools stay what they are."""
+    rng = np.random.default_rng(9)
+    found = columns(n)
+
+    class Fused(NamedTuple):
+        kl: Any
+        reverse_kl: Any
+        js: Any
+        tv: Any
+        hellinger: Any
+        nll_base: Any
+        nll_candidate: Any
+        delta_p: Any
+        same_top: Any
+        chi2: Any = None
+        entropy_base: Any = None
+        top_base: Any = None
+        confidence_base: Any = None
+        rank_base: Any = None
+        top_k_overlap: Any = None
+
+    return Fused(
+        *found,
+        entropy_base=rng.random(n),
+        top_base=rng.integers(0, 10, n),
+        confidence_base=rng.random(n),
+        rank_base=rng.integers(0, 10, n),
+        top_k_overlap=rng.integers(0, 4, n),
+    )
+
+
+def piece(found: Any, start: int, stop: int) -> Any:
+    return type(found)(*(None if c is None else c[start:stop] for c in found))
+
+
+LABELS = np.where(np.arange(40) % 11 == 5, -100, np.arange(40) % 10)
+
+
+def update_part(meter: ComparisonMeter, start: int, stop: int, **changes: Any) -> ComparisonMeter:
+    given = {"labels": LABELS, "sequence_ids": IDS, "counted": LABELS != -100} | changes
+    given = {name: x[start:stop] for name, x in given.items() if x is not None}
+    meter.update_columns(piece(full(), start, stop), vocab=10, **given)
+    return meter
+
+
+def test_sequences_and_positions_are_columns() -> None:
+    meter = update_part(ComparisonMeter(), 0, 40)
+    counted = LABELS != -100
+    positions = [int((IDS[:i] == IDS[i]).sum()) for i in range(40)]
+    assert meter.column("position").tolist() == np.array(positions)[counted].tolist()
+    assert meter.column("sequence").tolist() == IDS[counted].tolist()
+    assert meter.column("label").tolist() == LABELS[counted].tolist()
+    assert meter.column("row").tolist() == np.flatnonzero(counted).tolist()
+    assert (meter.rows, meter.tokens) == (40, int(counted.sum()))
+    kinds = {name: column.dtype.name for name, column in meter.columns().items()}
+    assert "chi2" not in kinds
+    assert kinds["same_top"] == "bool"
+    assert {n for n, kind in kinds.items() if kind == "int64"} == {
+        *("top_base", "rank_base", "top_k_overlap", "label", "row", "sequence", "position")
+    }
+    with pytest.raises(ValueError, match="read-only"):
+        meter.column("kl")[0] = 1
+
+
+@settings(max_examples=80, deadline=None)
+@given(cuts=st.lists(st.integers(0, 40), max_size=7), tree=st.randoms(use_true_random=False))
+def test_any_split_and_any_merge_tree_gives_the_same_state(cuts: list[int], tree: Any) -> None:
+    """To the last byte of what is saved, and so of everything that is computed from it."""
+    whole = update_part(ComparisonMeter(), 0, 40)
+    edges = [0, *sorted(cuts), 40]
+    one = ComparisonMeter()
+    parts = []
+    for start, stop in itertools.pairwise(edges):
+        update_part(one, start, stop)
+        parts.append(update_part(ComparisonMeter(), start, stop))
+    assert one.state() == whole.state()
+    while len(parts) > 1:
+        at = tree.randrange(len(parts) - 1)
+        parts[at : at + 2] = [parts[at].merge(parts[at + 1])]
+    assert parts[0].state() == whole.state()
+    assert parts[0].to_dict() == whole.to_dict()
+
+
+def test_offsets_name_new_sequences() -> None:
+    found = full()
+    meter, second = ComparisonMeter(), ComparisonMeter()
+    meter.update_columns(piece(found, 0, 10), vocab=10, offsets=[0, 3, 3, 10])
+    meter.update_columns(piece(found, 10, 20), vocab=10, offsets=[0, 10])
+    second.update_columns(piece(found, 20, 40), vocab=10, offsets=[0, 15, 20])
+    both = meter.merge(second)
+    assert both.column("sequence").tolist() == [0] * 3 + [2] * 7 + [3] * 10 + [4] * 15 + [5] * 5
+    assert both.column("position").tolist() == [
+        *range(3),
+        *range(7),
+        *range(10),
+        *range(15),
+        *range(5),
+    ]
+    report = both.compute()
+    assert report.sequences is not None
+    assert report.sequences.count == 5
+    merged_again = ComparisonMeter().merge(both)
+    assert merged_again.state() == both.state()
+
+
+def test_given_positions_are_kept() -> None:
+    positions = np.arange(40) % 7 + 100
+    meter = update_part(ComparisonMeter(), 0, 20, positions=positions)
+    meter.merge(update_part(ComparisonMeter(), 20, 40, positions=positions))
+    assert meter.column("position").tolist() == positions[LABELS != -100].tolist()
+
+
+def test_ids_spread_over_the_batch() -> None:
+    base, candidate = RNG.normal(size=(2, 3, 4, 9))
+    meter = ComparisonMeter()
+    meter.update(base, candidate, sequence_ids=np.array([[5], [6], [7]]))
+    assert meter.column("sequence").tolist() == [5] * 4 + [6] * 4 + [7] * 4
+    assert meter.column("position").tolist() == [0, 1, 2, 3] * 3
+
+
+def test_clustered_errors_and_intervals() -> None:
+    meter = update_part(ComparisonMeter(), 0, 40)
+    report = meter.compute(confidence=0.9)
+    ids = meter.column("sequence")
+    assert report.sequences is not None
+    assert report.sequences.count == 4
+    for column, name in (*DIVERGENCES.items(), ("delta_p", "delta_p"), ("rank_base", "rank_base")):
+        x = meter.column(column)
+        assert report.sequences.means[name] == uncertainty.mean(x, sequence_ids=ids)
+        wanted = uncertainty.mean_interval(x, 0.9, sequence_ids=ids)
+        assert report.intervals[name]["mean"] == wanted
+        limits = {"js": (0, math.log(2)), "delta_p": (-1, 1)}.get(column, (0, 1))
+        limits = (0, math.inf) if column in ("kl", "reverse_kl", "rank_base") else limits
+        assert report.intervals[name]["p90"] == uncertainty.quantile_interval(
+            x, 0.9, 0.9, limits=limits, sequence_ids=ids
+        )
+    assert report.kl_divergence.mean == uncertainty.mean(meter.column("kl"))
+    q, b = meter.column("nll_candidate"), meter.column("nll_base")
+    clustered = report.sequences.perplexity
+    assert clustered is not None
+    assert clustered.ratio == uncertainty.perplexity_ratio(q, b, sequence_ids=ids)
+    assert clustered.base == uncertainty.perplexity(b, sequence_ids=ids)
+    assert report.intervals["perplexity"] == {
+        "base": uncertainty.perplexity_interval(b, 0.9, sequence_ids=ids),
+        "candidate": uncertainty.perplexity_interval(q, 0.9, sequence_ids=ids),
+        "ratio": uncertainty.perplexity_ratio_interval(q, b, 0.9, sequence_ids=ids),
+        "log_ratio": uncertainty.mean_interval(q - b, 0.9, sequence_ids=ids),
+    }
+    top = meter.column("same_top")
+    assert report.sequences.means["same_top"] == uncertainty.fraction(top, sequence_ids=ids)
+    assert report.intervals["same_top"]["value"] == uncertainty.fraction_interval(
+        top, 0.9, sequence_ids=ids
+    )
+
+
+def test_intervals_without_sequences() -> None:
+    found = columns(300)
+    report = meter_of(found).compute()
+    assert report.sequences is None
+    assert report.buckets == {}
+    assert report.kl_divergence.intervals["mean"] == uncertainty.mean_interval(found.kl)
+    assert report.intervals["kl_divergence"]["median"] == uncertainty.quantile_interval(
+        found.kl, 0.5, limits=(0, math.inf)
+    )
+    assert report.intervals["kl_divergence"]["p0.1"].lower == 0.0
+    assert report.intervals["kl_divergence"]["p99.9"].upper == math.inf
+    assert "max" not in report.intervals["kl_divergence"]
+
+
+def test_buckets() -> None:
+    meter = update_part(ComparisonMeter(), 0, 40)
+    report = meter.compute()
+    ids = meter.column("sequence")
+    assert report.buckets.keys() == {"position", "confidence_base"}
+    edges = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0]
+    values = {
+        "kl_divergence": meter.column("kl"),
+        "same_top": meter.column("same_top"),
+        "log_ratio": meter.column("nll_candidate") - meter.column("nll_base"),
+        "delta_p": meter.column("delta_p"),
+    }
+    for name, options in (("position", {"quantiles": 8}), ("confidence_base", {"edges": edges})):
+        rows = report.buckets[name]
+        for key, column in values.items():
+            expected = uncertainty.by_bucket(
+                column, meter.column(name), sequence_ids=ids, **options
+            )
+            assert [(r["lower"], r["upper"], r["count"], r[key]) for r in rows] == [
+                (b.lower, b.upper, b.count, b.mean) for b in expected
+            ]
+    assert sum(row["count"] for row in report.buckets["position"]) == meter.tokens
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
+def test_further_columns_are_reported() -> None:
+    report = update_part(ComparisonMeter(), 0, 40).compute()
+    assert list(report.further) == ["entropy_base", "confidence_base", "rank_base", "top_k_overlap"]
+    found = report.to_dict()
+    assert found["rank_base"]["max"] == 9.0  # type: ignore[index,call-overload]
+    assert found["entropy_base"] == report.further["entropy_base"].to_dict()
+
+
+def test_what_does_not_belong_together_of_sequences() -> None:
+    meter = update_part(ComparisonMeter(), 0, 20)
+    before = meter.state()
+    for call, error, message in (
+        (lambda: update_part(meter, 20, 40, sequence_ids=None), ValueError, "position, sequence"),
+        (
+            lambda: update_part(meter, 20, 40, positions=IDS),
+            ValueError,
+            "in every update or in none",
+        ),
+        (lambda: update_part(meter, 20, 40, labels=None), ValueError, "labels must be given"),
+        (
+            lambda: meter.update_columns(full(), vocab=10, labels=LABELS, offsets=[0, 40]),
+            ValueError,
+            "in every update or in none",
+        ),
+        (
+            lambda: meter.update_columns(full(), vocab=10, offsets=[0, 40], sequence_ids=IDS),
+            ValueError,
+            "not both",
+        ),
+        (
+            lambda: meter.update_columns(full(), vocab=10, positions=IDS),
+            ValueError,
+            "positions take sequence_ids",
+        ),
+        (
+            lambda: meter.update_columns(full(), vocab=10, offsets=[0, 39]),
+            ValueError,
+            "offsets end at 39; there are 40 rows",
+        ),
+        (
+            lambda: meter.update_columns(full(), vocab=10, offsets=[0, 50, 40]),
+            ValueError,
+            "do not descend",
+        ),
+        (
+            lambda: meter.update_columns(full(), vocab=10, offsets=[0.0, 40]),
+            TypeError,
+            "offsets have dtype float64",
+        ),
+        (
+            lambda: meter.update_columns(full(), vocab=10, sequence_ids=IDS[:4]),
+            ValueError,
+            "4 sequence_ids for 40 rows",
+        ),
+        (
+            lambda: meter.update_columns(full(), vocab=10, sequence_ids=IDS / 2),
+            TypeError,
+            "sequence_ids have dtype",
+        ),
+        (
+            lambda: meter.update_columns(
+                full()._replace(rank_base=IDS / 2), vocab=10, labels=LABELS, sequence_ids=IDS
+            ),
+            TypeError,
+            "rank_base is float64 after int64",
+        ),
+        (
+            lambda: meter.update_columns(full(), vocab=10, labels=LABELS[:3], sequence_ids=IDS),
+            ValueError,
+            "3 label for 40 rows",
+        ),
+        (
+            lambda: meter.update_columns(
+                full(), vocab=10, labels=LABELS, sequence_ids=IDS, counted=[True]
+            ),
+            ValueError,
+            "1 counted for 40 rows",
+        ),
+        (
+            lambda: meter.update_columns(full(), vocab=10, p_tail=[0.5]),
+            ValueError,
+            "1 p_tail for 40 rows",
+        ),
+        (
+            lambda: meter.merge(
+                ComparisonMeter().merge(update_part(ComparisonMeter(), 20, 40, positions=IDS))
+            ),
+            ValueError,
+            "named in another way",
+        ),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+        assert meter.state() == before
+
+
+# --- two candidates, the noise floor --------------------------------------------------------------
+
+
+def test_two_candidates_on_one_base() -> None:
+    base = RNG.normal(size=(30, 9))
+    noise = RNG.normal(size=base.shape)
+    labels, ids = RNG.integers(0, 9, 30), np.arange(30) // 5
+    near, far = ComparisonMeter(), ComparisonMeter()
+    broken = base + noise / 3
+    broken[17] = np.nan
+    near.update(base, base + noise / 5, labels, sequence_ids=ids)
+    with np.errstate(invalid="ignore"):
+        far.update(base, broken, labels, sequence_ids=ids)
+    found = compare_candidates(near, far, confidence=0.9)
+    kept = np.arange(30) != 17
+    options: Any = {"sequence_ids": ids[kept], "confidence": 0.9}
+    kl = [m.column("kl")[kept] for m in (near, far)]
+    nll = [m.column("nll_candidate")[kept] for m in (near, far)]
+    assert found.tokens == 29
+    assert found.kl_divergence == uncertainty.paired(*kl, **options)
+    assert found.log_perplexity == uncertainty.paired(*nll, **options)
+    assert found.perplexity_ratio == uncertainty.perplexity_ratio(*nll, sequence_ids=ids[kept])
+    assert found.perplexity_ratio_interval == uncertainty.perplexity_ratio_interval(
+        *nll, 0.9, sequence_ids=ids[kept]
+    )
+    json.dumps(found.to_dict(), allow_nan=False)
+    floor = near.compute(confidence=0.9, noise_floor=far).noise_floor
+    assert floor == found.kl_divergence
+    assert "noise_floor" in near.compute(noise_floor=far).to_dict()
+    without = ComparisonMeter()
+    without.update(base, base)
+    assert compare_candidates(without, without).log_perplexity is None
+
+
+def test_candidates_of_other_rows() -> None:
+    meter = update_part(ComparisonMeter(), 0, 40)
+    for other, message in (
+        (update_part(ComparisonMeter(), 0, 39), "column 'row'"),
+        (update_part(ComparisonMeter(), 0, 40, labels=LABELS % 5), "column 'label'"),
+        (update_part(ComparisonMeter(), 0, 40, sequence_ids=IDS + 1), "column 'sequence'"),
+        (ComparisonMeter(tail="bucket"), "tail 'none' against 'bucket'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            compare_candidates(meter, other)
+
+
+# --- texts ----------------------------------------------------------------------------------------
+
+
+def test_perplexities_by_name() -> None:
+    nll, ids = RNG.exponential(2.0, 12), np.repeat([0, 1, 2], 4)
+    texts = ["one two", " three\nfour ", "fünf"]
+    meter = PerplexityMeter()
+    for i, text in enumerate(texts):
+        meter.update_columns(
+            nll[4 * i : 4 * i + 4], vocab=9, sequence_ids=ids[ids == i], texts=text
+        )
+    report = meter.compute()
+    loglikelihood = -math.fsum(nll)
+    words, size = 2 + 4 + 1, 7 + 12 + 5
+    assert (report.words, report.bytes) == (words, size)
+    assert report.word_perplexity is not None
+    assert report.byte_perplexity is not None
+    assert report.bits_per_byte is not None
+    assert report.sequence_mean_perplexity is not None
+    assert report.perplexity.value == pytest.approx(math.exp(-loglikelihood / 12))
+    assert report.word_perplexity.value == pytest.approx(math.exp(-loglikelihood / words))
+    assert report.byte_perplexity.value == pytest.approx(math.exp(-loglikelihood / size))
+    assert report.bits_per_byte.value == pytest.approx(-loglikelihood / size / math.log(2))
+    each = np.exp(nll.reshape(3, 4).mean(axis=1))
+    assert report.sequence_mean_perplexity == pytest.approx(uncertainty.mean(each), rel=1e-12)
+    best = uncertainty.mean(nll, sequence_ids=ids)
+    assert report.sequences is not None
+    assert report.sequences.means["nll"] == best
+    assert report.bits_per_byte.se == pytest.approx(best.se * 12 / size / math.log(2))
+    assert report.intervals["perplexity"] == uncertainty.perplexity_interval(nll, sequence_ids=ids)
+    counted = PerplexityMeter()
+    counted.update_columns(nll, vocab=9, sequence_ids=ids, words=words, size=size)
+    assert counted.to_dict() == meter.to_dict()
+    halves = [PerplexityMeter(), PerplexityMeter()]
+    for i, text in enumerate(texts):
+        halves[i > 0].update_columns(
+            nll[4 * i : 4 * i + 4], vocab=9, sequence_ids=ids[ids == i], texts=[text]
+        )
+    assert halves[0].merge(halves[1]).state() == meter.state()
+
+
+def test_texts_are_all_or_nothing() -> None:
+    meter = PerplexityMeter()
+    meter.update_columns([1.0], vocab=9, texts="a")
+    with pytest.raises(ValueError, match="texts must be given in every update or in none"):
+        meter.update_columns([1.0], vocab=9)
+    with pytest.raises(ValueError, match="give texts, or words and size"):
+        meter.update_columns([1.0], vocab=9, words=3)
+    other = PerplexityMeter()
+    other.update_columns([1.0], vocab=9)
+    with pytest.raises(ValueError, match="only one of the two has texts"):
+        meter.merge(other)
+    meter.update_columns([math.nan], vocab=9, texts=[])
+    found = meter.to_dict()
+    assert found["word_perplexity"] == {"value": None, "se": None}
+    assert found["perplexity"]["value"] == pytest.approx(math.e)  # type: ignore[index,call-overload]
+
+
+def test_more_columns_of_one_model() -> None:
+    meter = PerplexityMeter()
+    meter.update_columns([1.0, 2.0], vocab=9, further={"entropy": [0.5, 0.25], "rank": None})
+    assert meter.columns().keys() == {"nll", "entropy", "row"}
+
+
+# --- export, states -------------------------------------------------------------------------------
+
+
+def test_export() -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow, of the extra `arrow`, is not here")
+    meter = update_part(ComparisonMeter(), 0, 40)
+    table, array = meter.to_arrow(), meter.to_numpy()
+    assert isinstance(table, pyarrow.Table)
+    assert list(array.dtype.names or ()) == table.column_names == list(meter.columns())
+    for name, column in meter.columns().items():
+        assert array[name].tolist() == column.tolist() == table[name].to_pylist()
+        assert array[name].dtype == column.dtype
+    assert PerplexityMeter().to_arrow().num_rows == PerplexityMeter().to_numpy().size == 0
+
+
+def test_arrow_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "fastdiv\[arrow\]"'):
+        meter_of(columns(3)).to_arrow()
+
+
+def test_saved_and_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "state.fd"
+    for meter in (
+        ComparisonMeter(tail="bucket", ignore_index=7),
+        update_part(ComparisonMeter(), 0, 23),
+        meter_of(columns(9)),
+        PerplexityMeter(vocab_size=5),
+    ):
+        meter.extra = {"read": 23, "files": ["a", "b"], "deep": {"x": None}}
+        meter.save(file)
+        again = type(meter).load(file)
+        assert again.state() == meter.state() == file.read_bytes()
+        assert again.to_dict() == meter.to_dict()
+        assert again.extra == meter.extra
+        assert [f.name for f in tmp_path.iterdir()] == ["state.fd"]
+    resumed = ComparisonMeter.from_state(update_part(ComparisonMeter(), 0, 23).state())
+    assert resumed.rows == 23
+    update_part(resumed, 23, 40)
+    assert resumed.state() == update_part(ComparisonMeter(), 0, 40).state()
+
+
+def test_pickle_keeps_everything() -> None:
+    meter = update_part(ComparisonMeter(), 0, 23)
+    again = pickle.loads(pickle.dumps(meter))
+    assert again.state() == meter.state()
+    assert update_part(again, 23, 40).state() == update_part(ComparisonMeter(), 0, 40).state()
+
+
+def test_a_state_that_is_none(tmp_path: Path) -> None:
+    state = update_part(ComparisonMeter(), 0, 40).state()
+    file = tmp_path / "state.fd"
+    for data, message in (
+        (b"", "no saved state"),
+        (b"PK" + state[2:], "no saved state"),
+        (state[:-1], "incomplete or damaged"),
+        (state[:100], "incomplete or damaged"),
+        (state + b"x", "incomplete or damaged"),
+        (state[:300] + bytes([state[300] ^ 1]) + state[301:], "incomplete or damaged"),
+        (state[:8] + b"\2" + state[9:], "of version 2"),
+    ):
+        file.write_bytes(data)
+        with pytest.raises(ValueError, match=f"state.fd.*{message}"):
+            ComparisonMeter.load(file)
+    with pytest.raises(ValueError, match="of a ComparisonMeter, not of a PerplexityMeter"):
+        PerplexityMeter.from_state(state)
+
+
+def test_states_that_lack_something() -> None:
+    """Sound files, of which no meter can be made."""
+    header, arrays = unpack(update_part(ComparisonMeter(), 0, 40).state(), "it")
+    header.pop("arrays")
+    for wrong in (
+        ({name: x for name, x in header.items() if name != "rows"}, arrays),
+        (header, {name: x for name, x in arrays.items() if name != "column kl"}),
+        (header | {"options": 3}, arrays),
+    ):
+        with pytest.raises(
+            ValueError, match="the state does not hold what a ComparisonMeter needs"
+        ):
+            ComparisonMeter.from_state(b"".join(pack(*wrong)))
+    swapped = b"".join(pack(header, arrays)).replace(b'"<i8"', b'"<c8"', 1)
+    body = swapped[:-32]
+    with pytest.raises(ValueError, match="its header does not match"):
+        ComparisonMeter.from_state(body + hashlib.blake2b(body, digest_size=32).digest())
+
+
+KILLED = """
+import sys
+import numpy as np
+from fastdiv.meters import PerplexityMeter
+meter = PerplexityMeter()
+while True:
+    meter.update_columns(np.full(1000, 0.5), vocab=9)
+    meter.extra["read"] = meter.rows
+    meter.save(sys.argv[1])
+    print(meter.rows, flush=True)
+"""
+
+
+def test_killed_at_any_moment(tmp_path: Path) -> None:
+    """What is there is a whole state, the last that was said to be saved or the one after it."""
+    file = tmp_path / "state.fd"
+    for lines in range(1, 6):
+        command = [sys.executable, "-c", KILLED, str(file)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            said = [int(process.stdout.readline()) for _ in range(lines)][-1]
+            process.kill()
+            said = ([said] + [int(line) for line in process.stdout.read().split()])[-1]
+        meter = PerplexityMeter.load(file)
+        assert meter.rows == meter.tokens == meter.extra["read"]
+        assert meter.rows in (said, said + 1000)
+
+
+def test_every_changed_byte_is_noticed() -> None:
+    state = meter_of(columns(3)).state()
+    for at in range(len(state)):
+        with pytest.raises(ValueError, match="the state"):
+            ComparisonMeter.from_state(state[:at] + bytes([state[at] ^ 0x10]) + state[at + 1 :])
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "state.fd"
+    meter = meter_of(columns(3))
+    meter.save(file)
+    before = file.read_bytes()
+    with monkeypatch.context() as patch:
+
+        def fail(*_: Any) -> None:
+            raise OSError("no")
+
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(OSError, match="no"):
+            meter_of(columns(5)).save(file)
+    assert file.read_bytes() == before
+    meter.extra = {"not JSON": math.nan}
+    with pytest.raises(ValueError, match="JSON"):
+        meter.save(file)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
 
 
 class TestBucket:

@@ -1,0 +1,97 @@
+"""Estimates from samples, against mpmath and against the exact divergence."""
+
+import math
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+import fastdiv as fd
+from fastdiv import estimators, uncertainty
+
+DISTANCES = [
+    *(sign * 10.0**-k for k in range(21) for sign in (1, -1)),
+    *(1.0000001, -1.0000001, 0.7, 2.5, 50.0, -50.0, 700.0, -700.0, 709.7, 5e-324, 1e-160),
+]
+
+
+@pytest.mark.parametrize("d", DISTANCES)
+def test_every_kind_to_the_last_digits(d: float) -> None:
+    """logp is 0, so that d itself is exact."""
+    with mp.workdps(700):
+        x = mp.mpf(d)
+        expected = (("k1", -x), ("k2", x * x / 2), ("k3", mp.exp(x) - 1 - x))
+    for kind, wanted in expected:
+        found = estimators.kl_samples([0.0], [d], kind=kind)[0]  # type: ignore[arg-type]
+        assert found == pytest.approx(float(wanted), rel=1e-15, abs=1e-320), kind
+
+
+def test_k3_is_never_negative() -> None:
+    p = np.random.default_rng(0).normal(-10, 5, 100_000)
+    q = p + np.random.default_rng(1).normal(0, 1, p.size) * 10.0 ** np.linspace(-16, 2, p.size)
+    assert (estimators.kl_samples(p, q) >= 0).all()
+    same = estimators.kl_samples(p, p, kind="k1")
+    assert (same == 0).all()
+    assert not np.signbit(same).any()
+
+
+@pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
+def test_infinities(kind: estimators.Kind) -> None:
+    inf, nan = math.inf, math.nan
+    found = estimators.kl_samples(
+        [-1.0, -inf, -inf, nan, -1.0, inf], [-inf, -1.0, -inf, -1, inf, 0], kind=kind
+    )
+    assert found[0] == inf
+    assert np.isnan(found[1:]).all()
+    assert estimators.kl_from_samples([-1.0, -1.0], [-inf, -1.0], kind).value == inf
+
+
+def test_beyond_the_largest_number() -> None:
+    assert estimators.kl_samples([-800.0], [-0.0], kind="k3")[0] == math.inf
+    assert estimators.kl_samples([-800.0], [-0.0], kind="k1")[0] == -800.0
+
+
+def test_estimates_of_a_known_divergence() -> None:
+    """Exact mean and variance of each kind are sums over three outcomes."""
+    p, q = np.array([0.5, 0.3, 0.2]), np.array([0.3, 0.3, 0.4])
+    n = 40_000
+    x = np.random.default_rng(5).choice(3, n, p=p)
+    ids = np.arange(n) // 50
+    for kind in ("k1", "k2", "k3"):
+        each = estimators.kl_samples(np.log(p), np.log(q), kind=kind)  # type: ignore[arg-type]
+        average, variance = p @ each, p @ each**2 - (p @ each) ** 2
+        if kind != "k2":
+            assert average == pytest.approx(fd.kl_divergence(p, q), rel=1e-13)
+        found = estimators.kl_from_samples(np.log(p[x]), np.log(q[x]), kind)  # type: ignore[arg-type]
+        assert found.se == pytest.approx(math.sqrt(variance / n), rel=0.03)
+        assert abs(found.value - average) < 4 * found.se
+        grouped = estimators.kl_from_samples(
+            np.log(p[x]),
+            np.log(q[x]),
+            kind,
+            sequence_ids=ids,  # type: ignore[arg-type]
+        )
+        assert grouped == uncertainty.mean(each[x], sequence_ids=ids)
+
+
+def test_shapes_and_refusals() -> None:
+    assert estimators.kl_samples(np.zeros((2, 3)), np.zeros((2, 3))).shape == (2, 3)
+    with pytest.raises(ValueError, match=r"logp has shape \(2,\), logq \(3,\)"):
+        estimators.kl_samples([0.0, 0.0], [0.0] * 3)
+    with pytest.raises(ValueError, match="kind is 'k4'"):
+        estimators.kl_samples([0.0], [0.0], kind="k4")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="logq has dtype"):
+        estimators.kl_samples([0.0], ["x"])
+
+
+def test_expected_agreement_rate() -> None:
+    p, q = np.random.default_rng(2).dirichlet(np.ones(9), (2, 4))
+    expected = np.minimum(p, q).sum(-1)
+    np.testing.assert_allclose(estimators.expected_agreement_rate(p, q), expected, rtol=1e-14)
+    logits = estimators.expected_agreement_rate(np.log(p), np.log(q) + 3, from_logits=True)
+    np.testing.assert_allclose(logits, expected, rtol=1e-13)
+    out = np.empty(4)
+    assert estimators.expected_agreement_rate(p, q, out=out) is out
+    np.testing.assert_allclose(out, expected, rtol=1e-14)
+    with pytest.raises(ValueError, match="normalize=False"):
+        estimators.expected_agreement_rate(p, q, normalize=False)

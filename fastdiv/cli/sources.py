@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,8 @@ def _shape(text: str) -> tuple[int, ...]:
         ) from None
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Block:
     """Consecutive rows of a file: numbers with their floor, or known tokens."""
 
     start: int
@@ -90,7 +91,8 @@ class Block(NamedTuple):
     floor: NDArray[np.bool_] | None = None
     known: TopKRows | None = None
 
-    def __len__(self) -> int:  # noqa: D105
+    def __len__(self) -> int:
+        """Return the number of rows."""
         return len(self.values) if self.known is None else len(self.known)
 
 
@@ -180,7 +182,7 @@ class Source:
         if block.known is not None:
             unsound = np.isnan(block.known.tail[row])
             return "its numbers are no distribution" if unsound else None
-        values = self.legible(block._replace(values=block.values[row : row + 1])).values[0]
+        values = self.legible(Block(row, block.values[row : row + 1])).values[0]
         for what, found in (("NaN", np.isnan(values)), ("+inf", np.isposinf(values))):
             if found.any():
                 return f"logit {int(np.argmax(found))} is {what}"

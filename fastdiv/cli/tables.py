@@ -31,7 +31,8 @@ __all__ = [
     "worst_table",
 ]
 
-_LONGEST_NAME = 26
+_LONGEST_NAME = 18
+_OF_INTERVALS = ("KLD", "Reverse KL", "JS", "TV")
 
 _QUANTILES = {
     "max": "Maximum",
@@ -122,22 +123,16 @@ def noise_table(found: PairedDifference) -> RenderableType:
 
 def interval_report_table(report: IntervalReport) -> RenderableType:
     """Return what is certain of a comparison of top tokens."""
-    table = _columns("", "lower", "upper", "lower", "upper", "lower", "upper", "lower", "upper")
     quantiles = next(iter(report.divergences.values())).quantiles
-    table.add_row(
-        "Mean",
-        *(
-            _decimal(end.value, 4)
-            for found in report.divergences.values()
-            for end in (found.lower, found.upper)
-        ),
-    )
+    cells = {"Mean": [(f.lower.value, f.upper.value) for f in report.divergences.values()]}
     for name in quantiles:
-        ends = (x for found in report.divergences.values() for x in found.quantiles[name])
-        table.add_row(_QUANTILES[name], *(_decimal(x, 4) for x in ends))
+        cells[_QUANTILES[name]] = [f.quantiles[name] for f in report.divergences.values()]
+    table = _columns("", *_OF_INTERVALS)
+    for name, ends in cells.items():
+        table.add_row(name, *(f"{_short(low)} … {_short(high)}" for low, high in ends))
     parts: list[RenderableType] = [
         _size(report.tokens, report.vocab, "top tokens only: certified limits"),
-        _heading("Per token: KLD, reverse KL and JS in nats; TV"),
+        _heading("Per token, from … to; KLD, reverse KL and JS in nats"),
         table,
         Text(),
     ]
@@ -173,49 +168,49 @@ def ranking_table(
 ) -> RenderableType:
     """Return the candidates, the nearest to the base first."""
     first = rows[0][1]
-    table = _columns("", "Mean KLD", "±", "PPL ratio", "±", "Same top", "RMS Δp")
+    table = _columns("", "Mean KLD", "±", "PPL ratio", "±", "Same top", "Δp, %")
     for name, report in rows:
         if isinstance(report, IntervalReport):
             found = report.divergences["kl_divergence"]
             ratio = None if report.perplexity is None else report.perplexity["ratio"]
-            cells = [_decimal(found.lower.value, 5), f"… {_decimal(found.upper.value, 5)}"]
+            cells = [_short(found.lower.value), f"… {_short(found.upper.value)}"]
             cells += _ratio(ratio)
-            cells += [f"≥ {_decimal(report.same_top[0].value * 100, 2)} %", ""]
+            cells += [f"≥ {_decimal(report.same_top[0].value * 100, 2)}", ""]
         else:
             ratio = None if report.perplexity is None else report.perplexity.ratio
             interval = report.intervals["kl_divergence"]["mean"]
             mean = report.kl_divergence.mean.value
             reach = (interval.upper - interval.lower) / 2
-            cells = [_decimal(mean, 5), _decimal(reach, 5), *_ratio(ratio)]
-            cells.append(f"{_decimal(report.same_top.value * 100, 2)} %")
+            cells = [_short(mean), _short(reach), *_ratio(ratio)]
+            cells.append(f"{_decimal(report.same_top.value * 100, 2)}")
             rms = None if report.delta_p is None else report.delta_p.rms
-            cells.append("" if rms is None else f"{_decimal(rms.value * 100, 2)} %")
+            cells.append("" if rms is None else f"{_decimal(rms.value * 100, 2)}")
         table.add_row(_shortened(name), *cells)
     parts: list[RenderableType] = [_size(first.tokens, first.vocab)]
     if isinstance(first, ComparisonReport):
         count = None if first.sequences is None else first.sequences.count
         said = _kind_of_intervals(first.confidence, count)
-        parts.append(Text(f"± of KLD: {said}; ± of PPL ratio: standard error"))
+        parts.append(Text(f"± of KLD: {said}; of PPL: error"))
     return Group(*parts, Text(), table)
 
 
 def _ratio(found: Estimate | None) -> list[str]:
-    return ["", ""] if found is None else [_decimal(found.value, 4), _decimal(found.se, 4)]
+    return ["", ""] if found is None else [_short(found.value), _short(found.se)]
 
 
 def paired_table(best: str, rows: Sequence[tuple[str, CandidateComparison]]) -> RenderableType:
     """Return by how much the candidates are farther than the best one, token by token."""
-    table = _columns("", "KLD more by", "interval", "PPL ×", "farther / nearer", "p")
+    table = _columns("", "KLD +", "interval", "PPL ×", "more / less", "p")
     for name, found in rows:
         kl = found.kl_divergence
         signs = kl.sign_test
         table.add_row(
             _shortened(name),
-            _decimal(kl.difference.value, 5),
-            f"{_decimal(kl.interval.lower, 5)} … {_decimal(kl.interval.upper, 5)}",
-            "" if found.perplexity_ratio is None else _decimal(found.perplexity_ratio.value, 4),
+            _short(kl.difference.value),
+            f"{_short(kl.interval.lower)} … {_short(kl.interval.upper)}",
+            "" if found.perplexity_ratio is None else _short(found.perplexity_ratio.value),
             f"{signs.greater:,} / {signs.less:,}",
-            _decimal(signs.p_value, 3),
+            f"{signs.p_value:.2g}",
         )
     kl = rows[0][1].kl_divergence
     units = f"{kl.tokens:,} tokens" if kl.sequences is None else f"{kl.sequences:,} sequences"
@@ -234,25 +229,41 @@ def sweep_table(rows: Sequence[tuple[float, ComparisonReport]]) -> RenderableTyp
 
 
 def worst_table(rows: Sequence[Mapping[str, str]]) -> RenderableType:
-    """Return one line per token; the last column takes what room is left."""
-    names = list(rows[0])
+    """Return one line per token, and below them the context of each that has one."""
+    names = [name for name in rows[0] if name != "context"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     for name in names:
-        text = name in ("label", "base", "Q", "context")
+        text = name in ("label", "base", "Q")
         table.add_column(
             name, justify="left" if text else "right", no_wrap=not text, overflow="fold"
         )
     for row in rows:
         table.add_row(*(Text(row[name]) for name in names))
-    return table
+    if "context" not in rows[0]:
+        return table
+    contexts = Table.grid(padding=(0, 1))
+    contexts.add_column(justify="right", no_wrap=True)
+    contexts.add_column(overflow="fold")
+    for row in rows:
+        contexts.add_row(Text(row["row"]), Text(row["context"]))
+    return Group(table, Text(), contexts)
 
 
 def _columns(*names: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    table.add_column(names[0], no_wrap=False, overflow="fold")
+    table.add_column(names[0], no_wrap=True)
     for name in names[1:]:
         table.add_column(name, justify="right", no_wrap=True)
     return table
+
+
+def _short(value: float) -> str:
+    """Return a number in few signs, for the columns of a wide table."""
+    if math.isinf(value) or math.isnan(value):
+        return _decimal(value)
+    if 0 < abs(value) < 1e-3:
+        return f"{value:.0e}".replace("e-0", "e-")
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.4g}"
 
 
 def _shortened(name: str) -> str:

@@ -119,7 +119,7 @@ class Checkpoint:
             archive.writestr("run.json", json.dumps(kept))
             for number, meter in enumerate(meters):
                 archive.writestr(f"meter-{number}", meter.state())
-        write(self._path, [content.getbuffer()])
+        write(self._path, [content.getvalue()])
         spent = time.monotonic() - begin
         self._next = time.monotonic() + max(SECONDS, _TIMES_ITS_WRITING * spent)
 

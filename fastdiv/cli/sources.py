@@ -20,7 +20,6 @@ from fastdiv.io import (
     read_labels,
 )
 from fastdiv.io.llama_cpp import LlamaCppReader
-from fastdiv.io.rows import BLOCK_BYTES
 from fastdiv.topk import TopKRows
 
 __all__ = [
@@ -42,8 +41,9 @@ Kind: TypeAlias = Literal["dense", "floor", "top-k"]
 IGNORED = -100
 #: What a row of a top-k file counts for when blocks are measured out.
 _TOP_K_ROW_BYTES = 4096
-#: Intervals cost more per call than sums do, so their blocks are larger.
-_TOP_K_BLOCKS = 8
+#: Of all files together: enough rows for every thread, little enough for memory.
+_BLOCK_BYTES = 32 << 20
+_FLOOR_BLOCK_BYTES = 4 << 20
 _ROWS_NAMED = 10
 
 
@@ -119,7 +119,7 @@ class Source:
             self.kind = "top-k"
         elif self.reader.has_floor:
             self.kind = "floor"
-        self.dtype = None if self.kind == "top-k" else self.reader.dtype
+        self.dtype: str | None = None if self.kind == "top-k" else self.reader.dtype
         found = self.reader.labels
         self.own_labels: Labels | None = None if found is None else found[: self.rows]
 
@@ -136,7 +136,8 @@ class Source:
     def sequences(self) -> Labels | None:
         """Which rows belong together, where the file says so."""
         if isinstance(self.reader, LogprobsReader):
-            return self.reader.sequences[: self.rows]
+            found: Labels = self.reader.sequences
+            return found[: self.rows]
         if isinstance(self.reader, LlamaCppReader):
             return np.arange(self.rows) // (self.file_rows // self.reader.n_chunk)
         return None
@@ -333,6 +334,7 @@ def common_sequences(
 
 def rows_at_a_time(sources: Sequence[Source]) -> int:
     """Return how many rows make a block."""
-    widest = max(source.row_bytes for source in sources)
-    known = any(source.kind == "top-k" for source in sources)
-    return max(1, BLOCK_BYTES * (_TOP_K_BLOCKS if known else 1) // widest)
+    # What decodes a file, or goes row by row, makes arrays of its own for each block.
+    decoded = any(source.kind == "floor" for source in sources)
+    size = _FLOOR_BLOCK_BYTES * len(sources) if decoded else _BLOCK_BYTES
+    return max(1, size // sum(source.row_bytes for source in sources))

@@ -279,12 +279,14 @@ class Comparison:
             meter.update(base.values, other.values, rows.labels, sequence_ids=rows.sequences)
             return
         if kind == "top-k":
-            sides = [
+            sides: list[Any] = [
                 s.legible(block).values if block.known is None else block.known
                 for s, block in ((self._base, base), (source, other))
             ]
             try:
-                found = compare_topk(*sides, rows.labels, tail_ratio=self.options.tail_ratio)
+                found = compare_topk(
+                    sides[0], sides[1], rows.labels, tail_ratio=self.options.tail_ratio
+                )
             except (ValueError, IndexError) as error:
                 raise source.complain(f"rows from {base.start} on: {error}") from None
             meter.update(found, vocab=self.vocab, labels=rows.labels, sequence_ids=rows.sequences)

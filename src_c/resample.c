@@ -6,7 +6,7 @@
  */
 #include "fastdiv.h"
 
-enum { LANES = 8, AT_ONCE = 512 }; /* several generators, so that no draw waits for the last one */
+enum { LANES = 2, AT_ONCE = 512 }; /* two generators: no draw waits for the last one, and all is in registers */
 typedef struct { uint64_t a[LANES], b[LANES], c[LANES], d[LANES], spare; } generators;
 
 static uint64_t mixed(uint64_t *state) {
@@ -25,35 +25,29 @@ static generators started(uint64_t seed, uint64_t resample) {
     return g;
 }
 
-static void draw(generators *g, uint32_t rows, uint32_t chosen[AT_ONCE]) {
+/* Rows in the upper halves of `chosen`. */
+static void draw(generators *g, uint64_t rows, uint64_t chosen[AT_ONCE]) {
     generators s = *g;
-    uint32_t low[AT_ONCE], limit = (uint32_t)(-rows) % rows, refused = 0;
-    for (int i = 0; i < AT_ONCE / 2; i += LANES)
+    uint32_t limit = (uint32_t)-rows % (uint32_t)rows, refused = 0;
+    for (int i = 0; i < AT_ONCE; i += 2 * LANES)
         for (int k = 0; k < LANES; k++) {
             uint64_t u = rotated(s.a[k] + s.d[k], 23) + s.a[k], t = s.b[k] << 17;
             s.c[k] ^= s.a[k], s.d[k] ^= s.b[k], s.b[k] ^= s.c[k], s.a[k] ^= s.d[k], s.c[k] ^= t, s.d[k] = rotated(s.d[k], 45);
-            uint64_t first = (u & 0xffffffffu) * rows, second = (u >> 32) * rows;
-            chosen[i + k] = (uint32_t)(first >> 32);
-            chosen[AT_ONCE / 2 + i + k] = (uint32_t)(second >> 32);
-            low[i + k] = (uint32_t)first;
-            low[AT_ONCE / 2 + i + k] = (uint32_t)second;
+            chosen[i + 2 * k] = (uint32_t)u * rows;
+            chosen[i + 2 * k + 1] = (u >> 32) * rows;
         }
-    for (int i = 0; i < AT_ONCE; i++) refused |= low[i] < limit;
+    for (int i = 0; i < AT_ONCE; i++) refused |= (uint32_t)chosen[i] < limit;
     for (int i = 0; refused && i < AT_ONCE; i++)
-        while (low[i] < limit) {
-            uint64_t again = (mixed(&s.spare) >> 32) * rows;
-            chosen[i] = (uint32_t)(again >> 32);
-            low[i] = (uint32_t)again;
-        }
+        while ((uint32_t)chosen[i] < limit) chosen[i] = (mixed(&s.spare) >> 32) * rows;
     *g = s;
 }
 
 void fd_draw(uint32_t rows, ptrdiff_t drawn, uint64_t seed, uint64_t resample, int64_t *to) {
     generators g = started(seed, resample);
-    uint32_t chosen[AT_ONCE];
+    uint64_t chosen[AT_ONCE];
     for (ptrdiff_t i = 0; i < drawn; i++) {
         if (i % AT_ONCE == 0) draw(&g, rows, chosen);
-        to[i] = chosen[i % AT_ONCE];
+        to[i] = (int64_t)(chosen[i % AT_ONCE] >> 32);
     }
 }
 
@@ -61,17 +55,17 @@ void fd_resample(const double *columns, ptrdiff_t count, uint32_t rows, ptrdiff_
     generators g = started(seed, resample);
     for (ptrdiff_t column = 0; column < count; column++) sums[column] = 0.0;
     for (ptrdiff_t done = 0; done < drawn; done += AT_ONCE) {
-        uint32_t chosen[AT_ONCE];
+        uint64_t chosen[AT_ONCE];
         int some = drawn - done < AT_ONCE ? (int)(drawn - done) : AT_ONCE;
         draw(&g, rows, chosen);
         for (ptrdiff_t column = 0; column < count; column++) {
             const double *x = columns + column * rows;
-            double part[LANES] = {0.0};
+            double part[4] = {0.0};
             int i = 0;
-            for (; i + LANES <= some; i += LANES)
-                for (int k = 0; k < LANES; k++) part[k] += x[chosen[i + k]];
-            for (; i < some; i++) part[0] += x[chosen[i]];
-            sums[column] += ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
+            for (; i + 4 <= some; i += 4)
+                for (int k = 0; k < 4; k++) part[k] += x[chosen[i + k] >> 32];
+            for (; i < some; i++) part[0] += x[chosen[i] >> 32];
+            sums[column] += (part[0] + part[2]) + (part[1] + part[3]);
         }
     }
 }

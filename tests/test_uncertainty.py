@@ -505,12 +505,12 @@ def xoshiro(a: int, b: int, c: int, d: int) -> Iterator[int]:
 def draws(rows: int, drawn: int, seed: int, resample: int) -> list[int]:
     """What a resample draws, by the published generators and plain integers."""
     words = splitmix(next(splitmix(seed)) ^ resample)
-    lanes = [xoshiro(*islice(words, 4)) for _ in range(8)]
+    lanes = [xoshiro(*islice(words, 4)) for _ in range(2)]
     spare = splitmix(next(words))
     found: list[int] = []
     while len(found) < drawn:
-        numbers = [next(lanes[i % 8]) for i in range(256)]
-        for u in [u & 0xFFFFFFFF for u in numbers] + [u >> 32 for u in numbers]:
+        numbers = [next(lanes[i % 2]) for i in range(256)]
+        for u in [half for u in numbers for half in (u & 0xFFFFFFFF, u >> 32)]:
             while u * rows & 0xFFFFFFFF < (1 << 32) % rows:
                 u = next(spare) >> 32
             found.append(u * rows >> 32)
@@ -540,7 +540,7 @@ def test_the_same_numbers_tomorrow() -> None:
         assert many[899] == np.arange(5000.0)[draws(5000, 5000, 3, 899)].mean()
 
 
-SEED_42 = [5.6, 2.7, 5.8, 4.6]
+SEED_42 = [5.4, 5.2, 5.3, 4.5]
 
 
 @pytest.mark.parametrize("seed", [-1, 1 << 64])

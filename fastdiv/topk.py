@@ -49,7 +49,7 @@ _PER_ROW = ("error", "tail", "tail_error", "cap", "tail_entropy", "label_log_p")
 class TopKRows:
     """Rows of known tokens and a tail; row i has those from ``offsets[i]`` to ``offsets[i + 1]``.
 
-    Attributes
+    Parameters
     ----------
     offsets : ndarray of int64, shape (rows + 1,)
         Where each row begins in `tokens` and `log_p`.

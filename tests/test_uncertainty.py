@@ -510,7 +510,7 @@ def draws(rows: int, drawn: int, seed: int, resample: int) -> list[int]:
     found: list[int] = []
     while len(found) < drawn:
         numbers = [next(lanes[i % 2]) for i in range(256)]
-        for u in [half for u in numbers for half in (u & 0xFFFFFFFF, u >> 32)]:
+        for u in [half for number in numbers for half in (number & 0xFFFFFFFF, number >> 32)]:
             while u * rows & 0xFFFFFFFF < (1 << 32) % rows:
                 u = next(spare) >> 32
             found.append(u * rows >> 32)

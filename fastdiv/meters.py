@@ -17,17 +17,18 @@ counted and named in every report, and are in no statistic. An infinite divergen
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypedDict
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.columns import Column, Columns, as_column, pack, to_arrow, to_numpy, unpack, write
+from fastdiv.evaluation import temperature_of, weight_of
 from fastdiv.text import bits_per_byte, byte_perplexity, text_size, word_perplexity
-from fastdiv.tokens import LogitComparison, compare_logits, token_nll
+from fastdiv.tokens import _BY_DEFAULT, _OF_LABELS, LogitComparison, compare_logits, token_nll
 from fastdiv.uncertainty import (
     Bucket,
     ConfidenceInterval,
@@ -250,6 +251,8 @@ class PerplexityReport:
     word_perplexity, byte_perplexity, bits_per_byte : Estimate or None
         As lm-evaluation-harness defines them; NaN where a row is invalid, since the likelihood of
         the whole text is not known then. Errors are cluster-robust where there are sequences.
+    temperature : float
+        What the logits were divided by.
     """
 
     tokens: int
@@ -267,6 +270,7 @@ class PerplexityReport:
     word_perplexity: Estimate | None
     byte_perplexity: Estimate | None
     bits_per_byte: Estimate | None
+    temperature: float = 1.0
 
     def to_dict(self) -> dict[str, Json]:
         """Return the object that ``fastdiv perplexity --json`` prints.
@@ -274,7 +278,8 @@ class PerplexityReport:
         Beside ``tokens``, ``vocab``, ``nll``, ``perplexity`` and ``bits_per_token``, which it began
         with: ``invalid`` {count, rows}, ``confidence``, ``intervals`` {name: {lower, upper}},
         ``sequences`` {count, nll, perplexity}, ``sequence_mean_perplexity``, ``words``, ``bytes``,
-        ``word_perplexity``, ``byte_perplexity``, ``bits_per_byte``; None where there is none.
+        ``word_perplexity``, ``byte_perplexity``, ``bits_per_byte``; None where there is none;
+        ``temperature``.
         """
         return {
             "tokens": self.tokens,
@@ -292,6 +297,7 @@ class PerplexityReport:
             "word_perplexity": _or_none(self.word_perplexity),
             "byte_perplexity": _or_none(self.byte_perplexity),
             "bits_per_byte": _or_none(self.bits_per_byte),
+            "temperature": self.temperature,
         }
 
 
@@ -332,6 +338,8 @@ Distribution
         and delta_p. Errors are cluster-robust where there are sequences.
     noise_floor : PairedDifference or None
         KL of this candidate against that of the base's second run, where that was given.
+    options : dict of str to float
+        ``temperature``, ``weight`` and, with `top_k_overlap`, ``top_k``.
     """
 
     tokens: int
@@ -353,6 +361,7 @@ Distribution
     sequences: ClusteredErrors | None
     buckets: dict[str, list[dict[str, Any]]]
     noise_floor: PairedDifference | None
+    options: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Json]:
         """Return the object that ``fastdiv compare --json`` prints.
@@ -364,7 +373,8 @@ Distribution
         - ``intervals`` {name: {mean, p99.9, …: {lower, upper}}};
         - ``sequences`` {count, perplexity, name: {value, se}}, or None without sequences;
         - ``buckets`` {position, confidence_base: [{lower, upper, count, name: {value, se}}]};
-        - ``noise_floor`` where one was given: see :class:`fastdiv.uncertainty.PairedDifference`.
+        - ``noise_floor`` where one was given: see :class:`fastdiv.uncertainty.PairedDifference`;
+        - ``temperature``, ``weight``, and ``top_k`` where it says something.
         """
         p_tail: dict[str, Json] = {} if self.p_tail is None else {"p_tail": self.p_tail.to_dict()}
         noise: dict[str, Json] = {}
@@ -396,6 +406,7 @@ Distribution
                 for name, rows in self.buckets.items()
             },
             **noise,
+            **self.options,
         }
 
 
@@ -437,6 +448,13 @@ class _Options(TypedDict):
     ignore_index: int
     vocab_size: int | None
     dtype: str | None
+    temperature: float
+
+
+class _Fields(TypedDict):
+    weight: float
+    fields: tuple[str, ...]
+    top_k: int
 
 
 class _Batch(NamedTuple):
@@ -451,6 +469,9 @@ class _Batch(NamedTuple):
 class _Meter:
     """Columns of one number per counted token, under names that the first update fixes."""
 
+    #: Columns in which NaN says "not known", and nothing against the row.
+    _MAY_BE_NAN: ClassVar[frozenset[str]] = frozenset()
+
     def __init__(
         self,
         *,
@@ -458,11 +479,17 @@ class _Meter:
         ignore_index: int = -100,
         vocab_size: int | None = None,
         dtype: str | None = None,
+        temperature: float = 1.0,
     ) -> None:
         self.tail: Tail = tail
         self.vocab: int | None = None
         self.extra: dict[str, Json] = {}
-        self._options = _Options(ignore_index=ignore_index, vocab_size=vocab_size, dtype=dtype)
+        self._options = _Options(
+            ignore_index=ignore_index,
+            vocab_size=vocab_size,
+            dtype=dtype,
+            temperature=float(temperature_of(type(self).__name__, temperature)),
+        )
         self._columns = Columns()
         self._rows = 0
         self._nan_rows: list[int] = []
@@ -573,8 +600,8 @@ class _Meter:
         if counted is not None:
             columns = {name: column[counted] for name, column in columns.items()}
         with_nan = np.zeros(columns["row"].size, np.bool_)
-        for column in columns.values():
-            if column.dtype.kind == "f":
+        for name, column in columns.items():
+            if column.dtype.kind == "f" and name not in self._MAY_BE_NAN:
                 with_nan |= np.isnan(column)
         self._nan_rows.extend(columns["row"][with_nan].tolist())
         self._columns.append(columns)
@@ -689,6 +716,12 @@ class _Meter:
             raise ValueError(
                 f"{type(self).__name__}.merge: tail {other.tail!r} into one of {self.tail!r}"
             )
+        for option, value in self._measuring().items():
+            if other._measuring()[option] != value:
+                raise ValueError(
+                    f"{type(self).__name__}.merge: {option} {other._measuring()[option]!r} into one"
+                    f" of {value!r}"
+                )
         if None not in (self._naming, other._naming) and self._naming != other._naming:
             raise ValueError(f"{type(self).__name__}.merge: sequences are named in another way")
         if self._rows and other._rows and (self._words is None) != (other._words is None):
@@ -719,6 +752,14 @@ class _Meter:
             self._columns.append(columns)
         return self
 
+    def _all_options(self) -> dict[str, Any]:
+        """Return what the constructor takes beside the tail."""
+        return {**self._options}
+
+    def _measuring(self) -> dict[str, Any]:
+        """Return the options that the numbers depend on: they are reported, and merged never."""
+        return {"temperature": self._options["temperature"]}
+
     # --- saved states ---
 
     def _packed(self) -> Any:
@@ -726,7 +767,7 @@ class _Meter:
             "kind": type(self).__name__,
             "tail": self.tail,
             "vocab": self.vocab,
-            "options": self._options,
+            "options": self._all_options(),
             "extra": self.extra,
             "rows": self._rows,
             "naming": self._naming,
@@ -783,8 +824,8 @@ class _Meter:
 
     @classmethod
     def _of(cls, header: dict[str, Any], arrays: dict[str, Column]) -> Self:
-        meter = cls.__new__(cls)
-        _Meter.__init__(meter, tail=header["tail"], **header["options"])
+        tail = {} if cls is PerplexityMeter else {"tail": header["tail"]}
+        meter = cls(**tail, **header["options"])
         meter.vocab, meter.extra, meter._rows = header["vocab"], header["extra"], header["rows"]
         meter._naming = None if header["naming"] is None else tuple(header["naming"])
         meter._sequences = header["sequences"]
@@ -939,6 +980,8 @@ class PerplexityMeter(_Meter):
         Only the first so many logits of a row are the vocabulary; the rest is padding.
     dtype : {"bfloat16"}, optional
         Says that uint16 logits hold raw bfloat16 bits.
+    temperature : float, default 1.0
+        What the logits of every update are divided by.
 
     Notes
     -----
@@ -962,8 +1005,14 @@ class PerplexityMeter(_Meter):
         ignore_index: int = -100,
         vocab_size: int | None = None,
         dtype: str | None = None,
+        temperature: float = 1.0,
     ) -> None:
-        super().__init__(ignore_index=ignore_index, vocab_size=vocab_size, dtype=dtype)
+        super().__init__(
+            ignore_index=ignore_index,
+            vocab_size=vocab_size,
+            dtype=dtype,
+            temperature=temperature,
+        )
 
     def update(
         self,
@@ -1114,6 +1163,7 @@ class PerplexityMeter(_Meter):
             word_perplexity=None if words is None else word_perplexity(whole, tokens, words),
             byte_perplexity=None if size is None else byte_perplexity(whole, tokens, size),
             bits_per_byte=None if size is None else bits_per_byte(whole, tokens, size),
+            temperature=self._options["temperature"],
         )
 
     def to_dict(self) -> dict[str, Json]:
@@ -1135,6 +1185,14 @@ class ComparisonMeter(_Meter):
         Only the first so many logits of a row are the vocabulary; the rest is padding.
     dtype : {"bfloat16"}, optional
         Says that uint16 logits hold raw bfloat16 bits.
+    temperature : float, default 1.0
+        What the logits of every update are divided by.
+    weight : float, default 0.5
+        Of the base in the mixture that `js` is the divergence to.
+    fields : iterable of str
+        Fields of :func:`fastdiv.compare_logits` to keep beside those of its default.
+    top_k : int, default 10
+        How many tokens the field `top_k_overlap` looks at.
 
     Notes
     -----
@@ -1165,6 +1223,40 @@ class ComparisonMeter(_Meter):
     >>> report.perplexity.ratio.value
     1.0
     """
+
+    def __init__(
+        self,
+        *,
+        tail: Tail = "none",
+        ignore_index: int = -100,
+        vocab_size: int | None = None,
+        dtype: str | None = None,
+        temperature: float = 1.0,
+        weight: float = 0.5,
+        fields: Iterable[str] = (),
+        top_k: int = 10,
+    ) -> None:
+        super().__init__(
+            tail=tail,
+            ignore_index=ignore_index,
+            vocab_size=vocab_size,
+            dtype=dtype,
+            temperature=temperature,
+        )
+        self._fields = _Fields(
+            weight=float(weight_of("ComparisonMeter", weight)),
+            fields=(fields,) if isinstance(fields, str) else tuple(fields),
+            top_k=top_k,
+        )
+
+    def _all_options(self) -> dict[str, Any]:
+        return {**self._options, **self._fields}
+
+    def _measuring(self) -> dict[str, Any]:
+        chosen: dict[str, Any] = {"weight": self._fields["weight"]}
+        if "top_k_overlap" in self._fields["fields"]:
+            chosen["top_k"] = self._fields["top_k"]
+        return {**super()._measuring(), **chosen}
 
     def update(
         self,
@@ -1203,7 +1295,10 @@ class ComparisonMeter(_Meter):
             Shapes that do not match, another vocabulary than before, or what was given in an update
             before and not in this one.
         """
-        columns = compare_logits(base, candidate, labels, **self._options)
+        chosen: dict[str, Any] = {**self._fields}
+        usual = [name for name in _BY_DEFAULT if labels is not None or name not in _OF_LABELS]
+        chosen["fields"] = (*usual, *self._fields["fields"])
+        columns = compare_logits(base, candidate, labels, **self._options, **chosen)
         self.update_columns(
             columns,
             vocab=self._vocab_of(base),
@@ -1304,6 +1399,7 @@ class ComparisonMeter(_Meter):
             sequences=self._clustered(sample, distributions.keys()),
             buckets=sample.buckets(),
             noise_floor=noise,
+            options=self._measuring(),
         )
 
     def _clustered(self, sample: _Sample, names: Any) -> ClusteredErrors | None:

@@ -261,25 +261,6 @@ class TestRefusals:
                 "labels.npy: holds 20 labels for 19 rows",
             ),
             (
-                ("perplexity", "nan.npy", "--labels", "labels.npy"),
-                "nan.npy: row 7: logit 3 is NaN",
-            ),
-            (
-                ("perplexity", "inf.npy", "--labels", "labels.npy"),
-                "inf.npy: row 11: logit 3 is +inf",
-            ),
-            (
-                ("perplexity", "masked.npy", "--labels", "labels.npy"),
-                "masked.npy: row 5: every logit is -inf",
-            ),
-            (("compare", "nan.npy", "base.npy"), "nan.npy: row 7: logit 3 is NaN"),
-            (("compare", "base.npy", "nan.npy"), "nan.npy: row 7: logit 3 is NaN"),
-            (("compare", "base.kld", "nan.npy"), "nan.npy: row 7: logit 3 is NaN"),
-            (
-                ("compare", "base.kld", "inf.npy", "--tail", "llama.cpp"),
-                "inf.npy: row 11: logit 3 is +inf",
-            ),
-            (
                 ("compare", "base.npy", "narrow.npy"),
                 "narrow.npy: has 20 rows of 49 logits, but base.npy has 20 of 50",
             ),
@@ -316,6 +297,45 @@ class TestRefusals:
             assert reason in done.stderr
         else:
             assert reason in refusal_of(*arguments, cwd=pair)
+
+    @pytest.mark.parametrize(
+        ("arguments", "reason"),
+        [
+            (
+                ("perplexity", "nan.npy", "--labels", "labels.npy"),
+                "nan.npy: row 7: logit 3 is NaN",
+            ),
+            (
+                ("perplexity", "inf.npy", "--labels", "labels.npy"),
+                "inf.npy: row 11: logit 3 is +inf",
+            ),
+            (
+                ("perplexity", "masked.npy", "--labels", "labels.npy"),
+                "masked.npy: row 5: every logit is -inf",
+            ),
+            (("compare", "nan.npy", "base.npy"), "nan.npy: row 7: logit 3 is NaN"),
+            (("compare", "base.npy", "nan.npy"), "nan.npy: row 7: logit 3 is NaN"),
+            (("compare", "base.kld", "nan.npy"), "nan.npy: row 7: logit 3 is NaN"),
+            (
+                ("compare", "base.kld", "inf.npy", "--tail", "llama.cpp"),
+                "inf.npy: row 11: logit 3 is +inf",
+            ),
+        ],
+    )
+    def test_an_invalid_row_is_reported_and_the_run_goes_on(
+        self, pair: Path, arguments: tuple[str, ...], reason: str
+    ) -> None:
+        done = run(*arguments, cwd=pair)
+        assert (done.returncode, done.stderr) == (2, f"fastdiv: {reason}\n")
+        assert "19 tokens" in done.stdout
+        assert f"1 row is no distribution, and in no figure above:\n{reason}" in done.stdout
+        name, row, why = reason.split(": ")
+        report = report_of(*arguments, "--allow-invalid", cwd=pair)
+        number = int(row.removeprefix("row "))
+        assert (report["tokens"], report["invalid"]["count"]) == (19, 1)
+        assert report["invalid"]["rows"] == [number]
+        first = {"row": number, "reason": why}
+        assert report["invalid"]["files"] == [{"file": name, "count": 1, "first": [first]}]
 
     @pytest.mark.parametrize("label", [50, -1, -99, 2**40])
     def test_a_label_out_of_range(self, pair: Path, tmp_path: Path, label: int) -> None:
@@ -394,13 +414,14 @@ class TestRefusals:
     def test_interruption(self, pair: Path) -> None:
         code = (
             "import os, signal, sys, time\n"
-            "from fastdiv.cli import app, main\n"
+            "from fastdiv.cli import main, streams\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "def wait(*a, **k): os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n"
-            "app.measure_perplexity = wait\n"
+            "streams.Perplexity.run = wait\n"
             "sys.exit(main())"
         )
-        done = run("perplexity", pair / "base.npy", code=code)
+        files = ("base.npy", "--labels", "labels.npy")
+        done = run("perplexity", *files, code=code, cwd=pair)
         assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "")
 
     def test_help(self) -> None:

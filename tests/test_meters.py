@@ -319,7 +319,8 @@ def test_no_tokens() -> None:
         empty = meter.to_dict()
         assert empty["tokens"] == 0
         limits = empty.pop("intervals")
-        empty.pop("confidence")
+        for option in ("confidence", "temperature", "weight"):
+            empty.pop(option)
         assert set(numbers(empty)) <= {0, 10, None}
         # Of no token, a quantile may be anything that it can be at all.
         assert limits["total_variation"]["median"] == {"lower": 0, "upper": 1}  # type: ignore[index,call-overload]
@@ -472,6 +473,8 @@ def test_the_schema_of_a_comparison() -> None:
         "intervals",
         "sequences",
         "buckets",
+        "temperature",
+        "weight",
     ]
     divergence = ["mean", *(level for level in LEVELS if level not in ("p75", "p25"))]
     for name in DIVERGENCES.values():

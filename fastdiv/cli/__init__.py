@@ -1,7 +1,7 @@
 """The ``fastdiv`` command: this module turns what may go wrong into one line and an exit code.
 
-0 done, 2 bad usage or bad input, 130 interrupted. Below it, only a progress bar goes to standard
-error.
+0 done, 1 a limit of the user's was crossed, 2 bad usage or bad input, 130 interrupted. Below it,
+only a progress bar goes to standard error.
 """
 
 import os
@@ -47,6 +47,9 @@ def _run(arguments: list[str]) -> int:
     outcome = app(arguments, standalone_mode=False)
     if isinstance(outcome, Answer):
         outcome.write()
+        if outcome.complaints:
+            _say("; ".join(outcome.complaints))
+        return outcome.code
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -67,5 +70,9 @@ def _reason(error: Exception) -> str | None:
 
 
 def _fail(reason: str) -> int:
-    print("fastdiv:", " ".join(reason.split()), file=sys.stderr)
+    _say(reason)
     return _BAD_INPUT
+
+
+def _say(reason: str) -> None:
+    print("fastdiv:", " ".join(reason.split()), file=sys.stderr)

@@ -2,13 +2,16 @@
 
 import json as json_text
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-__all__ = ["Answer"]
+__all__ = ["BAD_INPUT", "CROSSED", "Answer"]
+
+CROSSED = 1
+BAD_INPUT = 2
 
 
 class Answer:
@@ -22,22 +25,39 @@ class Answer:
         The report as JSON types.
     json : str or None
         Where the JSON goes: a file, beside what is shown; or "-", in its place.
+    code : int
+        The exit code, if all is written.
+    complaints : sequence of str
+        Why it is not 0: one line on standard error.
+    writers : sequence of callable
+        Write whatever else there is to write, after the report.
     """
 
     def __init__(
-        self, *parts: RenderableType, data: Mapping[str, object], json: str | None
+        self,
+        *parts: RenderableType,
+        data: Mapping[str, object],
+        json: str | None,
+        code: int = 0,
+        complaints: Sequence[str] = (),
+        writers: Sequence[Callable[[], object]] = (),
     ) -> None:
         self._parts = parts
         self._data = data
         self._json = json
+        self.code = code
+        self.complaints = complaints
+        self._writers = writers
 
     def write(self) -> None:
-        """Write to standard output, and to the file if there is one."""
+        """Write to standard output, and to the files that there are."""
         text = json_text.dumps(self._data, indent=2, allow_nan=False) + "\n"
         sys.stdout.write(text if self._json == "-" else self._rendered())
         sys.stdout.flush()
         if self._json not in (None, "-"):
             Path(str(self._json)).write_text(text, encoding="utf-8")
+        for writer in self._writers:
+            writer()
 
     def _rendered(self) -> str:
         console = Console(highlight=False, markup=False)

@@ -1,120 +1,492 @@
 """Files to meters: block by block, so that memory does not grow with the files."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self, TypeAlias, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from fastdiv import tails
-from fastdiv.io import (
-    FileFormatError,
-    LogitsReader,
-    RowBlock,
-    open_logits,
-    printable_path,
-    read_labels,
-    rows_per_block,
+from fastdiv.cli.checkpoint import Checkpoint, fingerprint
+from fastdiv.cli.intervals import IntervalMeter
+from fastdiv.cli.progress import progress
+from fastdiv.cli.sources import (
+    IGNORED,
+    Block,
+    Faults,
+    Labels,
+    Opening,
+    Source,
+    common_labels,
+    common_sequences,
+    common_vocabulary,
+    open_sources,
+    rows_at_a_time,
 )
 from fastdiv.meters import ComparisonMeter, PerplexityMeter, Tail
-from fastdiv.tokens import LogitComparison
+from fastdiv.tokens import compare_logits
+from fastdiv.topk import compare_topk, top_k
 
-__all__ = ["Dtype", "measure_comparison", "measure_perplexity"]
+__all__ = [
+    "Comparison",
+    "ComparisonOptions",
+    "Perplexity",
+    "measure_comparison",
+    "measure_perplexity",
+]
 
-Dtype: TypeAlias = Literal["bfloat16"] | None
-_Labels: TypeAlias = NDArray[np.int64]
-_Item = TypeVar("_Item")
-
-_IGNORED = -100
-
-
-class _Model:
-    """A file of logits and its name, which every complaint about it begins with."""
-
-    def __init__(self, path: Path, reader: LogitsReader) -> None:
-        self.path = path
-        self.reader = reader
-
-    @classmethod
-    def open(cls, path: Path, dtype: Dtype) -> Self:
-        return cls(path, open_logits(path, dtype=dtype))
-
-    def complain(self, reason: str) -> FileFormatError:
-        return FileFormatError(self.path, reason)
-
-    def labels(self, file: Path | None) -> _Labels | None:
-        """Return the labels of `file`, or else those that the logits come with."""
-        if file is None:
-            return self.reader.labels
-        return read_labels(file, rows=self.reader.rows, vocab=self.reader.vocab)
-
-    def known(self, block: RowBlock) -> tails.Rows:
-        """Return the block's values as floating-point numbers."""
-        values = block.values
-        if self.reader.dtype == "bfloat16":
-            values = (values.astype(np.uint32) << 16).view(np.float32)
-        return tails.Rows(values, block.floor)
-
-    def fault(self, block: RowBlock, row: int) -> str | None:
-        """Say what makes a row no distribution, if anything does."""
-        values = self.known(block._replace(values=block.values[row : row + 1])).values[0]
-        where = f"row {block.start + row}"
-        for what, found in (("NaN", np.isnan(values)), ("+inf", np.isposinf(values))):
-            if found.any():
-                return f"{where}: logit {int(np.argmax(found))} is {what}"
-        return f"{where}: every logit is -inf" if np.isneginf(values).all() else None
+_TOPS = ("top_base", "top_candidate", "confidence_base", "confidence_candidate")
 
 
-def measure_perplexity(logits: Path, labels_file: Path | None, *, dtype: Dtype) -> PerplexityMeter:
-    """Return a meter that has seen every row of a file.
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """What a comparison is to compute, beside its files."""
+
+    opening: Opening = field(default_factory=Opening)
+    labels: Path | None = None
+    sequences: Path | None = None
+    sequence_length: int | None = None
+    tail: Tail | None = None
+    tail_ratio: float | None = None
+    weight: float = 0.5
+    temperatures: tuple[float, ...] = (1.0,)
+    fields: tuple[str, ...] = ()
+    top_k: int = 10
+    noise_floor: Path | None = None
+    resume: Path | None = None
+
+
+class _Rows(NamedTuple):
+    """What is known of the rows of a block beside the models' numbers."""
+
+    labels: Labels | None
+    sequences: Labels | None
+
+    def part(self, start: int, stop: int) -> "_Rows":
+        return _Rows(*(None if x is None else x[start:stop] for x in self))
+
+
+class Comparison:
+    """One base, its candidates, and a meter for each of them and each temperature.
+
+    Everything is opened and checked here, and nothing is computed before :meth:`run`.
 
     Parameters
     ----------
-    logits, labels_file : Path
-        Labels may be None where the logits come with their own.
-    dtype : "bfloat16" or None
-        What uint16 arrays hold.
+    base : Path
+    candidates : sequence of Path
+    options : ComparisonOptions
+
+    Attributes
+    ----------
+    meters : list of list of meter
+        For each candidate, and last for the base's second run if there is one, the meters of the
+        temperatures.
+    faults : Faults
+    resumed : int
+        Rows that an earlier run had dealt with.
 
     Raises
     ------
-    FileFormatError
-        Anything wrong with either file.
+    FileFormatError, OSError
+        Anything wrong with a file, files that do not belong together, or options that do not.
     """
-    model = _Model.open(logits, dtype)
-    labels = _counted(model, model.labels(labels_file))
-    if labels is None:
-        raise model.complain("comes without labels; give them with --labels")
-    meter = PerplexityMeter(dtype=model.reader.dtype)
-    for block in _tracked(model.reader.blocks(rows_per_block(model.reader)), model.reader):
-        wanted = labels[block.start : block.start + len(block.values)]
-        # A NaN row becomes an error of its own below, no warning of NumPy's.
-        with np.errstate(invalid="ignore"):
-            if block.floor is None:
-                meter.update(block.values, wanted)
-            else:
-                nll = tails.label_nll(model.known(block), wanted)
-                meter.update_columns(nll, vocab=model.reader.vocab, counted=wanted != _IGNORED)
-        _refuse_nan(meter.nan_rows, (model, block))
-    return meter
+
+    def __init__(self, base: Path, candidates: Sequence[Path], options: ComparisonOptions) -> None:
+        self.options = options
+        self.candidates = list(candidates)
+        rerun = [] if options.noise_floor is None else [options.noise_floor]
+        opening = options.opening
+        self._sources = open_sources([base, *candidates, *rerun], opening)
+        self._base, *self._others = self._sources
+        self.rows = self._base.rows
+        self.vocab = common_vocabulary(self._sources, opening.vocab_size)
+        dense = [s for s in self._sources if s.kind != "top-k"]
+        self._width = opening.vocab_size
+        self._labels = common_labels(self._sources, options.labels, opening.vocab_size)
+        self._sequences = common_sequences(
+            self._sources, options.sequences, options.sequence_length
+        )
+        self.kinds = [self._kind(other) for other in self._others]
+        if options.tail is not None and "none" in self.kinds:
+            raise self._base.complain(
+                "holds all logits, as the candidate does: there is no --tail to treat"
+            )
+        self._dtype = next((s.dtype for s in dense if s.dtype), None)
+        self.meters = [
+            [self._meter(kind, temperature) for temperature in options.temperatures]
+            for kind in self.kinds
+        ]
+        self.faults = Faults()
+        self.resumed = 0
+        self._count = rows_at_a_time(self._sources)
+        self._checkpoint = Checkpoint(options.resume, self._identity() if options.resume else {})
+        self._restore()
+        if options.noise_floor is not None and set(self.kinds) - {"none", "bucket", "llama.cpp"}:
+            raise self._others[-1].complain("or another file holds top tokens only: no noise floor")
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether there are labels."""
+        return self._labels is not None
+
+    @property
+    def noise(self) -> Any:
+        """The meter of the base's second run; None without one."""
+        return None if self.options.noise_floor is None else self.meters[-1][0]
+
+    def _kind(self, other: Source) -> str:
+        base, options = self._base, self.options
+        kinds = {base.kind, other.kind}
+        found = "none"
+        if "top-k" in kinds:
+            if "floor" in kinds:
+                floor = base if base.kind == "floor" else other
+                raise floor.complain("is a llama.cpp file, which no file of top tokens can meet")
+            found = "top-k"
+        elif "floor" in kinds:
+            found = options.tail or "bucket"
+            if found == "llama.cpp" and base.kind != "floor":
+                raise base.complain(
+                    "is no llama.cpp file, as --tail llama.cpp wants its base to be"
+                )
+            if found == "llama.cpp" and other.kind == "floor":
+                raise other.complain(
+                    "is a llama.cpp file; --tail llama.cpp wants the candidate's logits"
+                )
+        plain = options.temperatures == (1.0,) and options.weight == 0.5 and not options.fields
+        if found != "none" and not plain:
+            raise other.complain(
+                "or its base does not hold all logits, which --temperature, --weight and --fields"
+                " take"
+            )
+        if found != "top-k" and options.tail_ratio is not None:
+            raise other.complain("is compared without top tokens, which --tail-ratio is about")
+        return found
+
+    def _meter(self, kind: str, temperature: float) -> Any:
+        if kind == "top-k":
+            return IntervalMeter()
+        options = self.options
+        if kind == "none":
+            return ComparisonMeter(
+                vocab_size=self._width,
+                dtype=self._dtype,
+                temperature=temperature,
+                weight=options.weight,
+                fields=options.fields,
+                top_k=options.top_k,
+            )
+        return ComparisonMeter(tail=kind)  # type: ignore[arg-type]
+
+    def _identity(self) -> dict[str, Any]:
+        options = self.options
+        files = {
+            "base": self._base.path,
+            **{f"candidate {i + 1}": path for i, path in enumerate(self.candidates)},
+            "noise floor": options.noise_floor,
+            "labels": options.labels,
+            "sequences": options.sequences,
+        }
+        return {
+            "command": "compare",
+            **{f"file {name}": fingerprint(path) for name, path in files.items() if path},
+            "rows": self.rows,
+            "rows per block": self._count,
+            "--vocab-size": options.opening.vocab_size,
+            "--dtype": options.opening.dtype,
+            "--key": options.opening.key,
+            "--shape": options.opening.shape,
+            "--sequence-length": options.sequence_length,
+            "--tail": options.tail,
+            "--tail-ratio": options.tail_ratio,
+            "--weight": options.weight,
+            "--temperature": options.temperatures,
+            "--fields": options.fields,
+            "--top-k": options.top_k,
+        }
+
+    def _restore(self) -> None:
+        kept = self._checkpoint.read()
+        if kept is None:
+            return
+        facts, states = kept
+        self.resumed = facts["rows"]
+        self.faults = Faults.of(facts["invalid rows"], facts["invalid"])
+        read = iter(states)
+        self.meters = [
+            [type(meter).from_state(next(read)) for meter in meters] for meters in self.meters
+        ]
+
+    def probe(self) -> list[Any]:
+        """Return meters of two made-up rows, whose reports have the members of the real ones."""
+        rows = _Rows(
+            None if self._labels is None else np.zeros(2, np.int64),
+            None if self._sequences is None else np.arange(2),
+        )
+        found = []
+        for source, kind in zip(self._others, self.kinds, strict=True):
+            meter = self._meter(kind, self.options.temperatures[0])
+            blocks = [_made_up(kind, side, self._width or 4) for side in (self._base, source)]
+            self._add(meter, kind, (blocks[0], blocks[1]), source, rows)
+            found.append(meter)
+        return found
+
+    def run(self) -> None:
+        """Read everything once: each block of the base meets every candidate before the next."""
+        walks = [s.blocks(self._count, self.resumed, self._width) for s in self._sources]
+        row_bytes = sum(source.row_bytes for source in self._sources)
+        with (
+            progress(self.rows, row_bytes=row_bytes, done=self.resumed) as advance,
+            np.errstate(invalid="ignore"),
+        ):
+            for base, *others in zip(*walks, strict=True):
+                self._update(base, others)
+                done = base.start + len(base)
+                self._checkpoint.offer(self._facts(done), [m for ms in self.meters for m in ms])
+                advance(len(base))
+
+    def finish(self) -> None:
+        """Remove the checkpoint, once everything is written."""
+        self._checkpoint.remove()
+
+    def _facts(self, rows: int) -> dict[str, Any]:
+        return {
+            "rows": rows,
+            "invalid rows": self.faults.rows,
+            "invalid": self.faults.to_list(),
+        }
+
+    def _update(self, base: Block, others: Sequence[Block]) -> None:
+        stop = base.start + len(base)
+        rows = _Rows(self._labels, self._sequences).part(base.start, stop)
+        unsound: set[int] = set()
+        parts = zip(self._others, others, self.kinds, self.meters, strict=True)
+        for source, block, kind, meters in parts:
+            for meter in meters:
+                before = len(meter.nan_rows) if meter.nan_rows else 0
+                self._add(meter, kind, (base, block), source, rows)
+                unsound.update(meter.nan_rows[before:])
+        for row in sorted(unsound):
+            self.faults.note(row, [(self._base, base), *zip(self._others, others, strict=True)])
+
+    def _add(
+        self, meter: Any, kind: str, blocks: tuple[Block, Block], source: Source, rows: _Rows
+    ) -> None:
+        base, other = blocks
+        if kind == "none":
+            meter.update(base.values, other.values, rows.labels, sequence_ids=rows.sequences)
+            return
+        if kind == "top-k":
+            sides: list[Any] = [
+                s.legible(block).values if block.known is None else block.known
+                for s, block in ((self._base, base), (source, other))
+            ]
+            try:
+                found = compare_topk(
+                    sides[0], sides[1], rows.labels, tail_ratio=self.options.tail_ratio
+                )
+            except (ValueError, IndexError) as error:
+                raise source.complain(f"rows from {base.start} on: {error}") from None
+            meter.update(found, vocab=self.vocab, labels=rows.labels, sequence_ids=rows.sequences)
+            return
+        p, q = self._base.legible(base), source.legible(other)
+        p_tail = None
+        if kind == "bucket":
+            columns, p_tail = tails.compare_bucket(p, q, rows.labels)
+        else:
+            columns = tails.compare_llama_cpp(p, q.values, rows.labels)
+        meter.update_columns(
+            columns._replace(**_tops(p, q)),
+            vocab=base.values.shape[1],
+            counted=None if rows.labels is None else rows.labels != IGNORED,
+            p_tail=p_tail,
+            labels=rows.labels,
+            sequence_ids=rows.sequences,
+        )
+
+
+def _made_up(kind: str, source: Source, width: int) -> Block:
+    """Return two rows of equal probabilities, of the kind that a file holds."""
+    rows = np.zeros((2, width), np.uint16 if source.dtype == "bfloat16" else np.float32)
+    if kind == "top-k":
+        return Block(0, rows, known=top_k(np.zeros((2, width)), 1))
+    if source.kind != "floor":
+        return Block(0, rows)
+    return Block(0, rows - np.log(width, dtype=np.float32), np.arange(width) > [[0], [0]])
+
+
+def _tops(p: tails.Rows, q: tails.Rows) -> dict[str, Any]:
+    """Return the most probable tokens and their probabilities, which no floor changes."""
+    found = compare_logits(p.values, q.values, fields=_TOPS)
+    tops = {name: getattr(found, name) for name in _TOPS}
+    for name, side in (("confidence_base", p), ("confidence_candidate", q)):
+        if side.floor is not None:
+            # As it stands in the file: the row's sum has the floors in it.
+            tops[name] = np.exp(side.values.max(-1).astype(np.float64))
+    return tops
+
+
+class Perplexity:
+    """One model, and its meter.
+
+    Parameters
+    ----------
+    logits : Path
+    labels : Path or None
+    opening : Opening
+    sequences : Path or None
+    sequence_length : int or None
+    texts : tuple of int, optional
+        Words and bytes of the text.
+    temperature : float
+    resume : Path or None
+
+    Raises
+    ------
+    FileFormatError, OSError
+        Anything wrong with a file.
+    """
+
+    def __init__(
+        self,
+        logits: Path,
+        labels: Path | None,
+        *,
+        opening: Opening | None = None,
+        sequences: Path | None = None,
+        sequence_length: int | None = None,
+        texts: tuple[int, int] | None = None,
+        temperature: float = 1.0,
+        resume: Path | None = None,
+    ) -> None:
+        opening = opening or Opening()
+        self._source = open_sources([logits], opening)[0]
+        source = self._source
+        self.rows = source.rows
+        self._width = opening.vocab_size
+        found = common_labels([source], labels, opening.vocab_size)
+        if found is None:
+            raise source.complain("comes without labels; give them with --labels")
+        self._labels = found
+        self._sequences = common_sequences([source], sequences, sequence_length)
+        self._texts = texts
+        if temperature != 1.0 and source.kind != "dense":
+            raise source.complain("does not hold all logits, which --temperature takes")
+        self.meter = PerplexityMeter(
+            vocab_size=self._width, dtype=source.dtype, temperature=temperature
+        )
+        self.faults = Faults()
+        self.resumed = 0
+        self._count = rows_at_a_time([source])
+        files = {"logits": logits, "labels": labels, "sequences": sequences}
+        identity: Mapping[str, Any] = {}
+        if resume is not None:
+            identity = {
+                "command": "perplexity",
+                **{f"file {name}": fingerprint(path) for name, path in files.items() if path},
+                "rows": self.rows,
+                "rows per block": self._count,
+                "--vocab-size": opening.vocab_size,
+                "--dtype": opening.dtype,
+                "--key": opening.key,
+                "--shape": opening.shape,
+                "--sequence-length": sequence_length,
+                "--temperature": temperature,
+                "words and bytes": texts,
+            }
+        self._checkpoint = Checkpoint(resume, identity)
+        kept = self._checkpoint.read()
+        if kept is not None:
+            facts, states = kept
+            self.resumed = facts["rows"]
+            self.faults = Faults.of(facts["invalid rows"], facts["invalid"])
+            self.meter = PerplexityMeter.from_state(states[0])
+
+    def probe(self) -> PerplexityMeter:
+        """Return a meter of two made-up rows, whose report has the members of the real one."""
+        meter = PerplexityMeter()
+        known = self._texts or (None, None)
+        ids = None if self._sequences is None else [0, 1]
+        meter.update(np.zeros((2, 2)), [0, 1], sequence_ids=ids, words=known[0], size=known[1])
+        return meter
+
+    def run(self) -> None:
+        """Read everything once."""
+        source = self._source
+        with (
+            progress(self.rows, row_bytes=source.row_bytes, done=self.resumed) as advance,
+            np.errstate(invalid="ignore"),
+        ):
+            for block in source.blocks(self._count, self.resumed, self._width):
+                before = len(self.meter.nan_rows)
+                self._add(block)
+                for row in self.meter.nan_rows[before:]:
+                    self.faults.note(row, [(source, block)])
+                facts = {
+                    "rows": block.start + len(block),
+                    "invalid rows": self.faults.rows,
+                    "invalid": self.faults.to_list(),
+                }
+                self._checkpoint.offer(facts, [self.meter])
+                advance(len(block))
+
+    def finish(self) -> None:
+        """Remove the checkpoint, once everything is written."""
+        self._checkpoint.remove()
+
+    def _add(self, block: Block) -> None:
+        part = slice(block.start, block.start + len(block))
+        labels = self._labels[part]
+        options: dict[str, Any] = {
+            "sequence_ids": None if self._sequences is None else self._sequences[part]
+        }
+        if self._texts is not None:
+            # The whole text is counted once, with the first rows of it.
+            options["words"], options["size"] = (0, 0) if block.start else self._texts
+        if block.known is None and block.floor is None:
+            self.meter.update(block.values, labels, **options)
+            return
+        if block.known is not None:
+            nll = 0.0 - block.known.label_log_p
+            unknown = np.isnan(nll) & (labels != IGNORED) & ~np.isnan(block.known.tail)
+            if unknown.any():
+                row = block.start + int(np.argmax(unknown))
+                raise self._source.complain(
+                    f"row {row}: its label's probability is not known, and perplexity is of all"
+                )
+            nll = np.where(labels == IGNORED, 0.0, nll)
+        else:
+            nll = tails.label_nll(self._source.legible(block), labels)
+        self.meter.update_columns(
+            nll,
+            vocab=self._source.vocab,  # type: ignore[arg-type]
+            counted=labels != IGNORED,
+            labels=labels,
+            **options,
+        )
 
 
 def measure_comparison(
-    base: Path, candidate: Path, labels_file: Path | None, *, tail: Tail | None, dtype: Dtype
+    base: Path,
+    candidate: Path,
+    labels: Path | None = None,
+    *,
+    tail: Tail | None = None,
+    dtype: str | None = None,
 ) -> ComparisonMeter:
-    """Return a meter that has seen every row of both files.
+    """Return a meter that has seen every row of two files.
 
     Parameters
     ----------
     base, candidate : Path
         P and Q.
-    labels_file : Path or None
-        Labels; by default those that a file of logits comes with, if one does.
-    tail : {"llama.cpp", "bucket", None}
+    labels : Path, optional
+        By default those that a file of logits comes with, if one does.
+    tail : {"llama.cpp", "bucket"}, optional
         What to do with a file's floor; None takes "bucket" where there is one.
-    dtype : "bfloat16" or None
+    dtype : "bfloat16", optional
         What uint16 arrays hold.
 
     Raises
@@ -122,97 +494,28 @@ def measure_comparison(
     FileFormatError
         Anything wrong with a file, or files that do not belong together.
     """
-    p, q = _Model.open(base, dtype), _Model.open(candidate, dtype)
-    if (p.reader.rows, p.reader.vocab) != (q.reader.rows, q.reader.vocab):
-        raise q.complain(
-            f"has {q.reader.rows} rows of {q.reader.vocab} logits, "
-            f"but {printable_path(base)} has {p.reader.rows} of {p.reader.vocab}"
-        )
-    meter = ComparisonMeter(tail=_tail(p, q, tail), dtype=p.reader.dtype or q.reader.dtype)
-    labels = _counted(p, _common_labels(p, q, labels_file))
-    count = rows_per_block(p.reader, q.reader)
-    pairs = zip(p.reader.blocks(count), q.reader.blocks(count), strict=True)
-    for x, y in _tracked(pairs, p.reader, q.reader):
-        wanted = None if labels is None else labels[x.start : x.start + len(x.values)]
-        with np.errstate(invalid="ignore"):
-            _compare_block(meter, p, q, x, y, wanted)
-        _refuse_nan(meter.nan_rows, (p, x), (q, y))
+    opening = Opening(dtype=(dtype,) if dtype else ())
+    options = ComparisonOptions(opening, labels=labels, tail=tail)
+    comparison = Comparison(base, [candidate], options)
+    comparison.run()
+    meter: ComparisonMeter = comparison.meters[0][0]
     return meter
 
 
-def _compare_block(
-    meter: ComparisonMeter,
-    p: _Model,
-    q: _Model,
-    x: RowBlock,
-    y: RowBlock,
-    labels: _Labels | None,
-) -> None:
-    if meter.tail == "none":
-        meter.update(x.values, y.values, labels)
-        return
-    columns: LogitComparison
-    p_tail = None
-    if meter.tail == "bucket":
-        columns, p_tail = tails.compare_bucket(p.known(x), q.known(y), labels)
-    else:
-        columns = tails.compare_llama_cpp(p.known(x), q.known(y).values, labels)
-    counted = None if labels is None else labels != _IGNORED
-    meter.update_columns(columns, vocab=p.reader.vocab, counted=counted, p_tail=p_tail)
+def measure_perplexity(logits: Path, labels: Path | None = None) -> PerplexityMeter:
+    """Return a meter that has seen every row of a file.
 
+    Parameters
+    ----------
+    logits : Path
+    labels : Path, optional
+        By default those that the logits come with.
 
-def _tracked(blocks: Iterable[_Item], *readers: LogitsReader) -> Iterator[_Item]:
-    """Yield the blocks beside a progress bar, if standard error is a terminal."""
-    console = Console(stderr=True)
-    total = -(-readers[0].rows // rows_per_block(*readers))
-    yield from track(
-        blocks,
-        "reading",
-        total=total,
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-
-
-def _tail(p: _Model, q: _Model, asked: Tail | None) -> Tail:
-    if not (p.reader.has_floor or q.reader.has_floor):
-        if asked is not None:
-            raise p.complain("holds all logits, as the candidate does: there is no --tail to treat")
-        return "none"
-    if asked == "llama.cpp":
-        if not p.reader.has_floor:
-            raise p.complain("is no llama.cpp file, as --tail llama.cpp wants its base to be")
-        if q.reader.has_floor:
-            raise q.complain("is a llama.cpp file; --tail llama.cpp wants the candidate's logits")
-    return asked or "bucket"
-
-
-def _common_labels(p: _Model, q: _Model, file: Path | None) -> _Labels | None:
-    ours, theirs = p.labels(file), q.labels(file)
-    if ours is None or theirs is None:
-        return theirs if ours is None else ours
-    other = np.flatnonzero(ours != theirs)
-    if other.size:
-        row = int(other[0])
-        raise q.complain(
-            f"row {row} predicts token {theirs[row]}, but {ours[row]} in "
-            f"{printable_path(p.path)}: the texts differ"
-        )
-    return ours
-
-
-def _counted(model: _Model, labels: _Labels | None) -> _Labels | None:
-    if labels is not None and (labels == _IGNORED).all():
-        raise model.complain(f"has no token to count: every label is {_IGNORED}")
-    return labels
-
-
-def _refuse_nan(nan_rows: tuple[int, ...], *blocks: tuple[_Model, RowBlock]) -> None:
-    if not nan_rows:
-        return
-    for model, block in blocks:
-        fault = model.fault(block, nan_rows[0] - block.start)
-        if fault:
-            raise model.complain(fault)
-    raise blocks[0][0].complain(f"row {nan_rows[0]}: the result is not a number")
+    Raises
+    ------
+    FileFormatError
+        Anything wrong with either file.
+    """
+    perplexity = Perplexity(logits, labels)
+    perplexity.run()
+    return perplexity.meter

@@ -1,16 +1,38 @@
 """Reports as tables for people, within 80 columns; the names are those of llama.cpp's report."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fastdiv.meters import ComparisonReport, Distribution, Estimate, PerplexityReport
+from fastdiv.cli.intervals import IntervalReport
+from fastdiv.meters import (
+    CandidateComparison,
+    ComparisonReport,
+    Distribution,
+    Estimate,
+    PerplexityReport,
+)
+from fastdiv.uncertainty import ConfidenceInterval, PairedDifference
 
-__all__ = ["comparison_table", "facts_table", "perplexity_table"]
+__all__ = [
+    "comparison_table",
+    "facts_table",
+    "interval_report_table",
+    "intervals_table",
+    "noise_table",
+    "paired_table",
+    "perplexity_table",
+    "ranking_table",
+    "sweep_table",
+    "worst_table",
+]
+
+_LONGEST_NAME = 18
+_OF_INTERVALS = ("KLD", "Reverse KL", "JS", "TV")
 
 _QUANTILES = {
     "max": "Maximum",
@@ -48,7 +70,204 @@ def perplexity_table(report: PerplexityReport) -> RenderableType:
     table.add_row("Mean PPL", *_plain(report.perplexity))
     table.add_row("Mean NLL (nats)", *_plain(report.nll))
     table.add_row("Bits per token", _decimal(report.bits_per_token), "")
+    further = {
+        "Mean PPL of the sequences": report.sequence_mean_perplexity,
+        "PPL per word": report.word_perplexity,
+        "PPL per byte": report.byte_perplexity,
+        "Bits per byte": report.bits_per_byte,
+    }
+    for name, found in further.items():
+        if found is not None:
+            table.add_row(name, *_plain(found))
+    if report.sequences is not None:
+        table.add_row("PPL, interval", *_ends(report.intervals["perplexity"]))
+        said = _kind_of_intervals(report.confidence, report.sequences.count)
+        return Group(_size(report.tokens, report.vocab), Text(), table, Text(f"({said})"))
     return Group(_size(report.tokens, report.vocab), Text(), table)
+
+
+def intervals_table(report: ComparisonReport) -> RenderableType:
+    """Return the intervals of the figures that decide, and what they take for independent."""
+    found = report.intervals
+    table = _pairs()
+    ratio = found.get("perplexity", {}).get("ratio")
+    if ratio is not None:
+        table.add_row("Mean PPL(Q)/PPL(base)", *_ends(ratio))
+    table.add_row("Mean KLD", *_ends(found["kl_divergence"]["mean"]))
+    for name in ("median", "p99"):
+        table.add_row(f"{_QUANTILES[name]} KLD", *_ends(found["kl_divergence"][name]))
+    if "delta_p" in found:
+        table.add_row("Mean Δp, %", *_ends(found["delta_p"]["mean"], 100, 3))
+    table.add_row("Same top p, %", *_ends(found["same_top"]["value"], 100, 3))
+    count = None if report.sequences is None else report.sequences.count
+    return Group(_heading(_kind_of_intervals(report.confidence, count)), table)
+
+
+def _kind_of_intervals(confidence: float, sequences: int | None) -> str:
+    taken = "tokens" if sequences is None else f"{sequences:,} sequences"
+    return f"{confidence * 100:g} % intervals, the {taken} taken as independent"
+
+
+def _ends(found: ConfidenceInterval, scale: float = 1, digits: int = 6) -> tuple[str, str]:
+    return _decimal(found.lower * scale, digits), f"… {_decimal(found.upper * scale, digits)}"
+
+
+def noise_table(found: PairedDifference) -> RenderableType:
+    """Return what of a candidate's KLD exceeds that of the base's second run."""
+    table = _pairs()
+    table.add_row("Mean KLD of the second run", *_plain(found.second))
+    table.add_row("Mean KLD above it", *_plain(found.difference))
+    table.add_row("  interval", *_ends(found.interval))
+    return Group(_heading("Noise floor: the base against its own second run"), table)
+
+
+def interval_report_table(report: IntervalReport) -> RenderableType:
+    """Return what is certain of a comparison of top tokens."""
+    quantiles = next(iter(report.divergences.values())).quantiles
+    cells = {"Mean": [(f.lower.value, f.upper.value) for f in report.divergences.values()]}
+    for name in quantiles:
+        cells[_QUANTILES[name]] = [f.quantiles[name] for f in report.divergences.values()]
+    table = _columns("", *_OF_INTERVALS)
+    for name, ends in cells.items():
+        table.add_row(name, *(f"{_short(low)} … {_short(high)}" for low, high in ends))
+    parts: list[RenderableType] = [
+        _size(report.tokens, report.vocab, "top tokens only: certified limits"),
+        _heading("Per token, from … to; KLD, reverse KL and JS in nats"),
+        table,
+        Text(),
+    ]
+    pairs = _pairs()
+    if report.perplexity is not None:
+        pairs.add_row("Mean PPL(Q)", *_plain(report.perplexity["candidate"]))
+        pairs.add_row("Mean PPL(base)", *_plain(report.perplexity["base"]))
+        pairs.add_row("Mean PPL(Q)/PPL(base)", *_plain(report.perplexity["ratio"]))
+    elif report.labels_known:
+        pairs.add_row("Labels known in both", f"{report.labels_known:,}", f"of {report.tokens:,}")
+    lower, upper = report.same_top
+    pairs.add_row(
+        "Same top p, %", _decimal(lower.value * 100, 3), f"… {_decimal(upper.value * 100, 3)}"
+    )
+    pairs.add_row("Mean tail of base", *_percent(report.p_tail))
+    notes = []
+    if math.isinf(report.divergences["kl_divergence"].upper.value):
+        notes.append(
+            Text(
+                "inf: what is known excludes no KLD, however large; the candidate may give 0 to "
+                "a token that the base gives more."
+            )
+        )
+    if report.tail_ratio is not None:
+        notes.append(
+            Text(f"Upper ends of KL hold if |log p/q| ≤ {report.tail_ratio:g} for unknown tokens.")
+        )
+    return Group(*parts, pairs, *notes)
+
+
+def ranking_table(
+    rows: Sequence[tuple[str, ComparisonReport | IntervalReport]],
+) -> RenderableType:
+    """Return the candidates, the nearest to the base first."""
+    first = rows[0][1]
+    table = _columns("", "Mean KLD", "±", "PPL ratio", "±", "Same top", "Δp, %")
+    for name, report in rows:
+        if isinstance(report, IntervalReport):
+            found = report.divergences["kl_divergence"]
+            ratio = None if report.perplexity is None else report.perplexity["ratio"]
+            cells = [_short(found.lower.value), f"… {_short(found.upper.value)}"]
+            cells += _ratio(ratio)
+            cells += [f"≥ {_decimal(report.same_top[0].value * 100, 2)}", ""]
+        else:
+            ratio = None if report.perplexity is None else report.perplexity.ratio
+            interval = report.intervals["kl_divergence"]["mean"]
+            mean = report.kl_divergence.mean.value
+            reach = (interval.upper - interval.lower) / 2
+            cells = [_short(mean), _short(reach), *_ratio(ratio)]
+            cells.append(f"{_decimal(report.same_top.value * 100, 2)}")
+            rms = None if report.delta_p is None else report.delta_p.rms
+            cells.append("" if rms is None else f"{_decimal(rms.value * 100, 2)}")
+        table.add_row(_shortened(name), *cells)
+    parts: list[RenderableType] = [_size(first.tokens, first.vocab)]
+    if isinstance(first, ComparisonReport):
+        count = None if first.sequences is None else first.sequences.count
+        said = _kind_of_intervals(first.confidence, count)
+        parts.append(Text(f"± of KLD: {said}; of PPL: error"))
+    return Group(*parts, Text(), table)
+
+
+def _ratio(found: Estimate | None) -> list[str]:
+    return ["", ""] if found is None else [_short(found.value), _short(found.se)]
+
+
+def paired_table(best: str, rows: Sequence[tuple[str, CandidateComparison]]) -> RenderableType:
+    """Return by how much the candidates are farther than the best one, token by token."""
+    table = _columns("", "KLD +", "interval", "PPL ×", "more / less", "p")
+    for name, found in rows:
+        kl = found.kl_divergence
+        signs = kl.sign_test
+        table.add_row(
+            _shortened(name),
+            _short(kl.difference.value),
+            f"{_short(kl.interval.lower)} … {_short(kl.interval.upper)}",
+            "" if found.perplexity_ratio is None else _short(found.perplexity_ratio.value),
+            f"{signs.greater:,} / {signs.less:,}",
+            f"{signs.p_value:.2g}",
+        )
+    kl = rows[0][1].kl_divergence
+    units = f"{kl.tokens:,} tokens" if kl.sequences is None else f"{kl.sequences:,} sequences"
+    heading = f"Against {_shortened(best)}, token by token; sign test of {units}"
+    return Group(_heading(heading), table)
+
+
+def sweep_table(rows: Sequence[tuple[float, ComparisonReport]]) -> RenderableType:
+    """Return means by temperature."""
+    table = _columns("Temperature", "Mean KLD", "±", "Mean TV", "±", "Mean JS", "±")
+    for temperature, report in rows:
+        means = (report.kl_divergence, report.total_variation, report.js_divergence)
+        cells = [_decimal(x) for found in means for x in found.mean]
+        table.add_row(f"{temperature:g}", *cells)
+    return table
+
+
+def worst_table(rows: Sequence[Mapping[str, str]]) -> RenderableType:
+    """Return one line per token, and below them the context of each that has one."""
+    names = [name for name in rows[0] if name != "context"]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    for name in names:
+        text = name in ("label", "base", "Q")
+        table.add_column(
+            name, justify="left" if text else "right", no_wrap=not text, overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(Text(row[name]) for name in names))
+    if "context" not in rows[0]:
+        return table
+    contexts = Table.grid(padding=(0, 1))
+    contexts.add_column(justify="right", no_wrap=True)
+    contexts.add_column(overflow="fold")
+    for row in rows:
+        contexts.add_row(Text(row["row"]), Text(row["context"]))
+    return Group(table, Text(), contexts)
+
+
+def _columns(*names: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table.add_column(names[0], no_wrap=True)
+    for name in names[1:]:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _short(value: float) -> str:
+    """Return a number in few signs, for the columns of a wide table."""
+    if math.isinf(value) or math.isnan(value):
+        return _decimal(value)
+    if 0 < abs(value) < 1e-3:
+        return f"{value:.0e}".replace("e-0", "e-")
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.4g}"
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 
 def facts_table(facts: Mapping[str, object]) -> RenderableType:

@@ -25,6 +25,7 @@ from fastdiv.io.rows import (
     printable_path,
 )
 from fastdiv.io.saving import format_of, save_logits, write_tokens_table
+from fastdiv.io.store import StoreReader, write_store
 
 __all__ = [
     "FileFormatError",
@@ -33,6 +34,7 @@ __all__ = [
     "LogprobsReader",
     "NpyReader",
     "RowBlock",
+    "StoreReader",
     "TokenNames",
     "format_of",
     "open_any",
@@ -43,5 +45,6 @@ __all__ = [
     "rows_per_block",
     "save_logits",
     "write_llama_cpp",
+    "write_store",
     "write_tokens_table",
 ]

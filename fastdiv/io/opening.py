@@ -32,6 +32,7 @@ from fastdiv.io.rows import (
     read_head,
 )
 from fastdiv.io.safetensors import LONGEST_INDEX, is_safetensors, open_index, open_safetensors
+from fastdiv.io.store import StoreReader
 
 __all__ = ["open_any", "open_logits", "rows_per_block"]
 
@@ -104,8 +105,8 @@ def open_any(
     names: TokenNames | None = None,
     part: Part | None = None,
     **options: Any,
-) -> LogitsReader | LogprobsReader:
-    """Open a file of logits, or of log-probabilities in JSON.
+) -> LogitsReader | LogprobsReader | StoreReader:
+    """Open a file of logits, or of the most probable tokens: JSON, or fastdiv's own store.
 
     Parameters
     ----------
@@ -117,8 +118,8 @@ def open_any(
 
     Returns
     -------
-    LogitsReader or LogprobsReader
-        Only the latter has ``sequences``.
+    LogitsReader, LogprobsReader or StoreReader
+        The last two have ``sequences``, and their blocks hold :class:`fastdiv.topk.TopKRows`.
 
     Raises
     ------
@@ -127,11 +128,14 @@ def open_any(
     OSError
         The file cannot be opened.
     """
-    if options.get("shape") is None and is_json(path) and not _is_index(path):
-        said = [option for option, value in options.items() if value]
-        if said:
-            raise FileFormatError(path, f"is JSON; {', '.join(said)} are of files of logits")
-        return open_logprobs(path, names, part=part)
+    if options.get("shape") is None:
+        is_store = read_head(path, _HEAD_BYTES).startswith(StoreReader.MAGIC)
+        if is_store or (is_json(path) and not _is_index(path)):
+            said = ", ".join(option for option, value in options.items() if value)
+            if said:
+                what = "a store of fastdiv" if is_store else "JSON"
+                raise FileFormatError(path, f"is {what}; {said} are of files of logits")
+            return StoreReader(path) if is_store else open_logprobs(path, names, part=part)
     return open_logits(path, **options)
 
 
@@ -142,6 +146,8 @@ def _recognise(path: FilePath) -> _Opener:
     head = read_head(path, _HEAD_BYTES)
     if head.startswith(NpyReader.MAGIC):
         return _open_npy
+    if head.startswith(StoreReader.MAGIC):
+        raise FileFormatError(path, "is a store of fastdiv, not of logits: open_any reads it")
     if head.startswith(LlamaCppReader.MAGIC):
         return _open_llama_cpp
     if head.startswith(ZIP_MAGIC):

@@ -58,6 +58,13 @@ def _numpy_nll(a: Any, labels: Any) -> Any:
     return -np.take_along_axis(_numpy_log_softmax(a), labels[:, None], -1)[:, 0]
 
 
+def _numpy_stats(a: Any, labels: Any) -> tuple[Any, ...]:
+    log_p = _numpy_log_softmax(a)
+    p, chosen = np.exp(log_p), np.take_along_axis(log_p, labels[:, None], -1)
+    rank = 1 + (log_p > chosen).sum(-1)
+    return -chosen[:, 0], -(p * log_p).sum(-1), a.argmax(-1), p.max(-1), rank
+
+
 def _numpy_logsumexp(a: Any) -> Any:
     top = a.max(-1, keepdims=True)
     return top[..., 0] + np.log(np.exp(a - top).sum(-1))
@@ -114,6 +121,7 @@ TOKENS: dict[str, Lines] = {
     "perplexity": {"numpy": lambda a, labels: np.exp(_numpy_nll(a, labels).mean())},
     "logsumexp": {"numpy": _numpy_logsumexp},
     "truncated_kl": {"numpy": _numpy_truncated_kl},
+    "token_stats": {"numpy": _numpy_stats},
     "compare_logits": {"numpy": _numpy_compare},
 }
 
@@ -241,6 +249,12 @@ def _add_torch() -> None:
             a.argmax(-1) == b.argmax(-1),
         )
 
+    def stats(a: Any, labels: Any) -> tuple[Any, ...]:
+        log_p = a.log_softmax(-1)
+        p, chosen = log_p.exp(), log_p.gather(-1, labels[:, None])
+        rank = 1 + (log_p > chosen).sum(-1)
+        return -chosen[:, 0], -(p * log_p).sum(-1), a.argmax(-1), p.amax(-1), rank
+
     WEIGHTS["entropy"]["torch entr"] = lambda p: torch.special.entr(p).sum(-1)
     WEIGHTS["kl_divergence"]["torch kl_div"] = kl
     WEIGHTS["reverse_kl_divergence"]["torch kl_div"] = lambda p, q: kl(q, p)
@@ -256,7 +270,9 @@ def _add_torch() -> None:
         a, labels
     ).exp()
     TOKENS["logsumexp"]["torch"] = lambda a: a.logsumexp(-1)
+    TOKENS["token_stats"]["torch"] = stats
     TOKENS["compare_logits"]["torch"] = compare
+    TOKENS["compare_logits"]["torch kl alone"] = lambda a, b, _: (logits_kl(a, b),)
 
 
 def _add_fastjsd() -> None:

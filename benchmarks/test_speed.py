@@ -115,6 +115,19 @@ def _widened(function: Any) -> Any:
     return lambda logits, labels: function(logits.astype("float32"), labels)
 
 
+@pytest.mark.parametrize(("name", "implementation"), members(TOKENS, ("token_stats",)))
+def test_token_stats(run, arrays, name, implementation):
+    logits, (labels,) = arrays("logits")[0], arrays("labels")
+    exact = partial(exact_row, "token_nll", logits, label=int(labels[0]))
+    run(
+        f"{name}, float32",
+        implementation,
+        line(TOKENS, name, implementation),
+        (logits, labels),
+        exact,
+    )
+
+
 @pytest.mark.parametrize(("name", "implementation"), members(TOKENS, ("logsumexp",)))
 def test_logsumexp(run, arrays, name, implementation):
     logits = arrays("logits")[0]

@@ -23,6 +23,7 @@ floor  room                                             knows
 2      ``estimators.py``, ``text.py``                   KL from samples; perplexity per word, byte
 2      ``windows.py``                                   which tokens of a long text are scored
 2      ``columns.py``                                   columns that grow, are saved and exported
+2      ``topk.py``, ``intervals.py``, ``full_rows.py``  what the known tokens of a row certify
 2      ``bounds.py``                                    what some divergences say of another
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from fastdiv import bounds, estimators, generators, uncertainty, windows
     from fastdiv.custom import f_divergence
     from fastdiv.meters import ComparisonMeter, PerplexityMeter
+    from fastdiv.topk import TopKRows, compare_topk, top_k
 
 __all__ = [
     "ComparisonMeter",
@@ -84,6 +86,7 @@ __all__ = [
     "Neighbours",
     "PerplexityMeter",
     "TokenStatistics",
+    "TopKRows",
     "__version__",
     "alpha_divergence",
     "available_isas",
@@ -91,6 +94,7 @@ __all__ = [
     "bounds",
     "chi2_divergence",
     "compare_logits",
+    "compare_topk",
     "cross_entropy",
     "entropy",
     "estimators",
@@ -118,6 +122,7 @@ __all__ = [
     "squared_hellinger",
     "token_nll",
     "token_stats",
+    "top_k",
     "total_variation",
     "triangular_discrimination",
     "truncated_kl",
@@ -131,7 +136,10 @@ __all__ = [
 LATER = {
     "ComparisonMeter": "meters",
     "PerplexityMeter": "meters",
+    "TopKRows": "topk",
+    "compare_topk": "topk",
     "f_divergence": "custom",
+    "top_k": "topk",
 }
 ROOMS = ("bounds", "estimators", "generators", "uncertainty", "windows")
 

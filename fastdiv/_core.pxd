@@ -1,6 +1,6 @@
 """The C interface of src_c/fastdiv.h as Cython sees it."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
 cdef extern from "fastdiv.h" nogil:
@@ -59,6 +59,8 @@ cdef extern from "fastdiv.h" nogil:
     const fd_isa *fd_isas
     ctypedef int (*fd_work)(void *, Py_ssize_t, Py_ssize_t) noexcept nogil
     int fd_parallel(fd_work work, void *context, Py_ssize_t count, int threads)
+    void fd_draw(uint32_t, Py_ssize_t, uint64_t, uint64_t, int64_t *)
+    void fd_resample(const double *, Py_ssize_t, uint32_t, Py_ssize_t, uint64_t, uint64_t, double *)
 
     ctypedef struct fd_description:
         const char *name

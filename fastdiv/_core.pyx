@@ -637,6 +637,50 @@ def all_pairs(
     return in_slices(tiles_work, &tiles, &tiles.start, count, tile * tile * tiles.n)
 
 
+# ---- resampling ----
+
+cdef struct Resampling:
+    const double *columns
+    double *sums
+    Py_ssize_t count, drawn, start
+    uint32_t rows
+    uint64_t seed
+
+
+cdef int resampling_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef const Resampling *job = <const Resampling *>context
+    cdef Py_ssize_t r
+    for r in range(job.start + first, job.start + last):
+        fd_resample(job.columns, job.count, job.rows, job.drawn, job.seed, r, job.sums + r * job.count)
+    return 0
+
+
+def resampled_sums(columns, Py_ssize_t drawn, uint64_t seed, Py_ssize_t resamples):
+    """Sums over `drawn` rows, drawn with replacement `resamples` times: (resamples, columns) of columns (columns, rows)."""
+    cdef cnp.ndarray x = np.ascontiguousarray(columns, np.float64)
+    if x.ndim != 2 or x.shape[0] == 0 or not 0 < x.shape[1] < 1 << 32 or drawn < 1 or resamples < 0:
+        raise ValueError(f"resampled_sums: columns of shape {columns.shape}, {drawn} rows to draw, {resamples} times")
+    cdef cnp.ndarray sums = np.empty((resamples, x.shape[0]))
+    cdef Resampling job = [
+        <const double *>cnp.PyArray_DATA(x), <double *>cnp.PyArray_DATA(sums), x.shape[0], drawn, 0, <uint32_t>x.shape[1], seed
+    ]
+    in_slices(resampling_work, &job, &job.start, resamples, drawn * x.shape[0])
+    return sums
+
+
+def drawn_rows(Py_ssize_t rows, Py_ssize_t drawn, uint64_t seed, Py_ssize_t first, Py_ssize_t resamples):
+    """The rows that resamples from `first` on of `resampled_sums` draw: (resamples, drawn)."""
+    cdef Py_ssize_t r
+    if not 0 < rows < 1 << 32 or drawn < 1 or resamples < 0:
+        raise ValueError(f"drawn_rows: {drawn} of {rows} rows, {resamples} times")
+    cdef cnp.ndarray chosen = np.empty((resamples, drawn), np.int64)
+    cdef int64_t *to = <int64_t *>cnp.PyArray_DATA(chosen)
+    with nogil:
+        for r in range(resamples):
+            fd_draw(<uint32_t>rows, drawn, seed, first + r, to + r * drawn)
+    return chosen
+
+
 # ---- operands ----
 
 cdef extern from *:

@@ -49,7 +49,7 @@ _PER_ROW = ("error", "tail", "tail_error", "cap", "tail_entropy", "label_log_p")
 class TopKRows:
     """Rows of known tokens and a tail; row i has those from ``offsets[i]`` to ``offsets[i + 1]``.
 
-    Attributes
+    Parameters
     ----------
     offsets : ndarray of int64, shape (rows + 1,)
         Where each row begins in `tokens` and `log_p`.
@@ -71,6 +71,27 @@ class TopKRows:
         Log-probability of the token that the row predicts; NaN where it is not known.
     vocab : int or None
         Number of tokens in all; None where it is not known.
+
+    Examples
+    --------
+    Somebody's top two of an unknown vocabulary, printed with four digits:
+
+    >>> import numpy as np
+    >>> log_p = np.array([-0.2231, -2.3026])
+    >>> known = np.exp(log_p).sum()
+    >>> row = TopKRows(
+    ...     offsets=np.array([0, 2]),
+    ...     tokens=np.array([17, 4]),
+    ...     log_p=log_p,
+    ...     error=np.array([5e-5]),
+    ...     tail=np.array([1 - known]),
+    ...     tail_error=np.array([5e-5]),
+    ...     cap=np.exp(log_p[1:]),
+    ...     tail_entropy=np.array([np.nan]),
+    ...     label_log_p=np.array([np.nan]),
+    ... )
+    >>> len(row), row.vocab
+    (1, None)
     """
 
     offsets: NDArray[np.int64]

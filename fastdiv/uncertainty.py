@@ -35,6 +35,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdiv import _core
 from fastdiv.sums import Floats, Sequences, floats_of, grouped, mean_of, pair_of, total
 from fastdiv.tail_probabilities import binomial_cdf, binomial_upper, student_t_quantile
 
@@ -1125,7 +1126,8 @@ def bootstrap(
     resamples : int, default 10000
     confidence : float, default 0.95
     seed : int, default 0
-        Of NumPy's PCG64: the same numbers tomorrow.
+        Which rows are drawn: the same ones tomorrow, with any number of threads, and whatever the
+        statistic; 0…2⁶⁴ − 1.
 
     Returns
     -------
@@ -1158,17 +1160,17 @@ def bootstrap(
     _check_confidence("bootstrap", confidence)
     if resamples < 2:
         raise ValueError(f"bootstrap: {resamples} resamples; at least 2")
+    if not 0 <= seed < 1 << 64:
+        raise ValueError(f"bootstrap: seed is {seed}; it takes 0…2⁶⁴ − 1")
     groups = grouped("bootstrap", sequence_ids, x[0].size)
     blocks = _blocks_of(groups, x[0].size, block_length)
-    generator = np.random.Generator(np.random.PCG64(seed))
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         if of_means:
             value = function(*(np.array([mean_of(column)]) for column in x))
-            parts = _resampled_means(function, x, blocks, resamples, generator)
+            found = _resampled_means(function, x, blocks, resamples, seed)
         else:
             value = function(*(column[None] for column in x))
-            parts = _resampled_rows(function, x, blocks, resamples, generator)
-        found = np.concatenate(list(parts))
+            found = np.concatenate(list(_resampled_rows(function, x, blocks, resamples, seed)))
         spread = float(np.std(found, ddof=1)) if np.isfinite(found).all() else math.nan
     estimate = Estimate(float(_reduced(value, 1)[0]), spread)
     ordered = np.sort(found)
@@ -1229,20 +1231,18 @@ def _moving_sums(x: Floats, length: int) -> Floats:
 
 
 def _resampled_means(
-    function: Statistic,
-    columns: list[Floats],
-    blocks: _Blocks,
-    resamples: int,
-    generator: np.random.Generator,
-) -> Iterator[Floats]:
-    sums = [blocks.sums(column) for column in columns]
-    equal = (blocks.sizes == blocks.sizes[0]).all()
-    at_once = max(1, _DRAWN_AT_ONCE // blocks.drawn)
-    for start in range(0, resamples, at_once):
-        count = min(at_once, resamples - start)
-        chosen = generator.integers(0, blocks.starts.size, (count, blocks.drawn))
-        size = blocks.drawn * blocks.sizes[0] if equal else blocks.sizes[chosen].sum(axis=1)
-        yield _reduced(function(*(np.take(s, chosen).sum(axis=1) / size for s in sums)), count)
+    function: Statistic, columns: list[Floats], blocks: _Blocks, resamples: int, seed: int
+) -> Floats:
+    columns = [blocks.sums(column) for column in columns]
+    if (blocks.sizes == blocks.sizes[0]).all():
+        size: Any = blocks.drawn * blocks.sizes[0]
+    else:
+        columns.append(blocks.sizes.astype(np.float64))
+        size = None
+    sums = list(_core.resampled_sums(np.stack(columns), blocks.drawn, seed, resamples).T)
+    if size is None:
+        size = sums.pop()
+    return _reduced(function(*(column / size for column in sums)), resamples)
 
 
 def _resampled_rows(
@@ -1250,13 +1250,14 @@ def _resampled_rows(
     columns: list[Floats],
     blocks: _Blocks,
     resamples: int,
-    generator: np.random.Generator,
+    seed: int,
 ) -> Iterator[Floats]:
     equal = (blocks.sizes == blocks.sizes[0]).all()
     at_once = max(1, _DRAWN_AT_ONCE // (blocks.drawn * blocks.sizes[0])) if equal else 1
     for start in range(0, resamples, at_once):
         count = min(at_once, resamples - start)
-        rows = blocks.rows(generator.integers(0, blocks.starts.size, (count, blocks.drawn)))
+        chosen = _core.drawn_rows(blocks.starts.size, blocks.drawn, seed, start, count)
+        rows = blocks.rows(chosen)
         rows = rows.reshape(count, -1)
         yield _reduced(function(*(column[rows] for column in columns)), count)
 

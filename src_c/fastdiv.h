@@ -114,4 +114,8 @@ extern const fd_isa fd_isas[]; /* worst first; ends with a NULL name */
  * workers returned, or-ed. */
 typedef int (*fd_work)(void *context, ptrdiff_t first, ptrdiff_t last);
 int fd_parallel(fd_work work, void *context, ptrdiff_t count, int threads);
+
+/* resample.c: rows drawn with replacement, of which `seed` and `resample` decide; and the sums of `count` columns over the same. */
+void fd_draw(uint32_t rows, ptrdiff_t drawn, uint64_t seed, uint64_t resample, int64_t *to);
+void fd_resample(const double *columns, ptrdiff_t count, uint32_t rows, ptrdiff_t drawn, uint64_t seed, uint64_t resample, double *sums);
 #endif

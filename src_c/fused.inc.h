@@ -16,10 +16,10 @@ FD_INLINE void F(fused_add)(int which, int together, const frame *f, const V *a,
     V z[TOGETHER], w[TOGETHER], A[TOGETHER], B[TOGETHER], larger[TOGETHER], mean[TOGETHER], tv[TOGETHER];
     M q_is_larger[TOGETHER];
     EACH(together) x[g] = v_sub(F(difference)(a[g], b[g], &low[g]), shift);
-    EACH(together) t[g] = v_fma(v_abs(x[g]), C(LOG2_E), C(MAGIC)); /* which k it is does not hang on the last digits */
-    EACH(together) k[g] = v_sub(t[g], C(MAGIC));
     EACH(together) x[g] = v_add(x[g], v_sub(low[g], shift_low));
     EACH(together) y[g] = v_abs(x[g]);
+    EACH(together) t[g] = v_fma(y[g], C(LOG2_E), C(MAGIC));
+    EACH(together) k[g] = v_sub(t[g], C(MAGIC));
     EACH(together) r[g] = v_fms(k[g], C(LN2), y[g]);
     F(polynomials)(together, F(EXP), LENGTH(F(EXP)) - 1, r, R);
     EACH(together) R[g] = v_mul(v_mul(r[g], r[g]), R[g]);

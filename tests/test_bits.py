@@ -21,7 +21,21 @@ TOKEN_FUNCTIONS: dict[str, Callable[..., tuple[np.ndarray, ...]]] = {
     "token_nll": lambda a, b: (fd.token_nll(a, a.shape[-1] // 2),),
     "logsumexp": lambda a, b: (fd.logsumexp(a),),
     "truncated_kl": lambda a, b: (fd.truncated_kl(a, b),),
-    "compare_logits": lambda a, b: tuple(fd.compare_logits(a, b, a.shape[-1] // 2)),
+    "token_stats": lambda a, b: tuple(fd.token_stats(a, a.shape[-1] // 2)),
+    "compare_logits": lambda a, b: tuple(
+        fd.compare_logits(a, b, a.shape[-1] // 2, fields=fd.LogitComparison._fields)
+    ),
+    "tempered": lambda a, b: tuple(
+        fd.compare_logits(
+            a,
+            b,
+            a.shape[-1] // 2,
+            fields=fd.LogitComparison._fields,
+            temperature=0.7,
+            weight=0.3,
+            top_k=128,
+        )
+    ),
 }
 
 

@@ -9,7 +9,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import mpmath as mp
 import numpy as np
@@ -190,6 +190,8 @@ def test_logits_go_through_the_public_functions() -> None:
     assert meter.vocab == 9
     assert meter.tokens == 12
     for name, column in found._asdict().items():
+        if column is None:
+            continue
         assert meter.column(name).tolist() == np.ravel(column).tolist()
     single = PerplexityMeter()
     single.update(base, labels)
@@ -239,11 +241,11 @@ def test_no_split_and_no_merge_changes_a_bit(cuts: list[int], merged: bool) -> N
     whole = meter_of(found)
     parts = ComparisonMeter()
     for start, stop in zip([0, *sorted(cuts)], [*sorted(cuts), 40], strict=True):
-        piece = LogitComparison(*(column[start:stop] for column in found))
+        some = piece(found, start, stop)
         if merged:
-            parts.merge(meter_of(piece))
+            parts.merge(meter_of(some))
         else:
-            parts.update_columns(piece, vocab=10)
+            parts.update_columns(some, vocab=10)
     assert parts.to_dict() == whole.to_dict()
     assert parts.compute() == whole.compute()
 
@@ -252,7 +254,7 @@ def test_no_split_and_no_merge_changes_a_bit(cuts: list[int], merged: bool) -> N
 @given(order=st.permutations(range(30)))
 def test_no_order_changes_a_bit(order: list[int]) -> None:
     found = columns(30)
-    shuffled = LogitComparison(*(column[order] for column in found))
+    shuffled = LogitComparison(*(None if c is None else c[order] for c in found))
     assert meter_of(shuffled).to_dict() == meter_of(found).to_dict()
 
 
@@ -512,25 +514,7 @@ def full(n: int = 40) -> Any:
     rng = np.random.default_rng(9)
     found = columns(n)
 
-    class Fused(NamedTuple):
-        kl: Any
-        reverse_kl: Any
-        js: Any
-        tv: Any
-        hellinger: Any
-        nll_base: Any
-        nll_candidate: Any
-        delta_p: Any
-        same_top: Any
-        chi2: Any = None
-        entropy_base: Any = None
-        top_base: Any = None
-        confidence_base: Any = None
-        rank_base: Any = None
-        top_k_overlap: Any = None
-
-    return Fused(
-        *found,
+    return found._replace(
         entropy_base=rng.random(n),
         top_base=rng.integers(0, 10, n),
         confidence_base=rng.random(n),

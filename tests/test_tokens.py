@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 
 import numpy as np
 import pytest
 from layouts import DTYPES, Case, logit_cases, rows
 from reference import (
+    ORACLES,
     UNIT,
     Bound,
     bound,
@@ -26,6 +28,7 @@ from reference import (
 )
 
 import fastdiv as fd
+from fastdiv import _core
 
 LABEL_TYPES = [np.dtype(c) for c in "bBhHiIqQ"]
 FIELDS = {
@@ -34,7 +37,9 @@ FIELDS = {
     "js": "js_divergence",
     "tv": "total_variation",
     "hellinger": "hellinger_distance",
+    "chi2": "chi2_divergence",
 }
+EVERY = fd.LogitComparison._fields
 
 
 def cases(dtype):
@@ -146,6 +151,10 @@ def test_truncated_kl_floor_is_excluded(isa):
     assert fd.truncated_kl(np.full(3, -20.0), b) == 0
 
 
+def entropy_bound(dtype, want, row):
+    return Bound(log_tolerance(dtype, want, logits_magnitude(row)), 5e-324)
+
+
 @cache
 def comparison(case, label):
     """Each field of a comparison with its bound."""
@@ -153,6 +162,12 @@ def comparison(case, label):
         field: (reference(name, case, "logits"), bound(name, case, "logits"))
         for field, name in FIELDS.items()
     }
+    for which, model in enumerate(("base", "candidate")):
+        row = rows(case)[which]
+        p = rows_in_form(case, "logits")[which]
+        want = ORACLES["entropy"](p, p)
+        wants[f"entropy_{model}"] = want, entropy_bound(case.dtype, want, row)
+        wants[f"confidence_{model}"] = max(p), Bound(1e-7 if case.dtype != "float64" else 4e-15)
     wants["nll_base"] = nll_and_bound(case, 0, label)
     wants["nll_candidate"] = nll_and_bound(case, 1, label)
     p, q = (row[label] for row in rows_in_form(case, "logits"))
@@ -172,7 +187,7 @@ def test_compare_logits(isa, dtype):
     for case in cases(dtype):
         a, b = rows(case)
         for label in labels_of(case.n):
-            result = fd.compare_logits(a, b, label)
+            result = fd.compare_logits(a, b, label, fields=EVERY)
             for field, (want, allowed) in comparison(case, label).items():
                 problem = excess(getattr(result, field), want, allowed)
                 if problem:
@@ -185,7 +200,7 @@ def test_compare_logits_agrees_with_the_divergences(isa, dtype, logits):
     """One read of both gives what the single functions give."""
     a = logits.astype(DTYPES[dtype])
     b = (logits + np.float32(0.25) * logits[::-1]).astype(DTYPES[dtype])
-    result = fd.compare_logits(a, b)
+    result = fd.compare_logits(a, b, fields=(*EVERY[:5], "chi2"))
     for field, name in FIELDS.items():
         np.testing.assert_allclose(
             getattr(result, field), getattr(fd, name)(a, b, from_logits=True), rtol=1e-6
@@ -227,8 +242,12 @@ def test_shapes(logits, labels):
     ).all()
     assert fd.token_nll(logits[:, :0], labels[:, :0]).shape == (4, 0)
     result = fd.compare_logits(logits, logits[::-1], labels)
-    assert all(column.shape == (4, 6) for column in result)
-    assert all(column.dtype == np.float64 for column in result[:-1])
+    found = {name: column for name, column in result._asdict().items() if column is not None}
+    assert found.keys() == set(EVERY) - {"chi2", "rank_base", "rank_candidate", "top_k_overlap"}
+    integers = {"same_top": bool, "top_base": np.int64, "top_candidate": np.int64}
+    for name, column in found.items():
+        assert column.shape == (4, 6)
+        assert column.dtype == integers.get(name, np.float64)
     assert fd.compare_logits(logits[:0], logits[:0]).kl.shape == (0, 6)
     assert fd.compare_logits(logits[0, 0], logits, labels).kl.shape == (4, 6)
 
@@ -244,13 +263,187 @@ def test_without_labels(logits):
 
 
 def test_fields_are_those_of_the_interface():
-    assert fd.LogitComparison._fields == (
-        *FIELDS,
+    assert EVERY[:9] == (
+        "kl",
+        "reverse_kl",
+        "js",
+        "tv",
+        "hellinger",
         "nll_base",
         "nll_candidate",
         "delta_p",
         "same_top",
     )
+    assert set(EVERY) == set(_core.COMPARISONS)
+    assert set(fd.TokenStatistics._fields) == set(_core.STATISTICS)
+
+
+# --- fields, temperatures, weights ----------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(dtype):
+    rng = np.random.default_rng(8)
+    a = rng.normal(0, 4, (5, 3, 2100))
+    b = a + rng.normal(0, 0.7, a.shape)
+    a[..., ::7], b[..., ::5] = b[..., ::7], a[..., ::5]
+    return a.astype(DTYPES[dtype]), b.astype(DTYPES[dtype]), rng.integers(0, 2100, (5, 3))
+
+
+def test_any_fields_have_the_same_bits(isa, pair):
+    whole = fd.compare_logits(*pair, fields=EVERY)
+    for chosen in (*([name] for name in EVERY), ["kl", "js"], ["kl", "hellinger", "rank_base"]):
+        some = fd.compare_logits(*pair, fields=chosen)
+        for name in EVERY:
+            if name in chosen:
+                assert getattr(some, name).tobytes() == getattr(whole, name).tobytes()
+            else:
+                assert getattr(some, name) is None
+    one = fd.token_stats(pair[0], pair[2])
+    for name in one._fields:
+        assert fd.token_stats(pair[0], pair[2], fields=name)._asdict()[name].tobytes() == (
+            getattr(one, name).tobytes()
+        )
+
+
+def test_ranks_and_tops(isa, pair):
+    a, b, labels = (np.asarray(x, np.int64 if x is pair[2] else np.float64) for x in pair)
+    found = fd.compare_logits(*pair, fields=EVERY, top_k=17)
+    one = fd.token_stats(pair[0], pair[2])
+    order_a, order_b = (np.argsort(-x, axis=-1, kind="stable") for x in (a, b))
+    for order, rank, top in (
+        (order_a, found.rank_base, found.top_base),
+        (order_b, found.rank_candidate, found.top_candidate),
+        (order_a, one.rank, one.argmax),
+    ):
+        assert (rank == 1 + np.argmax(order == labels[..., None], axis=-1)).all()
+        assert (top == order[..., 0]).all()
+    for k in (1, 2, 17, 128):
+        overlap = fd.compare_logits(*pair, fields=["top_k_overlap"], top_k=k).top_k_overlap
+        for at in np.ndindex(5, 3):
+            both = set(order_a[at][:k]) & set(order_b[at][:k])
+            assert overlap[at] == len(both) / k
+
+
+def test_ties_rank_in_order(isa):
+    rows = np.float32([[1, 2, 2, 1, 2]] * 5)
+    assert fd.token_stats(rows, np.arange(5)).rank.tolist() == [4, 1, 2, 5, 3]
+    found = fd.compare_logits(rows[0], [2.0, 1, 1, 1, 2], fields=["top_k_overlap"], top_k=2)
+    assert found.top_k_overlap == 0  # {1, 2} and {0, 4}
+    few = fd.compare_logits(rows[0], rows[1], fields=["top_k_overlap"], top_k=128)
+    assert few.top_k_overlap == 1
+
+
+def test_all_masked_but_some(isa, dtype):
+    a = np.full((2, 300), -np.inf).astype(DTYPES[dtype])
+    a[:, 290] = 1
+    a[1, 7] = 1
+    found = fd.token_stats(a, [290, 3])
+    assert found.entropy[0] == 0
+    assert found.entropy[1] == pytest.approx(math.log(2), rel=1e-6)
+    assert found.rank.tolist() == [1, 6]
+    assert found.argmax.tolist() == [290, 7]
+    assert found.max_prob.tolist() == [1, 0.5]
+    assert found.nll.tolist() == [0, math.inf]
+
+
+def test_temperature_is_a_division(isa, pair):
+    a, b, labels = pair
+    for temperature in (0.5, 3.0, 17.3):
+        wide_a, wide_b = (x.astype(np.float64) / temperature for x in (a, b))
+        given = {"fields": EVERY, "weight": 0.25}
+        found = fd.compare_logits(a, b, labels, temperature=temperature, **given)
+        wide = fd.compare_logits(wide_a, wide_b, labels, **given)
+        for one, want in zip(found, wide, strict=True):
+            assert one.tobytes() == want.tobytes()
+        stats = fd.token_stats(a, labels, temperature=temperature)
+        for one, want in zip(stats, fd.token_stats(wide_a, labels), strict=True):
+            assert one.tobytes() == want.tobytes()
+        nll = fd.token_nll(a, labels, temperature=temperature)
+        assert nll.tobytes() == stats.nll.tobytes()
+        assert fd.perplexity(a, labels, temperature=temperature) == pytest.approx(
+            math.exp(nll.mean()), rel=1e-12
+        )
+
+
+def test_temperatures_broadcast(isa, pair):
+    a, b, labels = pair
+    sweep = np.array([0.3, 1.0, 4.0])[:, None, None]
+    found = fd.compare_logits(a, b, labels, temperature=sweep, weight=[0.5, 0.1, 1.0])
+    for i, temperature in enumerate(sweep.ravel()):
+        for j, weight in enumerate((0.5, 0.1, 1.0)):
+            want = fd.compare_logits(
+                a[:, j], b[:, j], labels[:, j], temperature=temperature, weight=weight
+            )
+            for one, other in zip(found, want, strict=True):
+                assert (one is None) == (other is None)
+                assert one is None or one[i, :, j].tobytes() == other.tobytes()
+
+
+def test_weight_is_that_of_the_base(isa, pair):
+    a, b, _ = (x[0] for x in pair)
+    for weight in (0.0, 0.1, 0.9, 1.0):
+        js = fd.compare_logits(a, b, weight=weight, fields=["js"]).js
+        want = fd.js_divergence(a, b, weight=weight, from_logits=True)
+        np.testing.assert_allclose(js, want, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"fields": ["kl", "kld"]}, "no field 'kld'"),
+        ({"fields": ["rank_base"]}, "'rank_base' is of the labels"),
+        ({"temperature": 0}, "temperature is 0.0; it takes finite numbers above 0"),
+        ({"temperature": [1, -2]}, "temperature is -2.0"),
+        ({"temperature": math.nan}, "temperature is NaN"),
+        ({"temperature": math.inf}, "temperature is inf"),
+        ({"weight": 1.5}, "weight is 1.5"),
+        ({"top_k": 0}, "top_k is 0; it takes 1…128"),
+        ({"top_k": 129}, "top_k is 129"),
+        ({"top_k": 2.5}, "top_k is 2.5"),
+        ({"vocab_size": 9}, "vocab_size 9 is not in 1…3"),
+    ],
+)
+def test_bad_options(options, problem):
+    with pytest.raises(ValueError, match=re.escape(problem)) as caught:
+        fd.compare_logits(np.zeros((2, 3)), np.zeros((2, 3)), **options)
+    assert str(caught.value).startswith("compare_logits: ")
+
+
+def test_types_of_options():
+    with pytest.raises(TypeError, match=r"compare_logits: vocab_size is '3'; it takes an integer"):
+        fd.compare_logits(np.zeros(3), np.zeros(3), vocab_size="3")
+    with pytest.raises(TypeError, match="token_stats: temperature is 'hot'"):
+        fd.token_stats(np.zeros(3), temperature="hot")
+
+
+def test_infinity_of_what_underflows(isa, dtype):
+    """e^−800 is no double, but it is no zero either."""
+    a, b = (np.array(x).astype(DTYPES[dtype]) for x in ([-800, 0, 0], [-np.inf, 0, 1]))
+    found = fd.compare_logits([a, b], [b, a], fields=(*EVERY[:5], "chi2"))
+    assert found.kl.tolist() == [np.inf, pytest.approx(float(found.reverse_kl[0]), rel=1e-6)]
+    assert found.reverse_kl[1] == np.inf
+    assert found.chi2[0] == np.inf
+    assert np.isfinite([found.js, found.tv, found.hellinger]).all()
+    assert fd.kl_divergence(a, b, from_logits=True) == np.inf
+
+
+def test_huge_and_far_rows(isa, dtype):
+    """A constant added to a row changes nothing, and what is far below vanishes smoothly."""
+    rng = np.random.default_rng(5)
+    whole = rng.integers(-40, 40, (2, 700)).astype(np.float64)
+    a, b = whole
+    want = fd.compare_logits(a, b, 3, fields=EVERY)
+    for shift in (-100, 64, 128):
+        shifted = fd.compare_logits(
+            (a + shift).astype(DTYPES[dtype]), (b - shift).astype(DTYPES[dtype]), 3, fields=EVERY
+        )
+        if dtype == "bfloat16" and abs(shift) > 64:
+            continue  # eight bits hold no number of 140 beside its odd neighbours
+        for name in EVERY:
+            np.testing.assert_allclose(
+                getattr(shifted, name), getattr(want, name), rtol=2e-6, err_msg=name
+            )
 
 
 def test_base_is_a_unit(logits, labels):
@@ -290,6 +483,7 @@ def test_labels_as_a_list(logits, labels):
 FUNCTIONS = {
     "token_nll": lambda x, y, **o: fd.token_nll(x, y, **o),
     "perplexity": lambda x, y, **o: fd.perplexity(x, y, **o),
+    "token_stats": lambda x, y, **o: fd.token_stats(x, y, **o),
     "compare_logits": lambda x, y, **o: fd.compare_logits(x, x, y, **o),
 }
 

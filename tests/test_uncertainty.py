@@ -3,7 +3,9 @@
 import itertools
 import math
 from collections import Counter
+from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import mpmath as mp
@@ -13,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+import fastdiv as fd
+from fastdiv import _core
 from fastdiv import uncertainty as un
 
 mp.mp.dps = 50
@@ -475,17 +479,74 @@ def test_any_statistic() -> None:
     assert means.resamples == pytest.approx(un.bootstrap("mean", X, resamples=50).resamples ** 2)
 
 
+WORD = (1 << 64) - 1
+
+
+def splitmix(state: int) -> Iterator[int]:
+    while True:
+        state = state + 0x9E3779B97F4A7C15 & WORD
+        z = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & WORD
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & WORD
+        yield z ^ z >> 31
+
+
+def xoshiro(a: int, b: int, c: int, d: int) -> Iterator[int]:
+    def rotated(x: int, k: int) -> int:
+        return (x << k | x >> 64 - k) & WORD
+
+    while True:
+        yield rotated(a + d & WORD, 23) + a & WORD
+        t = b << 17 & WORD
+        c, d = c ^ a, d ^ b
+        b, a = b ^ c, a ^ d
+        c, d = c ^ t, rotated(d, 45)
+
+
+def draws(rows: int, drawn: int, seed: int, resample: int) -> list[int]:
+    """What a resample draws, by the published generators and plain integers."""
+    words = splitmix(next(splitmix(seed)) ^ resample)
+    lanes = [xoshiro(*islice(words, 4)) for _ in range(2)]
+    spare = splitmix(next(words))
+    found: list[int] = []
+    while len(found) < drawn:
+        numbers = [next(lanes[i % 2]) for i in range(256)]
+        for u in [half for number in numbers for half in (number & 0xFFFFFFFF, number >> 32)]:
+            while u * rows & 0xFFFFFFFF < (1 << 32) % rows:
+                u = next(spare) >> 32
+            found.append(u * rows >> 32)
+    return found[:drawn]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 10, 1000, (1 << 31) + 7, (1 << 32) - 1])
+def test_rows_that_are_drawn(rows: int) -> None:
+    """With (2³¹ + 7) rows every other number is refused."""
+    for seed in (0, 42, WORD):
+        chosen = _core.drawn_rows(rows, 700, seed, 5, 2)
+        assert chosen.tolist() == [draws(rows, 700, seed, r) for r in (5, 6)]
+        assert chosen.min() >= 0
+        assert chosen.max() < rows
+
+
 def test_the_same_numbers_tomorrow() -> None:
     """Written down: they are part of what a seed promises."""
     x = np.arange(10.0)
     found = un.bootstrap("mean", x, resamples=4, seed=42).resamples
-    drawn = np.random.Generator(np.random.PCG64(42)).integers(0, 10, (4, 10))
-    assert found.tolist() == x[drawn].mean(axis=1).tolist()
+    assert found.tolist() == [x[draws(10, 10, 42, r)].mean() for r in range(4)]
     assert found.tolist() == SEED_42
     assert un.bootstrap("mean", x, resamples=4, seed=43).resamples.tolist() != SEED_42
+    for threads in (1, 2, 5):
+        with fd.num_threads(threads):
+            many = un.bootstrap("mean", np.arange(5000.0), resamples=900, seed=3).resamples
+        assert many[899] == np.arange(5000.0)[draws(5000, 5000, 3, 899)].mean()
 
 
-SEED_42 = [3.7, 6.0, 5.2, 4.3]
+SEED_42 = [5.4, 5.2, 5.3, 4.5]
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 64])
+def test_seeds(seed: int) -> None:
+    with pytest.raises(ValueError, match=f"bootstrap: seed is {seed}; it takes 0…2⁶⁴ − 1"):
+        un.bootstrap("mean", [1.0, 2.0], seed=seed)
 
 
 def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,7 +159,8 @@ class Source:
                 yield block
 
     def _left(self, found: Any) -> int:
-        return min(self.rows - found[0], len(found[1]))
+        left: int = min(self.rows - found[0], len(found[1]))
+        return left
 
     def legible(self, block: Block) -> tails.Rows:
         """Return the block's values as floating-point numbers."""

@@ -161,6 +161,9 @@ class TestOptions:
         shares = np.mean([len(top) / 3 for top in tops])
         assert found["top_k_overlap"]["mean"]["value"] == pytest.approx(shares)
         assert found["top_k"] == 3
+        shown = run("compare", "base.npy", "far.npy", *LABELS, *chosen, cwd=here).stdout
+        for name, value in (("Mean χ²", chi2.mean()), ("Mean overlap of the top 3", shares)):
+            assert f"{value:.4f}" in next(x for x in shown.splitlines() if x.startswith(name))
 
     def test_rows_of_a_longer_file(self, here: Path, tmp_path: Path) -> None:
         np.save(tmp_path / "short.npy", np.load(here / "far.npy")[:25])
@@ -246,9 +249,10 @@ class TestTopTokens:
         assert kl_of(here, "far.npy").mean() <= mean_kl["upper"]["value"]
         assert found["labels_known"] == ROWS
         assert found["perplexity"]["base"]["value"] == pytest.approx(
-            fd.perplexity(np.load(here / "base.npy"), np.load(here / "labels.npy")),
-            # A label among the known tokens has a code, which is rounded.
-            rel=1e-3,
+            fd.perplexity(np.load(here / "base.npy"), np.load(here / "labels.npy")), rel=1e-9
+        )
+        assert found["perplexity"]["candidate"]["value"] == pytest.approx(
+            fd.perplexity(np.load(here / "far.npy"), np.load(here / "labels.npy")), rel=1e-9
         )
 
     def test_infinity_is_said(self, here: Path, tmp_path: Path) -> None:
@@ -436,10 +440,101 @@ class TestInvalidRows:
         ]
         assert len(blamed["n.npy"]["first"]) == 10
         assert found["paired"][0]["kl_divergence"]["tokens"] == ROWS - 16
+        assert run("compare", *files, cwd=tmp_path).stderr == (
+            "fastdiv: b.npy: row 4: logit 2 is NaN; "
+            "n.npy: row 4: logit 1 is +inf, and 15 more rows are invalid\n"
+        )
         done = run("compare", *files, "--allow-invalid", cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         assert "16 rows are no distribution" in done.stdout
         assert "and 6 more" in done.stdout
+
+    def test_nothing_but_invalid_rows(self, here: Path, tmp_path: Path) -> None:
+        np.save(tmp_path / "nan.npy", np.full((ROWS, VOCAB), np.nan))
+        files = ("base.npy", tmp_path / "nan.npy", *LABELS)
+        found = report_of("compare", *files, code=2, cwd=here)
+        assert (found["tokens"], found["invalid"]["count"]) == (0, ROWS)
+        assert found["kl_divergence"]["mean"] == {"value": None, "se": None}
+        done = run("compare", *files, "--report", tmp_path / "x.png", cwd=here)
+        assert done.returncode == 2
+        assert "x.png: the candidates' columns show nothing" in done.stderr
+        assert report_of("tokens", *files, code=2, cwd=here)["worst"] == []
+        limit = ("--fail-above", "kl_divergence.mean=1", "--allow-invalid")
+        done = run("compare", *files, *limit, cwd=here)
+        assert (done.returncode, done.stderr) == (
+            1,
+            "fastdiv: kl_divergence.mean is undefined, so it fails --fail-above 1\n",
+        )
+
+    def test_ranks_without_labels(self, here: Path) -> None:
+        line = refusal_of("compare", "base.npy", "far.npy", "--fields", "ranks", cwd=here)
+        assert line.startswith("base.npy: comes without labels")
+
+
+class TestLlamaCpp:
+    def test_each_context_is_a_sequence(self, here: Path, tmp_path: Path) -> None:
+        tokens = RNG.integers(0, VOCAB, 6 * 21)
+        np.save(tmp_path / "tokens.npy", tokens)
+        options = ("--tokens", tmp_path / "tokens.npy", "--n-ctx", "21")
+        assert run("convert", "base.npy", tmp_path / "b.kld", *options, cwd=here).returncode == 0
+        found = report_of("compare", tmp_path / "b.kld", "far.npy", cwd=here)
+        assert (found["tail"], found["sequences"]["count"]) == ("bucket", 6)
+        assert found["kl_divergence"]["mean"]["value"] == pytest.approx(
+            kl_of(here, "far.npy").mean(), rel=1e-3
+        )
+        labels = tokens.reshape(6, 21)[:, 11:].ravel()
+        nll = -log_softmax(np.load(here / "base.npy"))[np.arange(ROWS), labels]
+        clustered = mean(nll, sequence_ids=np.arange(ROWS) // 10)
+        alone = report_of("perplexity", tmp_path / "b.kld", cwd=here)
+        assert alone["nll"]["se"] == pytest.approx(mean(nll).se, rel=1e-3)
+        assert alone["sequences"]["nll"]["se"] == pytest.approx(clustered.se, rel=1e-3)
+        some = report_of("compare", tmp_path / "b.kld", "far.npy", "--rows", "25", cwd=here)
+        assert (some["tokens"], some["sequences"]["count"]) == (25, 3)
+
+    def test_what_does_not_go_with_a_floor(self, here: Path, tmp_path: Path) -> None:
+        np.save(tmp_path / "tokens.npy", np.zeros(6 * 21, np.int64))
+        options = ("--tokens", tmp_path / "tokens.npy", "--n-ctx", "21")
+        assert run("convert", "base.npy", tmp_path / "b.kld", *options, cwd=here).returncode == 0
+        for said in (("--weight", "0.2"), ("--temperature", "2"), ("--fields", "chi2")):
+            line = refusal_of("compare", tmp_path / "b.kld", "far.npy", *said, cwd=here)
+            assert "does not hold all logits" in line
+        write_store(tmp_path / "q.fd", [np.load(here / "far.npy")], vocab=VOCAB, k=5)
+        line = refusal_of("compare", tmp_path / "b.kld", tmp_path / "q.fd", cwd=here)
+        assert "no file of top tokens can meet" in line
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_the_bar_says_how_fast(here: Path) -> None:
+    ours, theirs = os.openpty()
+    code = (
+        "import sys, time\n"
+        "from fastdiv.cli import main, streams\n"
+        "streams.rows_at_a_time = lambda found: 5\n"
+        "add = streams.Comparison._update\n"
+        "def slowly(*a): add(*a); time.sleep(0.1)\n"
+        "streams.Comparison._update = slowly\n"
+        "sys.exit(main())"
+    )
+    command = [sys.executable, "-c", code, "compare", "base.npy", "far.npy", "--json", os.devnull]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=theirs, env=environment, cwd=here
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                part = os.read(ours, 1 << 16)
+            except OSError:
+                break
+            if not part:
+                break
+            shown += part
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"rows/s" in shown
+    assert b"GB/s" in shown
+    assert b"0:00:0" in shown
 
 
 SLOW = (

@@ -127,6 +127,8 @@ class Checkpoint:
         """Forget the run: all that it was for is written."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+            # What a process that was killed while writing has left.
+            self._path.with_name(f".{self._path.name}.part").unlink(missing_ok=True)
 
     def __str__(self) -> str:
         """Return the name of the file."""

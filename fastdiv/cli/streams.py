@@ -26,7 +26,7 @@ from fastdiv.cli.sources import (
 )
 from fastdiv.meters import ComparisonMeter, PerplexityMeter, Tail
 from fastdiv.tokens import compare_logits
-from fastdiv.topk import compare_topk, top_k
+from fastdiv.topk import TopKComparison, TopKRows, compare_topk, top_k
 
 __all__ = [
     "Comparison",
@@ -307,6 +307,22 @@ class Comparison:
             labels=rows.labels,
             sequence_ids=rows.sequences,
         )
+
+
+def _exact_labels(found: TopKComparison, sides: Sequence[Any], labels: Labels) -> TopKComparison:
+    """Return the comparison with what files of top tokens say of their own labels.
+
+    A label that is among the known tokens has a code as these have, which is rounded.
+    """
+    exact = {}
+    for name, side in zip(("nll_base", "nll_candidate"), sides, strict=True):
+        nll = getattr(found, name)
+        if isinstance(side, TopKRows):
+            said = (labels != IGNORED) & ~np.isnan(side.label_log_p)
+            nll = np.where(said, 0.0 - side.label_log_p, nll)
+        exact[name] = nll
+    delta_p = np.exp(-exact["nll_candidate"]) - np.exp(-exact["nll_base"])
+    return found._replace(**exact, delta_p=delta_p)
 
 
 def _made_up(kind: str, source: Source, width: int) -> Block:

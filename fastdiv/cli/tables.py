@@ -61,6 +61,15 @@ def comparison_table(report: ComparisonReport) -> RenderableType:
     shares.add_row("Same top p", *_percent(report.same_top))
     if report.p_tail is not None:
         shares.add_row("Mean tail of base", *_percent(report.p_tail))
+    asked = {
+        "chi2_divergence": "Mean χ²",
+        "rank_base": "Mean rank of the label, base",
+        "rank_candidate": "Mean rank of the label, Q",
+        "top_k_overlap": f"Mean overlap of the top {report.options.get('top_k')}",
+    }
+    for name, shown in asked.items():
+        if name in report.further:
+            shares.add_row(shown, *_plain(report.further[name].mean))
     return Group(*parts, Text(), shares)
 
 

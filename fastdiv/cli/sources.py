@@ -21,6 +21,7 @@ from fastdiv.io import (
     read_labels,
 )
 from fastdiv.io.llama_cpp import LlamaCppReader
+from fastdiv.io.rows import file_size
 from fastdiv.topk import TopKRows
 
 __all__ = [
@@ -40,11 +41,11 @@ Labels: TypeAlias = NDArray[np.int64]
 Kind: TypeAlias = Literal["dense", "floor", "top-k"]
 
 IGNORED = -100
-#: What a row of a top-k file counts for when blocks are measured out.
-_TOP_K_ROW_BYTES = 4096
+#: What a byte of a file of top tokens becomes, once unpacked and compared; more or less.
+_UNPACKED = 16
 #: Of all files together: enough rows for every thread, little enough for memory.
 _BLOCK_BYTES = 32 << 20
-_FLOOR_BLOCK_BYTES = 4 << 20
+_SMALL_BLOCK_BYTES = 8 << 20
 _ROWS_NAMED = 10
 
 
@@ -132,8 +133,10 @@ class Source:
 
     @property
     def row_bytes(self) -> int:
-        """Size of a row in the file, about."""
-        return _TOP_K_ROW_BYTES if self.kind == "top-k" else int(self.reader.row_bytes)
+        """Size of a row, or of what a packed one becomes."""
+        if self.kind == "top-k":
+            return _UNPACKED * (1 + file_size(self.path) // self.file_rows)
+        return int(self.reader.row_bytes)
 
     @property
     def sequences(self) -> Labels | None:
@@ -350,7 +353,7 @@ def common_sequences(
 
 def rows_at_a_time(sources: Sequence[Source]) -> int:
     """Return how many rows make a block."""
-    # What decodes a file, or goes row by row, makes arrays of its own for each block.
-    decoded = any(source.kind == "floor" for source in sources)
-    size = _FLOOR_BLOCK_BYTES * len(sources) if decoded else _BLOCK_BYTES
+    # What decodes a file makes arrays of its own for each block, several times as large.
+    decoded = any(source.kind != "dense" for source in sources)
+    size = _SMALL_BLOCK_BYTES if decoded else _BLOCK_BYTES
     return max(1, size // sum(source.row_bytes for source in sources))

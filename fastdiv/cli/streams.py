@@ -291,6 +291,8 @@ class Comparison:
                 )
             except (ValueError, IndexError) as error:
                 raise source.complain(f"rows from {base.start} on: {error}") from None
+            if rows.labels is not None and self.options.labels is None:
+                found = _exact_labels(found, sides, rows.labels)
             meter.update(found, vocab=self.vocab, labels=rows.labels, sequence_ids=rows.sequences)
             return
         p, q = self._base.legible(base), source.legible(other)

@@ -1171,3 +1171,40 @@ class TestBucket:
         truth = fd.compare_logits(self.LOG_P, self.LOGITS_Q)
         np.testing.assert_allclose(found.kl, truth.kl, atol=2e-6)
         np.testing.assert_allclose(found.tv, truth.tv, rtol=1e-6)
+
+
+def test_options_that_the_numbers_depend_on() -> None:
+    """They reach the kernel, are reported, are saved, and are never merged into others."""
+    rng = np.random.default_rng(4)
+    base, candidate = rng.normal(size=(2, 12, 9))
+    labels = rng.integers(0, 9, 12)
+    said: dict[str, Any] = {"temperature": 2.0, "weight": 0.25}
+    more = ("chi2", "top_k_overlap")
+    meter = ComparisonMeter(**said, fields=more, top_k=3)
+    meter.update(base, candidate, labels)
+    p, q = (np.exp(x / 2) / np.exp(x / 2).sum(-1, keepdims=True) for x in (base, candidate))
+    m = p / 4 + q * 0.75
+    js = (p * np.log(p / m)).sum(-1) / 4 + (q * np.log(q / m)).sum(-1) * 0.75
+    np.testing.assert_allclose(meter.column("js"), js, rtol=1e-12)
+    np.testing.assert_allclose(meter.column("chi2"), ((p - q) ** 2 / q).sum(-1), rtol=1e-12)
+    report = meter.to_dict()
+    assert (report["temperature"], report["weight"], report["top_k"]) == (2.0, 0.25, 3)
+    again = ComparisonMeter.from_state(meter.state())
+    again.update(base, candidate, labels)
+    assert again.state() == meter.merge(ComparisonMeter.from_state(meter.state())).state()
+    for name, other in (
+        ("temperature", ComparisonMeter(weight=0.25, fields=more, top_k=3)),
+        ("weight", ComparisonMeter(temperature=2.0, fields=more, top_k=3)),
+        ("top_k", ComparisonMeter(**said, fields=more, top_k=4)),
+    ):
+        other.update(base, candidate, labels)
+        with pytest.raises(ValueError, match=rf"merge: {name} .* into one of"):
+            meter.merge(other)
+    nll = PerplexityMeter(temperature=2.0)
+    nll.update(base, labels)
+    np.testing.assert_allclose(nll.column("nll"), -np.log(p[np.arange(12), labels]), rtol=1e-12)
+    assert nll.to_dict()["temperature"] == 2.0
+    with pytest.raises(ValueError, match="merge: temperature"):
+        nll.merge(PerplexityMeter())
+    with pytest.raises(ValueError, match="temperature"):
+        ComparisonMeter(temperature=0.0)

@@ -36,6 +36,7 @@ floor  room                                             knows
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fastdiv import _environment  # noqa: F401
 from fastdiv._version import __version__
 from fastdiv.counts import from_counts
 from fastdiv.divergences import (

@@ -62,6 +62,8 @@ def _reason(error: Exception) -> str | None:
     if isinstance(error, OSError):
         name = "standard output" if error.filename is None else printable_path(error.filename)
         return f"{name}: {error.strerror or error}"
+    if isinstance(error, ModuleNotFoundError) and "pip install" in str(error):
+        return str(error)
     if isinstance(error, MemoryError):
         return "out of memory"
     # Usage errors are click's, or of typer's copy of it; versions share no class, but this method.

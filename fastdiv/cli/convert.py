@@ -15,7 +15,7 @@ from fastdiv.cli import options as o
 from fastdiv.cli.answer import Answer
 from fastdiv.cli.outputs import check_output
 from fastdiv.cli.progress import progress
-from fastdiv.cli.sources import Source, open_sources
+from fastdiv.cli.sources import Source, common_labels, open_sources
 from fastdiv.io import (
     FileFormatError,
     RowBlock,
@@ -90,9 +90,7 @@ def convert(
     source = open_sources([input], opening)[0]
     if source.kind == "top-k":
         raise source.complain("holds the most probable tokens only, and no logits to write")
-    found = source.labels(labels)
-    if labels is None and kind in ("npy", "raw"):
-        found = None
+    found = common_labels([source], labels) if labels is not None else source.own_labels
     if output.exists() and os.path.samefile(input, output):
         raise FileFormatError(output, "is what is read; name another file")
     row_bytes = source.row_bytes

@@ -1,6 +1,7 @@
 """A model as a command sees it: a file, how to read it, and what may be wrong with its rows."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -119,7 +120,7 @@ class Source:
             self.kind = "top-k"
         elif self.reader.has_floor:
             self.kind = "floor"
-        self.dtype: str | None = None if self.kind == "top-k" else self.reader.dtype
+        self.dtype: Literal["bfloat16"] | None = getattr(self.reader, "dtype", None)
         found = self.reader.labels
         self.own_labels: Labels | None = None if found is None else found[: self.rows]
 
@@ -142,19 +143,6 @@ class Source:
             return np.arange(self.rows) // (self.file_rows // self.reader.n_chunk)
         return None
 
-    def labels(self, file: Path | None) -> Labels | None:
-        """Return the labels of `file`, or else those that the logits come with."""
-        if file is None:
-            return self.own_labels
-        # Tokens of an unknown vocabulary may be any number.
-        vocab = self.vocab or 1 << 31
-        try:
-            return read_labels(file, rows=self.rows, vocab=vocab)
-        except FileFormatError:
-            if self.rows == self.file_rows:
-                raise
-            return read_labels(file, rows=self.file_rows, vocab=vocab)[: self.rows]
-
     def blocks(self, count: int, start: int = 0, width: int | None = None) -> Iterator[Block]:
         """Yield the rows from `start` on, in blocks that begin at multiples of `count`."""
         for found in self.reader.blocks(count):
@@ -171,7 +159,8 @@ class Source:
                 yield block
 
     def _left(self, found: Any) -> int:
-        return min(self.rows - found[0], len(found[1]))
+        left: int = min(self.rows - found[0], len(found[1]))
+        return left
 
     def legible(self, block: Block) -> tails.Rows:
         """Return the block's values as floating-point numbers."""
@@ -276,8 +265,28 @@ def open_sources(paths: Sequence[Path], opening: Opening) -> list[Source]:
 
 def common_vocabulary(sources: Sequence[Source], said: int | None) -> int | None:
     """Return the size of the vocabulary, where it is known."""
-    known = [source.vocab for source in sources if source.vocab is not None]
-    return said if said is not None else max(known, default=None)
+    return said if said is not None else max(_known_vocabularies(sources), default=None)
+
+
+def _known_vocabularies(sources: Sequence[Source]) -> list[int]:
+    return [source.vocab for source in sources if source.vocab is not None]
+
+
+def one_per_row(file: Path, sources: Sequence[Source], vocab: int) -> Labels:
+    """Return the integers of a .npy file, one per row; of the rows of any file, if these are cut.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    rows = sources[0].rows
+    try:
+        return read_labels(file, rows=rows, vocab=vocab)
+    except FileFormatError:
+        for longer in {source.file_rows for source in sources} - {rows}:
+            with suppress(FileFormatError):
+                return read_labels(file, rows=longer, vocab=vocab)[:rows]
+        raise
 
 
 def common_labels(
@@ -285,8 +294,10 @@ def common_labels(
 ) -> Labels | None:
     """Return the labels of all files, which must be the same."""
     first, found = sources[0], None
-    for source in sources:
-        labels = source.labels(file)
+    if file is not None:
+        found = one_per_row(file, sources, min(_known_vocabularies(sources), default=1 << 31))
+    for source in sources if file is None else ():
+        labels = source.own_labels
         if labels is None:
             continue
         if found is not None and not np.array_equal(found, labels):
@@ -317,13 +328,7 @@ def common_sequences(
     if length is not None:
         return np.arange(rows) // length
     if file is not None:
-        try:
-            return read_labels(file, rows=rows, vocab=1 << 62)
-        except FileFormatError:
-            longest = sources[0].file_rows
-            if rows == longest:
-                raise
-            return read_labels(file, rows=longest, vocab=1 << 62)[:rows]
+        return one_per_row(file, sources, 1 << 62)
     for source in sources:
         found = source.sequences
         # Of one sequence there is no error to speak of.

@@ -165,7 +165,12 @@ def compare(
 def candidate_names(paths: Sequence[Path]) -> list[str]:
     """Return the shortest names that tell files apart: those of the files, or their paths."""
     names = [printable_path(path.name) for path in paths]
-    return names if len(set(names)) == len(names) else [printable_path(path) for path in paths]
+    if len(set(names)) < len(names):
+        names = [printable_path(path) for path in paths]
+    return [
+        f"{name} ({names[:i].count(name) + 1})" if name in names[:i] else name
+        for i, name in enumerate(names)
+    ]
 
 
 def _fields(chosen: Sequence[str]) -> tuple[str, ...]:
@@ -331,12 +336,16 @@ def _write_report(
             for name, meter in zip(names, meters, strict=True)
             for row in worst_rows(meter.columns(), _WORST, "kl", words, passages=True)
         ]
-    write_report(
-        path,
-        candidates,
-        base_name=printable_path(base.name),
-        title=f"{', '.join(names)} against {printable_path(base.name)}",
-        reports=objects,
-        command=shlex.join(["fastdiv", *sys.argv[1:]]),
-        context=context,
-    )
+    try:
+        write_report(
+            path,
+            candidates,
+            base_name=printable_path(base.name),
+            title=f"{', '.join(names)} against {printable_path(base.name)}",
+            reports=objects,
+            command=shlex.join(["fastdiv", *sys.argv[1:]]),
+            context=context,
+        )
+    except ValueError as error:
+        # No row that a picture could show.
+        raise FileFormatError(path, str(error).removeprefix("write_report: ")) from None

@@ -104,7 +104,7 @@ def convert(
                     output,
                     watched.blocks(max(1, (4 << 20) // row_bytes)),
                     vocab=source.reader.vocab,
-                    max_error=None if top_k is not None else max_error or 0.01,
+                    max_error=0.01 if max_error is None and top_k is None else max_error,
                     k=top_k,
                     labels=found,
                     tail_ratio=2.0 if tail_ratio is None else tail_ratio,

@@ -28,7 +28,7 @@ def ending(
         code = CROSSED
     if faults and not allow_invalid:
         code = BAD_INPUT
-        reasons = [*faults.lines(), *reasons]
+        reasons = [*faults.reasons(), *reasons]
     return code, reasons
 
 

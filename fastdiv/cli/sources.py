@@ -71,6 +71,8 @@ class Opening:
             value = values[number if len(values) == count else 0] if values else "-"
             if value != "-":
                 said[name] = _shape(value) if name == "shape" else value
+        if "shape" in said and "dtype" not in said:
+            raise FileFormatError("--shape", "takes --dtype beside it: what the bytes are")
         return said
 
 
@@ -109,7 +111,7 @@ class Source:
         except (ValueError, TypeError) as error:
             if isinstance(error, FileFormatError):
                 raise
-            raise self.complain(str(error).removeprefix("open_logits: ")) from None
+            raise self.complain(str(error).partition(": ")[2] or str(error)) from None
         self.file_rows: int = self.reader.rows
         if rows is not None and rows > self.file_rows:
             raise self.complain(f"has {self.file_rows} rows; --rows {rows} was asked for")
@@ -202,6 +204,15 @@ class Faults:
     def __bool__(self) -> bool:
         """Tell whether there are any."""
         return self.rows > 0
+
+    def reasons(self) -> list[str]:
+        """Return what one line can hold: of each file the first row, and how many follow."""
+        found = []
+        for name, count in self.counts.items():
+            row, reason = self.first[name][0]
+            more = f", and {count - 1:,} more rows are invalid" if count > 1 else ""
+            found.append(f"{name}: row {row}: {reason}{more}")
+        return found
 
     def lines(self) -> list[str]:
         """Return one line for each file, with its first rows."""

@@ -109,6 +109,8 @@ class Comparison:
             self._sources, options.sequences, options.sequence_length
         )
         self.kinds = [self._kind(other) for other in self._others]
+        if self._labels is None and "rank_base" in options.fields:
+            raise self._base.complain("comes without labels, whose ranks are asked for: --labels")
         if options.tail is not None and "none" in self.kinds:
             raise self._base.complain(
                 "holds all logits, as the candidate does: there is no --tail to treat"

@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.columns import Column, Columns, as_column, pack, to_arrow, to_numpy, unpack, write
 from fastdiv.evaluation import temperature_of, weight_of
+from fastdiv.tails import llama_cpp_quantile
 from fastdiv.text import bits_per_byte, byte_perplexity, text_size, word_perplexity
 from fastdiv.tokens import _BY_DEFAULT, _OF_LABELS, LogitComparison, compare_logits, token_nll
 from fastdiv.uncertainty import (
@@ -886,9 +887,12 @@ class _Meter:
 class _Sample:
     """The valid rows of a meter, and every kind of figure of one of their columns."""
 
-    def __init__(self, columns: Mapping[str, Column], confidence: float) -> None:
+    def __init__(
+        self, columns: Mapping[str, Column], confidence: float, tail: Tail = "none"
+    ) -> None:
         self.columns = columns
         self.confidence = confidence
+        self.tail = tail
         ids = columns.get("sequence")
         self.groups = None if ids is None else Sequences(ids)
         units = len(columns["row"]) if self.groups is None else len(self.groups)
@@ -902,7 +906,10 @@ class _Sample:
         column = self.columns[quantity.column].astype(np.float64, copy=False)
         ordered = np.sort(column)
         levels = {name: q for name, q in _QUANTILES.items() if signed or name not in _QUARTILES}
-        quantiles = {name: quantile(ordered, q, ordered=True) for name, q in levels.items()}
+        if self.tail == "llama.cpp" and ordered.size:
+            quantiles = {name: llama_cpp_quantile(ordered, q) for name, q in levels.items()}
+        else:
+            quantiles = {name: quantile(ordered, q, ordered=True) for name, q in levels.items()}
         inner = {name: q for name, q in levels.items() if 0 < q < 1}
         found = quantile_intervals(
             column,
@@ -1363,7 +1370,7 @@ class ComparisonMeter(_Meter):
         ComparisonReport
         """
         columns = self._valid() if self._columns else _no_rows()
-        sample = _Sample(columns, confidence)
+        sample = _Sample(columns, confidence, self.tail)
         has_labels = "nll_base" in columns
         found = {name: sample.distribution(of) for name, of in _DIVERGENCES.items()}
         delta_p = sample.distribution(_DELTA_P, signed=True) if has_labels else None

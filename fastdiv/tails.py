@@ -19,9 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdiv.divergences import kl_divergence
-from fastdiv.tokens import LogitComparison, compare_logits, logsumexp, token_nll, truncated_kl
+from fastdiv.tokens import LogitComparison, compare_logits, logsumexp, token_nll
 
-__all__ = ["BucketComparison", "Rows", "compare_bucket", "compare_llama_cpp", "label_nll"]
+__all__ = [
+    "BucketComparison",
+    "Rows",
+    "compare_bucket",
+    "compare_llama_cpp",
+    "label_nll",
+    "llama_cpp_quantile",
+]
 
 _Values = NDArray[np.generic]
 _Labels = NDArray[np.integer]
@@ -91,11 +98,12 @@ def compare_llama_cpp(
     *,
     ignore_index: int = -100,
 ) -> LogitComparison:
-    """Compare as ``llama-perplexity --kl-divergence`` does.
+    """Compare as ``llama-perplexity --kl-divergence`` does, to the digits that it prints.
 
-    kl = Σ over ln p > −16 of p·(ln p − ln q), with the base's ln p as decoded and the candidate's
-    log-sum-exp rounded to float32; it may be negative. llama.cpp knows no other divergence:
-    reverse_kl, js, tv and hellinger are those of :func:`compare_bucket`.
+    kl = Σ over ln p > −16 of p·(ln p − ln q), with the base's ln p as decoded; it may be negative.
+    Terms, log-sum-exps, nll and delta_p are float32, as llama.cpp's are: that shows in the last
+    digits. llama.cpp knows no other divergence: reverse_kl, js, tv and hellinger are those of
+    :func:`compare_bucket`.
 
     Parameters
     ----------
@@ -112,14 +120,58 @@ def compare_llama_cpp(
     LogitComparison
     """
     columns = compare_bucket(base, Rows(candidate), labels, ignore_index=ignore_index).columns
-    # Which way the rounding goes hangs on the last digits, so these two are computed in float64.
-    logits = candidate.astype(np.float64)
-    exact = logsumexp(logits)
-    largest = logits.max(-1).astype(np.float32)
-    rounded = largest + (exact - largest).astype(np.float32)
-    # Every token's ln q is off by this, up to 2e-6, and the p of a row add up to 1.
-    kl = truncated_kl(base.values, logits, floor=-16.0) + (rounded - exact)
-    return columns._replace(kl=kl)
+    logits = candidate.astype(np.float32)
+    largest = logits.max(-1, keepdims=True)
+    rest = np.log(_exp(logits - largest).sum(-1, keepdims=True, dtype=np.float64))
+    log_sum = largest + rest.astype(np.float32)
+    log_p = base.values.astype(np.float32, copy=False)
+    terms = np.where(log_p > -16, _exp(log_p) * ((log_p - logits) + log_sum), np.float32(0))
+    columns = columns._replace(kl=terms.sum(-1, dtype=np.float64))
+    if labels is None:
+        return columns
+    counted = labels != ignore_index
+    at = np.where(counted, labels, 0)[:, None]
+    nll_candidate, nll_base = (
+        np.where(counted, nll[:, 0], np.float32(0))
+        for nll in (
+            log_sum - np.take_along_axis(logits, at, -1),
+            0 - np.take_along_axis(log_p, at, -1),
+        )
+    )
+    return columns._replace(
+        nll_base=nll_base.astype(np.float64),
+        nll_candidate=nll_candidate.astype(np.float64),
+        delta_p=(_exp(-nll_candidate) - _exp(-nll_base)).astype(np.float64),
+    )
+
+
+def _exp(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round e^x once: what C's expf gives, but for one case in thousands."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.exp(x, dtype=np.float64).astype(np.float32)
+
+
+def llama_cpp_quantile(ordered: NDArray[np.float64], q: float) -> float:
+    """Interpolate as llama.cpp does: everything, the place among the values too, is float32.
+
+    Parameters
+    ----------
+    ordered : ndarray of float
+        Ascending.
+    q : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> llama_cpp_quantile(np.arange(5.0), 0.75)
+    3.0
+    """
+    values, one = ordered.astype(np.float32), np.float32(1)
+    place = np.float32(q) * np.float32(values.size - 1)
+    below = int(place)
+    part = place - np.float32(below)
+    above = min(below + 1, values.size - 1)
+    return float((one - part) * values[below] + part * values[above])
 
 
 def compare_bucket(

@@ -94,9 +94,8 @@ def test_every_printed_figure_is_reproduced(llama_cpp_report: ComparisonReport) 
     for name, texts in printed.items():
         assert len(texts) == len(ours[name]), name
         for text, value in zip(texts, ours[name], strict=True):
-            half_a_digit = 0.5 * 10.0 ** -len(text.partition(".")[2])
-            # llama.cpp's own arithmetic is float32, and its print is rounded once more.
-            if abs(value - float(text)) > max(2e-6 * abs(float(text)), half_a_digit * (1 + 1e-9)):
+            digits = len(text.partition(".")[2])
+            if f"{value:.{digits}f}" != text:
                 wrong.append((name, text, value))
     assert not wrong
 

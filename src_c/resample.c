@@ -1,71 +1,87 @@
 /* Rows drawn with replacement, and sums over them.
  *
- * Resample r has generators of its own (xoshiro256++ by Blackman and Vigna, started by splitmix64 from seed and r), so its rows do not
- * depend on which thread draws them or on what was drawn before.  Each half of a number u is one draw, floor(u n / 2^32), once more from
- * another generator where that would favour a row (Lemire's rejection): all rows are exactly as probable.
+ * A generator that is a function of its index (wyrand by Wang Yi: the product of a counter with itself in disguise, folded), with a key that
+ * splitmix64 makes of the seed and the resample: a resample's rows do not depend on which thread draws them or on what was drawn
+ * before.  Each half u of a number is one draw, row floor(u n / 2^32), once more from another stream where that would favour a row (Lemire's
+ * rejection): all rows are exactly as probable.
  */
 #include "fastdiv.h"
 
-enum { LANES = 2, AT_ONCE = 512 }; /* two generators: no draw waits for the last one, and all is in registers */
-typedef struct { uint64_t a[LANES], b[LANES], c[LANES], d[LANES], spare; } generators;
+enum { SUMS = 4, COLUMNS = 4, AT_ONCE = 512 }; /* no addition waits for the last one; columns that one round of draws serves */
 
-static uint64_t mixed(uint64_t *state) {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+static uint64_t mixed(uint64_t z) {
+    z += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
 }
-static inline uint64_t rotated(uint64_t x, int k) { return x << k | x >> (64 - k); }
+static uint64_t key_of(uint64_t seed, uint64_t resample) { return mixed(mixed(seed) ^ resample); }
 
-static generators started(uint64_t seed, uint64_t resample) {
-    generators g;
-    uint64_t state = mixed(&seed) ^ resample;
-    for (int k = 0; k < LANES; k++) g.a[k] = mixed(&state), g.b[k] = mixed(&state), g.c[k] = mixed(&state), g.d[k] = mixed(&state);
-    g.spare = mixed(&state);
-    return g;
+static inline uint64_t word(uint64_t key, uint64_t i) {
+    uint64_t x = key + (i + 1) * 0xa0761d6478bd642fu;
+    unsigned __int128 product = (unsigned __int128)x * (x ^ 0xe7037ed1a0b428dbu);
+    return (uint64_t)(product >> 64) ^ (uint64_t)product;
 }
 
-/* Rows in the upper halves of `chosen`. */
-static void draw(generators *g, uint64_t rows, uint64_t chosen[AT_ONCE]) {
-    generators s = *g;
-    uint32_t limit = (uint32_t)-rows % (uint32_t)rows, refused = 0;
-    for (int i = 0; i < AT_ONCE; i += 2 * LANES)
-        for (int k = 0; k < LANES; k++) {
-            uint64_t u = rotated(s.a[k] + s.d[k], 23) + s.a[k], t = s.b[k] << 17;
-            s.c[k] ^= s.a[k], s.d[k] ^= s.b[k], s.b[k] ^= s.c[k], s.a[k] ^= s.d[k], s.c[k] ^= t, s.d[k] = rotated(s.d[k], 45);
-            chosen[i + 2 * k] = (uint32_t)u * rows;
-            chosen[i + 2 * k + 1] = (u >> 32) * rows;
-        }
-    for (int i = 0; i < AT_ONCE; i++) refused |= (uint32_t)chosen[i] < limit;
-    for (int i = 0; refused && i < AT_ONCE; i++)
-        while ((uint32_t)chosen[i] < limit) chosen[i] = (mixed(&s.spare) >> 32) * rows;
-    *g = s;
+static uint32_t limit_of(uint32_t rows) { return (uint32_t)-rows % rows; }
+
+/* Draw i: the careful way, for any i. */
+static uint32_t row_of(uint64_t key, uint64_t i, uint32_t rows, uint32_t limit) {
+    uint64_t u = word(key, i / 2), product = (i % 2 ? u >> 32 : u & 0xffffffffu) * rows;
+    for (uint64_t other = ~key; (uint32_t)product < limit; product = (other >> 32) * rows) other = word(other, i);
+    return (uint32_t)(product >> 32);
 }
 
 void fd_draw(uint32_t rows, ptrdiff_t drawn, uint64_t seed, uint64_t resample, int64_t *to) {
-    generators g = started(seed, resample);
-    uint64_t chosen[AT_ONCE];
-    for (ptrdiff_t i = 0; i < drawn; i++) {
-        if (i % AT_ONCE == 0) draw(&g, rows, chosen);
-        to[i] = (int64_t)(chosen[i % AT_ONCE] >> 32);
-    }
+    uint64_t key = key_of(seed, resample);
+    for (ptrdiff_t i = 0; i < drawn; i++) to[i] = row_of(key, (uint64_t)i, rows, limit_of(rows));
 }
 
-void fd_resample(const double *columns, ptrdiff_t count, uint32_t rows, ptrdiff_t drawn, uint64_t seed, uint64_t resample, double *sums) {
-    generators g = started(seed, resample);
-    for (ptrdiff_t column = 0; column < count; column++) sums[column] = 0.0;
+typedef struct { double of[COLUMNS][SUMS]; } partial;
+
+/* Adds draws [first, first + AT_ONCE); nonzero if one of them would have to be drawn again. */
+FD_INLINE int add_draws(int count, const double *const x[COLUMNS], uint64_t key, uint64_t first, uint32_t rows, uint32_t limit, partial *sums) {
+    partial s = *sums;
+    int refused = 0;
+    for (uint64_t i = 0; i < AT_ONCE; i += SUMS) {
+        uint64_t u[SUMS];
+        for (int k = 0; k < SUMS; k += 2) {
+            uint64_t both = word(key, (first + i + (uint64_t)k) / 2);
+            u[k] = (both & 0xffffffffu) * rows;
+            u[k + 1] = (both >> 32) * rows;
+        }
+        for (int k = 0; k < SUMS; k++) {
+            refused |= (uint32_t)u[k] < limit;
+            for (int c = 0; c < count; c++) s.of[c][k] += x[c][u[k] >> 32];
+        }
+    }
+    if (!refused) *sums = s;
+    return refused;
+}
+
+FD_INLINE void resample(int count, const double *const x[COLUMNS], uint64_t key, uint32_t rows, ptrdiff_t drawn, double *totals) {
+    const uint32_t limit = limit_of(rows);
+    partial s = {{{0.0}}};
     for (ptrdiff_t done = 0; done < drawn; done += AT_ONCE) {
-        uint64_t chosen[AT_ONCE];
-        int some = drawn - done < AT_ONCE ? (int)(drawn - done) : AT_ONCE;
-        draw(&g, rows, chosen);
-        for (ptrdiff_t column = 0; column < count; column++) {
-            const double *x = columns + column * rows;
-            double part[4] = {0.0};
-            int i = 0;
-            for (; i + 4 <= some; i += 4)
-                for (int k = 0; k < 4; k++) part[k] += x[chosen[i + k] >> 32];
-            for (; i < some; i++) part[0] += x[chosen[i] >> 32];
-            sums[column] += (part[0] + part[2]) + (part[1] + part[3]);
+        if (drawn - done >= AT_ONCE && !add_draws(count, x, key, (uint64_t)done, rows, limit, &s)) continue;
+        for (ptrdiff_t i = done; i < drawn && i < done + AT_ONCE; i++) {
+            uint32_t row = row_of(key, (uint64_t)i, rows, limit);
+            for (int c = 0; c < count; c++) s.of[c][i % SUMS] += x[c][row];
+        }
+    }
+    for (int c = 0; c < count; c++) totals[c] = (s.of[c][0] + s.of[c][2]) + (s.of[c][1] + s.of[c][3]);
+}
+
+void fd_resample(const double *columns, ptrdiff_t count, uint32_t rows, ptrdiff_t drawn, uint64_t seed, uint64_t resample_number, double *sums) {
+    uint64_t key = key_of(seed, resample_number);
+    for (ptrdiff_t first = 0; first < count; first += COLUMNS) {
+        const double *x[COLUMNS];
+        int some = count - first < COLUMNS ? (int)(count - first) : COLUMNS;
+        for (int c = 0; c < some; c++) x[c] = columns + (first + c) * (ptrdiff_t)rows;
+        switch (some) {
+        case 1: resample(1, x, key, rows, drawn, sums + first); break;
+        case 2: resample(2, x, key, rows, drawn, sums + first); break;
+        default: resample(some, x, key, rows, drawn, sums + first);
         }
     }
 }

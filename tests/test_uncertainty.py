@@ -3,9 +3,7 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator
 from fractions import Fraction
-from itertools import islice
 from typing import Any
 
 import mpmath as mp
@@ -482,39 +480,31 @@ def test_any_statistic() -> None:
 WORD = (1 << 64) - 1
 
 
-def splitmix(state: int) -> Iterator[int]:
-    while True:
-        state = state + 0x9E3779B97F4A7C15 & WORD
-        z = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & WORD
-        z = (z ^ z >> 27) * 0x94D049BB133111EB & WORD
-        yield z ^ z >> 31
+def splitmix(z: int) -> int:
+    z = z + 0x9E3779B97F4A7C15 & WORD
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & WORD
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & WORD
+    return z ^ z >> 31
 
 
-def xoshiro(a: int, b: int, c: int, d: int) -> Iterator[int]:
-    def rotated(x: int, k: int) -> int:
-        return (x << k | x >> 64 - k) & WORD
-
-    while True:
-        yield rotated(a + d & WORD, 23) + a & WORD
-        t = b << 17 & WORD
-        c, d = c ^ a, d ^ b
-        b, a = b ^ c, a ^ d
-        c, d = c ^ t, rotated(d, 45)
+def wyrand(key: int, i: int) -> int:
+    x = key + (i + 1) * 0xA0761D6478BD642F & WORD
+    product = x * (x ^ 0xE7037ED1A0B428DB)
+    return product >> 64 ^ product & WORD
 
 
 def draws(rows: int, drawn: int, seed: int, resample: int) -> list[int]:
     """What a resample draws, by the published generators and plain integers."""
-    words = splitmix(next(splitmix(seed)) ^ resample)
-    lanes = [xoshiro(*islice(words, 4)) for _ in range(2)]
-    spare = splitmix(next(words))
+    key = splitmix(splitmix(seed) ^ resample)
     found: list[int] = []
-    while len(found) < drawn:
-        numbers = [next(lanes[i % 2]) for i in range(256)]
-        for u in [half for number in numbers for half in (number & 0xFFFFFFFF, number >> 32)]:
-            while u * rows & 0xFFFFFFFF < (1 << 32) % rows:
-                u = next(spare) >> 32
-            found.append(u * rows >> 32)
-    return found[:drawn]
+    for i in range(drawn):
+        u = wyrand(key, i // 2) >> 32 * (i % 2) & 0xFFFFFFFF
+        other = key ^ WORD
+        while u * rows & 0xFFFFFFFF < (1 << 32) % rows:
+            other = wyrand(other, i)
+            u = other >> 32
+        found.append(u * rows >> 32)
+    return found
 
 
 @pytest.mark.parametrize("rows", [1, 2, 10, 1000, (1 << 31) + 7, (1 << 32) - 1])
@@ -540,7 +530,7 @@ def test_the_same_numbers_tomorrow() -> None:
         assert many[899] == np.arange(5000.0)[draws(5000, 5000, 3, 899)].mean()
 
 
-SEED_42 = [5.4, 5.2, 5.3, 4.5]
+SEED_42 = [3.1, 3.8, 4.3, 4.3]
 
 
 @pytest.mark.parametrize("seed", [-1, 1 << 64])

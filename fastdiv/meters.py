@@ -918,7 +918,10 @@ class _Sample:
             limits=quantity.limits,
             sequence_ids=self.groups,
         )
-        intervals = {"mean": self.interval(column), **dict(zip(inner, found, strict=True))}
+        # What lies outside the possible is in no interval.
+        around, (least, most) = self.interval(column), quantity.limits
+        around = around._replace(lower=max(around.lower, least), upper=min(around.upper, most))
+        intervals = {"mean": around, **dict(zip(inner, found, strict=True))}
         rms = root_mean_square(column) if signed else None
         return Distribution(mean(column), rms, quantiles, intervals)
 
@@ -1483,6 +1486,10 @@ def _same_rows(
     one, two = (m.columns() or _no_rows() for m in (first, second))
     if first.tail != second.tail:
         raise ValueError(f"{function}: tail {first.tail!r} against {second.tail!r}")
+    for option, value in first._measuring().items():
+        if second._measuring()[option] != value:
+            other = second._measuring()[option]
+            raise ValueError(f"{function}: {option} {value!r} against {other!r}")
     for name in ("row", "label", "sequence", "position"):
         if name in one and name in two and not np.array_equal(one[name], two[name]):
             raise ValueError(f"{function}: the meters differ in the column {name!r}")

@@ -122,6 +122,10 @@ class Sequences:
         given = np.asarray(sequence_ids).ravel()
         if given.dtype.kind not in "biu" and given.size:
             raise TypeError(f"Sequences: sequence_ids have dtype {given.dtype}; they are integers")
+        if given.dtype.kind == "u" and (given > np.iinfo(np.int64).max).any():
+            raise ValueError(
+                f"Sequences: sequence_ids has {given.max()}; it takes integers below 2⁶³"
+            )
         given = given.astype(np.int64)
         self.rows = given.size
         self._order = None if (np.diff(given) >= 0).all() else np.argsort(given, kind="stable")

@@ -344,6 +344,14 @@ def _wanted(
     return names
 
 
+def _batch(shape: tuple[int, ...], *numbers: ArrayLike) -> tuple[int, ...]:
+    """Return the shape of the results, or of the rows where the numbers do not fit them."""
+    try:
+        return np.broadcast_shapes(shape, *map(np.shape, numbers))
+    except ValueError:
+        return shape  # `_computed` says which one it is
+
+
 def _computed(
     function: str,
     rows: tuple[ArrayLike, ...],
@@ -359,13 +367,18 @@ def _computed(
 ) -> dict[str, Any]:
     """Call the kernel and return the fields that are wanted, each in its type."""
     bits = np.int64(sum(1 << known.index(name) for name in set(names)))
-    numbers = (
-        np.int64(IGNORED) if labels is None else labels,
-        bits,
-        np.int64(top_k),
-        weight_of(function, weight),
-        temperature_of(function, temperature),
-    )
+    weights, temperatures = weight_of(function, weight), temperature_of(function, temperature)
+    batch = [np.shape(x)[:-1] for x in rows]
+    for argument, x in (("weight", weights), ("temperature", temperatures)):
+        try:
+            np.broadcast_shapes(x.shape, *batch)
+        except ValueError:
+            raise ValueError(
+                f"{function}: {argument} has shape {x.shape}, which does not match the"
+                f" {' and '.join(map(str, batch))} tokens of {' and '.join(arguments)}"
+            ) from None
+    label = np.int64(IGNORED) if labels is None else labels
+    numbers = (label, bits, np.int64(top_k), weights, temperatures)
     result = _core.tokens(function, rows, arguments, numbers, None, dtype, vocab_size)
     fields = {name: x for name, x in zip(known, result, strict=True) if name in names}
     for name in _INTEGERS & fields.keys():
@@ -444,7 +457,7 @@ def token_stats(
     names = _wanted("token_stats", fields, known, known, _OF_LABEL, labels is not None)
     checked = None
     if labels is not None:
-        shape = np.broadcast_shapes(np.shape(logits)[:-1], np.shape(temperature))
+        shape = _batch(np.shape(logits)[:-1], temperature)
         checked = _labels("token_stats", labels, shape, vocabulary, ignore_index)
     arguments = ("logits",)
     options = (known, names, checked, temperature, 0.5, 1, dtype, vocab_size)
@@ -540,7 +553,7 @@ def compare_logits(
         raise ValueError(f"compare_logits: top_k is {top_k!r}; it takes 1…{_core.LARGEST_TOP_K}")
     checked = None
     if labels is not None:
-        shape = np.broadcast_shapes(np.shape(base)[:-1], np.shape(temperature), np.shape(weight))
+        shape = _batch(np.shape(base)[:-1], temperature, weight)
         checked = _labels("compare_logits", labels, shape, vocabulary, ignore_index)
     arguments = ("base", "candidate")
     options = (known, names, checked, temperature, weight, top_k, dtype, vocab_size)

@@ -592,7 +592,9 @@ class _Checked:
         keys = self.keys(span)
         at = np.minimum(np.searchsorted(keys, wanted), max(keys.size - 1, 0))
         if keys.size:
-            hit = (keys[at] == wanted) & (labels >= 0)
+            # The number of its own, where it is of this label, was not rounded to a code.
+            other = ~(np.abs(found - self.log_p[at]) <= self.source.error)
+            hit = (keys[at] == wanted) & (labels >= 0) & other
             found = np.where(hit, self.log_p[at], found)
         found[labels < 0] = 0.0
         return found

@@ -1160,6 +1160,8 @@ def bootstrap(
     _check_confidence("bootstrap", confidence)
     if resamples < 2:
         raise ValueError(f"bootstrap: {resamples} resamples; at least 2")
+    if not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"bootstrap: seed is {seed!r}; it takes an integer")
     if not 0 <= seed < 1 << 64:
         raise ValueError(f"bootstrap: seed is {seed}; it takes 0…2⁶⁴ − 1")
     groups = grouped("bootstrap", sequence_ids, x[0].size)

@@ -108,7 +108,9 @@ static int F(row_compare)(fd_row a, fd_row b, ptrdiff_t n, const fd_token *token
     double base = F(nll)(&s, a, n, token->label), candidate = F(nll)(&t, b, n, token->label);
     result[FD_COMPARE_nll_base] = base;
     result[FD_COMPARE_nll_candidate] = candidate;
-    result[FD_COMPARE_delta_p] = isinf(base) ? scalar_exp(-candidate) : scalar_exp(-base) * scalar_expm1(base - candidate);
+    /* Of near probabilities the difference in one piece; of far ones that would be nothing times infinity. */
+    result[FD_COMPARE_delta_p] = base - candidate > 1.0 || isinf(base) ? scalar_exp(-candidate) - scalar_exp(-base)
+                                                                       : scalar_exp(-base) * scalar_expm1(base - candidate);
     result[FD_COMPARE_same_top] = s.argmax == t.argmax;
     result[FD_COMPARE_top_base] = (double)s.argmax;
     result[FD_COMPARE_top_candidate] = (double)t.argmax;

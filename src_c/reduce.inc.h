@@ -58,10 +58,13 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
         plain.lift = C(1.0);
         t = v_sel(v_lt(t, C(INFINITY)), t, F(term)(which, logits, f, plain));
     }
-    /* Infinity even times what underflowed; where both are nothing, nothing comes of it below. */
-    t = v_sel(no_q, isinf(at_inf) ? C(INFINITY) : v_mul(v_div(o.p, o.lift), C(at_inf)), t);
-    t = v_sel(no_p, isinf(at_0) ? C(INFINITY) : v_mul(v_div(o.q, o.lift), C(at_0)), t);
-    return v_sel(both, C(0.0), t);
+    if (!isinf(at_inf)) t = v_sel(no_q, v_mul(v_div(o.p, o.lift), C(at_inf)), t);
+    if (!isinf(at_0)) t = v_sel(no_p, v_mul(v_div(o.q, o.lift), C(at_0)), t);
+    t = v_sel(both, C(0.0), t);
+    /* An infinite limit is infinite however small the other one is, and if that underflowed. */
+    if (isinf(at_inf)) t = v_sel(o.no_q, v_sel(o.no_p, C(0.0), C(INFINITY)), t);
+    if (isinf(at_0)) t = v_sel(o.no_p, v_sel(o.no_q, C(0.0), C(INFINITY)), t);
+    return t;
 }
 
 typedef struct { V A[FD_FUSED], P, Q, S; } F(block);

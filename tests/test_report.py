@@ -704,7 +704,7 @@ def test_a_real_pair(tmp_path: Path) -> None:
     meter = fd.ComparisonMeter()
     meter.update(base, candidate, labels)
     path = tmp_path / "a.html"
-    one = Candidate("Q3_K_S", found._asdict())
+    one = Candidate("Q3_K_S", {k: x for k, x in found._asdict().items() if x is not None})
     write_report(path, [one], **NAMES, reports=[meter.to_dict()])
     page = path.read_text()
     assert rows_of(page)["Mean KLD"][0].startswith("0.288337 ± ")

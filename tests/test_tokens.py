@@ -428,6 +428,45 @@ def test_infinity_of_what_underflows(isa, dtype):
     assert fd.kl_divergence(a, b, from_logits=True) == np.inf
 
 
+@pytest.mark.parametrize(
+    ("far", "near"), [(800, 1), (720, 1), (740, 40), (1, 800), (900, 900.5), (30, 29.5), (3e4, 2e4)]
+)
+def test_delta_p_of_far_probabilities(isa, far, near):
+    """Nothing times infinity, and a lost digit, on the way to a plain difference."""
+    for dtype in (np.float32, np.float64):
+        a, b = np.array([[0, -far], [0, -near]], dtype)
+        p, q = (mp.exp(mpf(float(x[1]))) / (1 + mp.exp(mpf(float(x[1])))) for x in (a, b))
+        found = fd.compare_logits(a, b, 1)
+        want = float(q - p)
+        assert float(found.delta_p) == pytest.approx(want, rel=1e-6, abs=1e-300)
+        assert -1 <= found.delta_p <= 1
+
+
+@pytest.mark.parametrize("gap", [10, 90, 700, 760, 900, 6e4])
+def test_no_probability_is_infinitely_far_however_small_the_other(isa, dtype, gap):
+    """What underflows is no zero: f'(∞) is infinite, whatever it multiplies."""
+    a, b = np.array([[0, -gap], [0, -np.inf]]).astype(DTYPES[dtype])
+    for p, q, infinite, finite in ((a, b, "kl", "reverse_kl"), (b, a, "reverse_kl", "kl")):
+        found = fd.compare_logits(p, q)
+        assert getattr(found, infinite) == np.inf
+        assert np.isfinite(getattr(found, finite))
+    assert fd.kl_divergence(a, b, from_logits=True) == np.inf
+    assert fd.reverse_kl_divergence(b, a, from_logits=True) == np.inf
+    assert fd.kl_divergence(b, a, from_logits=True) == pytest.approx(
+        float(np.log1p(np.exp(-float(-a[1])))), rel=1e-6, abs=1e-300
+    )
+    assert fd.kl_divergence(b, b, from_logits=True) == 0
+
+
+def test_shapes_of_numbers_beside_the_rows():
+    rows = np.zeros((3, 5))
+    for name in ("temperature", "weight"):
+        with pytest.raises(ValueError, match=rf"compare_logits: {name} has shape \(2,\)"):
+            fd.compare_logits(rows, rows, [0, 1, 2], **{name: [0.5, 0.7]})
+    with pytest.raises(ValueError, match=r"token_stats: temperature has shape \(2,\)"):
+        fd.token_stats(rows, temperature=[1.0, 2.0])
+
+
 def test_huge_and_far_rows(isa, dtype):
     """A constant added to a row changes nothing, and what is far below vanishes smoothly."""
     rng = np.random.default_rng(5)

@@ -281,6 +281,97 @@ class TestTopTokens:
         alone = report_of("perplexity", "p.json", cwd=tmp_path)
         assert alone["nll"]["value"] == pytest.approx(0.6)
 
+    def test_equal_texts_are_equal_tokens(self, tmp_path: Path) -> None:
+        """Files that list the same texts in other orders, against the same ones with numbers."""
+        rows = {
+            "base": [{" a": 0.5, " b": 0.3, " c": 0.1}, {" d": 0.6, " a": 0.25}],
+            "one": [{" c": 0.2, " a": 0.4, " b": 0.3}, {" a": 0.3, " d": 0.5}],
+            "two": [{" b": 0.25, " c": 0.15, " a": 0.45}, {" d": 0.55, " e": 0.2, " a": 0.2}],
+        }
+        came = (" a", " d")
+        numbers = {text: str(number) for number, text in enumerate((" e", " d", " c", " b", " a"))}
+        for name, found in rows.items():
+            logs = [{text: float(np.log(p)) for text, p in row.items()} for row in found]
+            named = {
+                "tokens": came,
+                "token_logprobs": [row[text] for row, text in zip(logs, came, strict=True)],
+                "top_logprobs": logs,
+            }
+            (tmp_path / f"{name}.json").write_text(json.dumps({"choices": [{"logprobs": named}]}))
+            # Of vLLM's positions the token that came is the first.
+            numbered = [
+                {numbers[t]: {"logprob": row[t]} for t in dict.fromkeys((text, *row))}
+                for row, text in zip(logs, came, strict=True)
+            ]
+            (tmp_path / f"{name}.ids.json").write_text(
+                json.dumps({"prompt_logprobs": [None, *numbered]})
+            )
+        files = [f"{name}.json" for name in rows]
+        texts = report_of("compare", *files, cwd=tmp_path)
+        ids = report_of("compare", *(f"{name}.ids.json" for name in rows), cwd=tmp_path)
+        for ours, theirs in zip(texts["candidates"], ids["candidates"], strict=True):
+            for name in ("kl_divergence", "total_variation"):
+                for end in ("lower", "upper"):
+                    value = ours[name]["mean"][end]["value"]
+                    if value != "Infinity":
+                        value = pytest.approx(value, rel=1e-12)
+                    assert theirs[name]["mean"][end]["value"] == value
+            assert ours["perplexity"] == theirs["perplexity"]
+        # Half of 0.1 + 0 + 0.1, and of 0.1 + 0.05 + 0.05, the last of which are the tails.
+        lower = texts["candidates"][0]["total_variation"]["mean"]["lower"]["value"]
+        assert lower == pytest.approx(0.1, abs=1e-5)
+        found = report_of("tokens", "base.json", "one.json", cwd=tmp_path)
+        assert found["worst"][0]["kl_lower"] == pytest.approx(
+            ids["candidates"][0]["kl_divergence"]["max"]["lower"]
+        )
+
+    @pytest.mark.parametrize("command", ["compare", "tokens"])
+    def test_texts_are_no_numbers(self, tmp_path: Path, command: str) -> None:
+        entries = [{"token": t, "logprob": -1.0} for t in ("a", "b")]
+        content = [{**entries[0], "top_logprobs": entries}] * 2
+        (tmp_path / "texts.json").write_text(
+            json.dumps({"choices": [{"logprobs": {"content": content}}]})
+        )
+        (tmp_path / "ids.json").write_text(
+            json.dumps({"prompt_logprobs": [None, *[{"0": {"logprob": -1.0}}] * 2]})
+        )
+        logits = np.zeros((2, 3))
+        np.save(tmp_path / "logits.npy", logits)
+        np.save(tmp_path / "labels.npy", [0, 0])
+        (tmp_path / "words").write_text("a\nb\n")
+        write_store(tmp_path / "store.fd", [logits], vocab=3, k=2)
+        for other in ("logits.npy", "store.fd", "ids.json"):
+            for pair in (("texts.json", other), (other, "texts.json")):
+                assert refusal_of(command, *pair, cwd=tmp_path) == (
+                    f"texts.json: knows its tokens by text only, and {other} by number: "
+                    "they cannot be compared"
+                )
+        if command == "compare":
+            three = ("texts.json", "texts.json", "ids.json")
+            assert "ids.json by number" in refusal_of(command, *three, cwd=tmp_path)
+            rerun = ("texts.json", "texts.json", "--noise-floor", "logits.npy")
+            assert "logits.npy by number" in refusal_of(command, *rerun, cwd=tmp_path)
+            line = refusal_of("perplexity", "texts.json", *LABELS, cwd=tmp_path)
+            assert "and --labels by number" in line
+        assert report_of(command, "texts.json", "texts.json", cwd=tmp_path)["tokens"] == 2
+        for option in (LABELS, ("--vocabulary", "words")):
+            line = refusal_of(command, "texts.json", "texts.json", *option, cwd=tmp_path)
+            assert line == (
+                f"texts.json: knows its tokens by text only, and {option[0]} by number: "
+                "they cannot be matched"
+            )
+
+    def test_a_store_says_its_labels_exactly(self, here: Path, tmp_path: Path) -> None:
+        store = tmp_path / "s.fd"
+        coarse = ("--max-error", "1")
+        assert run("convert", "base.npy", store, *LABELS, *coarse, cwd=here).returncode == 0
+        alone = report_of("perplexity", store, cwd=here)["perplexity"]["value"]
+        exact = fd.perplexity(np.load(here / "base.npy"), np.load(here / "labels.npy"))
+        assert alone == pytest.approx(exact, rel=1e-9)
+        for said in ((), LABELS):
+            found = report_of("compare", store, "far.npy", *said, cwd=here)
+            assert found["perplexity"]["base"]["value"] == pytest.approx(alone, rel=1e-12)
+
     def test_a_store_has_no_options_of_logits(self, here: Path) -> None:
         line = refusal_of("compare", "base.fd", "far.npy", "--temperature", "2", cwd=here)
         assert "--temperature" in line

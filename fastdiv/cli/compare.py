@@ -141,6 +141,8 @@ def compare(
             resume=resume,
         ),
     )
+    if words is not None:
+        run.refuse_vocabulary()
     names = candidate_names(candidate)
     if thresholds:
         made_up = [_computed(meter, run, confidence) for meter in run.probe()[: len(names)]]

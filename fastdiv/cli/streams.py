@@ -22,6 +22,7 @@ from fastdiv.cli.sources import (
     common_sequences,
     common_vocabulary,
     open_sources,
+    refuse_numbers,
     rows_at_a_time,
 )
 from fastdiv.meters import ComparisonMeter, PerplexityMeter, Tail
@@ -132,6 +133,10 @@ class Comparison:
     def has_labels(self) -> bool:
         """Whether there are labels."""
         return self._labels is not None
+
+    def refuse_vocabulary(self) -> None:
+        """Refuse a list of texts by number for files that have no such numbers."""
+        refuse_numbers(self._sources, "--vocabulary")
 
     @property
     def noise(self) -> Any:

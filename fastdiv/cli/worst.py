@@ -75,6 +75,8 @@ def tokens(
             resume=resume,
         ),
     )
+    if words is not None:
+        run.refuse_vocabulary()
     made_up = run.probe()[0].columns()
     by = _column(by, made_up)
     run.run()

@@ -243,14 +243,34 @@ class Faults:
             for name, count in self.counts.items()
         ]
 
+    def to_state(self) -> dict[str, Any]:
+        """Return all of it as JSON types."""
+        return {"rows": self.rows, "files": self.to_list()}
+
     @classmethod
-    def of(cls, rows: int, found: list[dict[str, Any]]) -> "Faults":
-        """Return what `to_list` was made from."""
-        faults = cls(rows=rows)
-        for each in found:
-            faults.counts[each["file"]] = each["count"]
-            faults.first[each["file"]] = [(f["row"], f["reason"]) for f in each["first"]]
+    def from_state(cls, state: dict[str, Any]) -> "Faults":
+        """Return what `to_state` was made from.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            What it makes nothing like.
+        """
+        faults = cls(rows=_whole(state["rows"]))
+        for each in state["files"]:
+            faults.counts[each["file"]] = _whole(each["count"])
+            faults.first[each["file"]] = [
+                (_whole(found["row"]), str(found["reason"])) for found in each["first"]
+            ]
+        if not all(faults.first.values()) or faults.to_state() != state:
+            raise ValueError("a count of invalid rows is of another kind")
         return faults
+
+
+def _whole(number: object) -> int:
+    if type(number) is not int or number < 0:
+        raise TypeError(f"{number!r:.40} counts nothing")
+    return number
 
 
 def open_sources(paths: Sequence[Path], opening: Opening) -> list[Source]:

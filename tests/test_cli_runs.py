@@ -376,6 +376,19 @@ class TestTopTokens:
             found = report_of("compare", store, "far.npy", *said, cwd=here)
             assert found["perplexity"]["base"]["value"] == pytest.approx(alone, rel=1e-12)
 
+    def test_other_labels_than_the_stores(self, here: Path, tmp_path: Path) -> None:
+        labels = np.load(here / "labels.npy")
+        labels[:5] = -100
+        np.save(tmp_path / "l.npy", labels)
+        found = report_of("perplexity", "base.fd", "--labels", tmp_path / "l.npy", cwd=here)
+        expected = fd.perplexity(np.load(here / "base.npy")[5:], labels[5:])
+        assert found["perplexity"]["value"] == pytest.approx(expected, rel=1e-9)
+        was = labels[9]
+        labels[9] = (was + 1) % VOCAB
+        np.save(tmp_path / "l.npy", labels)
+        line = refusal_of("perplexity", "base.fd", "--labels", tmp_path / "l.npy", cwd=here)
+        assert line == f"base.fd: row 9 predicts token {was}, but {labels[9]} in --labels"
+
     def test_a_store_has_no_options_of_logits(self, here: Path) -> None:
         line = refusal_of("compare", "base.fd", "far.npy", "--temperature", "2", cwd=here)
         assert "--temperature" in line

@@ -422,6 +422,15 @@ class Perplexity:
         found = common_labels([source], labels, opening.vocab_size)
         if found is None:
             raise source.complain("comes without labels; give them with --labels")
+        own = source.own_labels
+        if source.kind == "top-k" and own is not None:
+            # Of these rows it is the log-probability of the file's own label that is known.
+            apart = (found != own) & (found != IGNORED)
+            if apart.any():
+                row = int(np.argmax(apart))
+                raise source.complain(
+                    f"row {row} predicts token {own[row]}, but {found[row]} in --labels"
+                )
         self._labels = found
         self._sequences = common_sequences([source], sequences, sequence_length)
         self._texts = texts

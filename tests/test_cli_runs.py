@@ -1,11 +1,14 @@
 """Long runs: killed and gone on with, several candidates, limits, files of every kind."""
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import numpy as np
 import pytest
 
 import fastdiv as fd
+from fastdiv.cli import main, streams
 from fastdiv.cli.thresholds import Threshold, parse_thresholds
 from fastdiv.cli.vocabulary import printable, read_vocabulary
 from fastdiv.io import FileFormatError, open_any, write_store
@@ -281,6 +285,110 @@ class TestTopTokens:
         alone = report_of("perplexity", "p.json", cwd=tmp_path)
         assert alone["nll"]["value"] == pytest.approx(0.6)
 
+    def test_equal_texts_are_equal_tokens(self, tmp_path: Path) -> None:
+        """Files that list the same texts in other orders, against the same ones with numbers."""
+        rows = {
+            "base": [{" a": 0.5, " b": 0.3, " c": 0.1}, {" d": 0.6, " a": 0.25}],
+            "one": [{" c": 0.2, " a": 0.4, " b": 0.3}, {" a": 0.3, " d": 0.5}],
+            "two": [{" b": 0.25, " c": 0.15, " a": 0.45}, {" d": 0.55, " e": 0.2, " a": 0.2}],
+        }
+        came = (" a", " d")
+        numbers = {text: str(number) for number, text in enumerate((" e", " d", " c", " b", " a"))}
+        for name, found in rows.items():
+            logs = [{text: float(np.log(p)) for text, p in row.items()} for row in found]
+            named = {
+                "tokens": came,
+                "token_logprobs": [row[text] for row, text in zip(logs, came, strict=True)],
+                "top_logprobs": logs,
+            }
+            (tmp_path / f"{name}.json").write_text(json.dumps({"choices": [{"logprobs": named}]}))
+            # Of vLLM's positions the token that came is the first.
+            numbered = [
+                {numbers[t]: {"logprob": row[t]} for t in dict.fromkeys((text, *row))}
+                for row, text in zip(logs, came, strict=True)
+            ]
+            (tmp_path / f"{name}.ids.json").write_text(
+                json.dumps({"prompt_logprobs": [None, *numbered]})
+            )
+        files = [f"{name}.json" for name in rows]
+        texts = report_of("compare", *files, cwd=tmp_path)
+        ids = report_of("compare", *(f"{name}.ids.json" for name in rows), cwd=tmp_path)
+        for ours, theirs in zip(texts["candidates"], ids["candidates"], strict=True):
+            for name in ("kl_divergence", "total_variation"):
+                for end in ("lower", "upper"):
+                    value = ours[name]["mean"][end]["value"]
+                    if value != "Infinity":
+                        value = pytest.approx(value, rel=1e-12)
+                    assert theirs[name]["mean"][end]["value"] == value
+            assert ours["perplexity"] == theirs["perplexity"]
+        # Half of 0.1 + 0 + 0.1, and of 0.1 + 0.05 + 0.05, the last of which are the tails.
+        lower = texts["candidates"][0]["total_variation"]["mean"]["lower"]["value"]
+        assert lower == pytest.approx(0.1, abs=1e-5)
+        found = report_of("tokens", "base.json", "one.json", cwd=tmp_path)
+        assert found["worst"][0]["kl_lower"] == pytest.approx(
+            ids["candidates"][0]["kl_divergence"]["max"]["lower"]
+        )
+
+    @pytest.mark.parametrize("command", ["compare", "tokens"])
+    def test_texts_are_no_numbers(self, tmp_path: Path, command: str) -> None:
+        entries = [{"token": t, "logprob": -1.0} for t in ("a", "b")]
+        content = [{**entries[0], "top_logprobs": entries}] * 2
+        (tmp_path / "texts.json").write_text(
+            json.dumps({"choices": [{"logprobs": {"content": content}}]})
+        )
+        (tmp_path / "ids.json").write_text(
+            json.dumps({"prompt_logprobs": [None, *[{"0": {"logprob": -1.0}}] * 2]})
+        )
+        logits = np.zeros((2, 3))
+        np.save(tmp_path / "logits.npy", logits)
+        np.save(tmp_path / "labels.npy", [0, 0])
+        (tmp_path / "words").write_text("a\nb\n")
+        write_store(tmp_path / "store.fd", [logits], vocab=3, k=2)
+        for other in ("logits.npy", "store.fd", "ids.json"):
+            for pair in (("texts.json", other), (other, "texts.json")):
+                assert refusal_of(command, *pair, cwd=tmp_path) == (
+                    f"texts.json: knows its tokens by text only, and {other} by number: "
+                    "they cannot be compared"
+                )
+        if command == "compare":
+            three = ("texts.json", "texts.json", "ids.json")
+            assert "ids.json by number" in refusal_of(command, *three, cwd=tmp_path)
+            rerun = ("texts.json", "texts.json", "--noise-floor", "logits.npy")
+            assert "logits.npy by number" in refusal_of(command, *rerun, cwd=tmp_path)
+            line = refusal_of("perplexity", "texts.json", *LABELS, cwd=tmp_path)
+            assert "and --labels by number" in line
+        assert report_of(command, "texts.json", "texts.json", cwd=tmp_path)["tokens"] == 2
+        for option in (LABELS, ("--vocabulary", "words")):
+            line = refusal_of(command, "texts.json", "texts.json", *option, cwd=tmp_path)
+            assert line == (
+                f"texts.json: knows its tokens by text only, and {option[0]} by number: "
+                "they cannot be matched"
+            )
+
+    def test_a_store_says_its_labels_exactly(self, here: Path, tmp_path: Path) -> None:
+        store = tmp_path / "s.fd"
+        coarse = ("--max-error", "1")
+        assert run("convert", "base.npy", store, *LABELS, *coarse, cwd=here).returncode == 0
+        alone = report_of("perplexity", store, cwd=here)["perplexity"]["value"]
+        exact = fd.perplexity(np.load(here / "base.npy"), np.load(here / "labels.npy"))
+        assert alone == pytest.approx(exact, rel=1e-9)
+        for said in ((), LABELS):
+            found = report_of("compare", store, "far.npy", *said, cwd=here)
+            assert found["perplexity"]["base"]["value"] == pytest.approx(alone, rel=1e-12)
+
+    def test_other_labels_than_the_stores(self, here: Path, tmp_path: Path) -> None:
+        labels = np.load(here / "labels.npy")
+        labels[:5] = -100
+        np.save(tmp_path / "l.npy", labels)
+        found = report_of("perplexity", "base.fd", "--labels", tmp_path / "l.npy", cwd=here)
+        expected = fd.perplexity(np.load(here / "base.npy")[5:], labels[5:])
+        assert found["perplexity"]["value"] == pytest.approx(expected, rel=1e-9)
+        was = labels[9]
+        labels[9] = (was + 1) % VOCAB
+        np.save(tmp_path / "l.npy", labels)
+        line = refusal_of("perplexity", "base.fd", "--labels", tmp_path / "l.npy", cwd=here)
+        assert line == f"base.fd: row 9 predicts token {was}, but {labels[9]} in --labels"
+
     def test_a_store_has_no_options_of_logits(self, here: Path) -> None:
         line = refusal_of("compare", "base.fd", "far.npy", "--temperature", "2", cwd=here)
         assert "--temperature" in line
@@ -418,6 +526,42 @@ class TestOutputs:
         assert f'takes {missing}: pip install "fastdiv[{extra}]"' in done.stderr
 
 
+class TestInputsAreKept:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("compare", "base.npy", "far.npy", "--json", "far.npy"),
+            ("compare", "two.npz", "far.npy", "--key", "first", "--key", "-",
+             "--per-token", "two.npz"),
+            ("compare", "base.npy", "near.npy", "far.npy", "--resume", "./far.npy"),
+            ("compare", "base.npy", "far.npy", *LABELS, "--json", "labels.npy"),
+            ("compare", "base.npy", "far.npy", "--noise-floor", "rerun.npy", "--json", "rerun.npy"),
+            ("compare", "base.npy", "far.npy", "--sequences", "texts.npy", "--resume", "texts.npy"),
+            ("compare", "base.npy", "far.npy", "--report", "picture.png"),
+            ("tokens", "base.npy", "far.npy", "--vocabulary", "words", "--json", "words"),
+            ("tokens", "base.npy", "far.npy", "--resume", "link"),
+            ("tokens", "base.npy", "far.npy", "--json", "hard"),
+            ("perplexity", "base.npy", *LABELS, "--json", "base.npy"),
+            ("perplexity", "base.npy", *LABELS, "--text", "words", "--resume", "words"),
+            ("convert", "base.npy", "labels.npy", *LABELS),
+            ("convert", "base.npy", "new.npz", "--json", "base.npy"),
+        ],
+    )  # fmt: skip
+    def test_by_any_name(self, here: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+        names = ("base", "near", "far", "rerun", "labels", "texts")
+        for name in (*(f"{name}.npy" for name in names), "two.npz"):
+            shutil.copy(here / name, tmp_path)
+        (tmp_path / "words").write_text("a b")
+        (tmp_path / "link").symlink_to("base.npy")
+        (tmp_path / "hard").hardlink_to(tmp_path / "base.npy")
+        (tmp_path / "picture.png").symlink_to("far.npy")
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        line = refusal_of(*arguments, cwd=tmp_path)
+        named = arguments[2] if arguments[2] == "labels.npy" else arguments[-1]
+        assert line == f"{named.removeprefix('./')}: is what is read; name another file"
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 class TestInvalidRows:
     def test_counted_by_file(self, here: Path, tmp_path: Path) -> None:
         base, near = np.load(here / "base.npy"), np.load(here / "near.npy")
@@ -434,6 +578,8 @@ class TestInvalidRows:
         assert second["invalid"]["rows"] == [4]
         blamed = {each["file"]: each for each in first["invalid"]["files"]}
         assert {name: each["count"] for name, each in blamed.items()} == {"b.npy": 1, "n.npy": 16}
+        of_second = [(each["file"], each["count"]) for each in second["invalid"]["files"]]
+        assert of_second == [("b.npy", 1)]
         assert blamed["n.npy"]["first"][:2] == [
             {"row": 4, "reason": "logit 1 is +inf"},
             {"row": 20, "reason": "every logit is -inf"},
@@ -448,6 +594,10 @@ class TestInvalidRows:
         assert (done.returncode, done.stderr) == (0, "")
         assert "16 rows are no distribution" in done.stdout
         assert "and 6 more" in done.stdout
+        assert "44 to 59 tokens · vocabulary 40 · not the same ones for all" in done.stdout
+        other = run("compare", "b.npy", *files[2:], "--allow-invalid", cwd=tmp_path).stdout
+        assert "59 tokens" in other
+        assert "not the same" not in other
 
     def test_nothing_but_invalid_rows(self, here: Path, tmp_path: Path) -> None:
         np.save(tmp_path / "nan.npy", np.full((ROWS, VOCAB), np.nan))
@@ -610,11 +760,17 @@ class TestResume:
     def test_another_run_is_refused(self, here: Path, tmp_path: Path) -> None:
         state = tmp_path / "state.fd"
         self.killed(state, "compare", "base.npy", "far.npy", "--resume", state, cwd=here)
+        np.save(here / "long.npy", np.zeros((ROWS + 1, VOCAB)))
         for arguments, reason in (
             (("base.npy", "near.npy"), "file candidate 1 has other content"),
             (("near.npy", "far.npy"), "file base has other content"),
             (("base.npy", "far.npy", "--weight", "0.3"), "--weight was 0.5, and is 0.3"),
             (("base.npy", "far.npy", *LABELS), "file labels has other content"),
+            (
+                ("base.npy", "long.npy", "--rows", ROWS),
+                f"file candidate 1 had {128 + 8 * ROWS * VOCAB} bytes, "
+                f"and has {128 + 8 * (ROWS + 1) * VOCAB}",
+            ),
         ):
             command = ("compare", *arguments, "--resume", state)
             with self.started(*command, pace="fast", cwd=here) as process:
@@ -625,6 +781,77 @@ class TestResume:
         command = ("perplexity", "base.npy", *LABELS, "--resume", state)
         with self.started(*command, pace="fast", cwd=here) as process:
             assert "command was 'compare'" in process.communicate()[1]
+
+    @pytest.mark.parametrize("command", ["compare", "perplexity"])
+    def test_a_damaged_state(
+        self,
+        here: Path,
+        tmp_path: Path,
+        command: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        bad = np.load(here / "base.npy")
+        bad[1, 7] = np.nan
+        np.save(here / "bad.npy", bad)
+        state = tmp_path / "state.fd"
+        files = ("bad.npy", "far.npy") if command == "compare" else ("bad.npy",)
+        arguments = (command, *files, *LABELS, "--allow-invalid", "--resume", state)
+        self.killed(state, *arguments, cwd=here)
+        sound = state.read_bytes()
+        with zipfile.ZipFile(state) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        kept = json.loads(members["run.json"])
+
+        def changed(*places: str, to: object) -> bytes:
+            found = json.loads(members["run.json"])
+            part = found
+            for place in places[:-1]:
+                part = part[int(place)] if isinstance(part, list) else part[place]
+            part[places[-1]] = to
+            content = io.BytesIO()
+            with zipfile.ZipFile(content, "w") as archive:
+                for name, member in {**members, "run.json": json.dumps(found).encode()}.items():
+                    archive.writestr(name, member)
+            return content.getvalue()
+
+        at = sound.rindex(b"PK\x01\x02")
+        first = sound.index(b"PK\x01\x02")
+        damaged = [
+            # Of the archive: how its members are packed, where they are, and what is missing.
+            sound[: first + 10] + b"\x63" + sound[first + 11 :],
+            sound[: first + 8] + b"\x01" + sound[first + 9 :],
+            sound[: at + 42] + b"\xff" * 4 + sound[at + 46 :],
+            sound[:-6] + b"\xff" * 4 + sound[-2:],
+            sound[: len(sound) // 2],
+            b"",
+            *(changed(name, to=None) for name in kept),
+            *(changed(name, to=[]) for name in kept),
+            changed("facts", "rows", to="7"),
+            changed("facts", "rows", to=kept["facts"]["rows"] + 1),
+            changed("facts", "rows", to=0),
+            changed("meters", to=-1),
+            changed("meters", to=10**30),
+            changed("facts", "invalid", to=None),
+            changed("facts", "invalid", "rows", to=1.5),
+            changed("facts", "invalid", "files", "0", "count", to="1"),
+            changed("facts", "invalid", "files", "0", "first", to=[]),
+            changed("facts", "invalid", "files", "0", "file", to=["x"]),
+        ]
+        if command == "compare":
+            damaged.append(changed("facts", "invalid of candidates", to=[]))
+        monkeypatch.chdir(here)
+        monkeypatch.setattr(sys, "argv", ["fastdiv", *map(str, arguments)])
+        monkeypatch.setattr(streams, "rows_at_a_time", lambda found: 7)
+        reason = f"fastdiv: {state}: is no state of a run, or a damaged one\n"
+        for number, content in enumerate(damaged):
+            state.write_bytes(content)
+            code, shown = main(), capsys.readouterr()
+            assert (number, code, shown.out, shown.err) == (number, 2, "", reason)
+        # What is written as these were, and not damaged, is read.
+        state.write_bytes(changed("facts", "rows", to=kept["facts"]["rows"]))
+        assert main() == 0
+        assert "Resumed at row" in capsys.readouterr().out
 
     def test_something_else_is_refused(self, here: Path) -> None:
         command = ("compare", "base.npy", "far.npy", "--resume", "labels.npy")

@@ -11,7 +11,8 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,14 @@ __all__ = ["Checkpoint", "fingerprint"]
 #: Seconds between two checkpoints, and how many times longer than its writing that is at least.
 SECONDS = 3.0
 _TIMES_ITS_WRITING = 20.0
-_FORMAT = 1
+_FORMAT = 2
 _PIECE = 1 << 16
 _PIECES = 64
 _LONGEST_INDEX = 64 << 20
 
 
 def fingerprint(path: Path) -> str:
-    """Return a digest of a file's size, its ends, and pieces of what is between.
+    """Return a file's size, and a digest of it, of its ends, and of pieces of what is between.
 
     Neither its name nor its time counts: a copy of the file is the same file. Of an index of
     shards the shards count too.
@@ -51,7 +52,7 @@ def fingerprint(path: Path) -> str:
                 digest.update(fingerprint(path.parent / name).encode())
         except (ValueError, KeyError, TypeError, AttributeError):
             pass
-    return digest.hexdigest()
+    return f"{size} {digest.hexdigest()}"
 
 
 class Checkpoint:
@@ -83,30 +84,43 @@ class Checkpoint:
         path = self._path
         if path is None or not path.exists():
             return None
-        try:
-            with zipfile.ZipFile(path) as archive:
+        # What cannot be opened at all says so itself.
+        with open(path, "rb") as file, self.reading():
+            with zipfile.ZipFile(file) as archive:
                 kept = json.loads(archive.read("run.json"))
+                if int(kept["format"]) != _FORMAT:
+                    raise FileFormatError(
+                        path, f"is a state of format {kept['format']!r:.20}, not {_FORMAT}"
+                    )
                 states = [archive.read(f"meter-{i}") for i in range(kept["meters"])]
             run, facts = kept["run"], kept["facts"]
-            if kept["format"] != _FORMAT:
-                raise FileFormatError(path, f"is a state of format {kept['format']}, not {_FORMAT}")
-        except (zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, FileFormatError):
-                raise
-            raise FileFormatError(path, "is no state of a run, or a damaged one") from None
-        for name in {**self._run, **run}:
-            if self._run.get(name) != run.get(name):
-                raise FileFormatError(
-                    path,
-                    f"is the state of another run: {name} "
-                    + (
-                        "has other content"
-                        if name.startswith("file ")
-                        else f"was {run.get(name)!r}, and is {self._run.get(name)!r}"
+            for name in {**self._run, **run}:
+                was, now = run.get(name), self._run.get(name)
+                if was != now:
+                    raise FileFormatError(
+                        path,
+                        f"is the state of another run: {name} {_other(name, was, now)}; "
+                        "remove it to begin anew",
                     )
-                    + "; remove it to begin anew",
-                )
         return facts, states
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Call the state damaged, whatever goes wrong while it is read.
+
+        Raises
+        ------
+        FileFormatError
+        """
+        try:
+            yield
+        except FileFormatError:
+            raise
+        # A damaged archive brings out nearly everything: of zipfile, zlib, JSON, NumPy, the system.
+        except Exception:
+            raise FileFormatError(
+                str(self._path), "is no state of a run, or a damaged one"
+            ) from None
 
     def offer(self, facts: Mapping[str, Any], meters: Sequence[Any]) -> None:
         """Keep the states if the last ones are old enough."""
@@ -133,3 +147,13 @@ class Checkpoint:
     def __str__(self) -> str:
         """Return the name of the file."""
         return "" if self._path is None else printable_path(os.fspath(self._path))
+
+
+def _other(name: str, was: Any, now: Any) -> str:
+    """Say how a part of another run differs."""
+    if not name.startswith("file "):
+        return f"was {was!r}, and is {now!r}"
+    sizes = [found.split()[0] for found in (was, now) if found is not None]
+    if len(set(sizes)) == 2:
+        return f"had {sizes[0]} bytes, and has {sizes[1]}"
+    return "has other content"

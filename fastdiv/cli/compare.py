@@ -15,7 +15,7 @@ from fastdiv.cli import tables
 from fastdiv.cli.answer import Answer
 from fastdiv.cli.endings import ending, invalid_member, invalid_text
 from fastdiv.cli.intervals import IntervalMeter, IntervalReport
-from fastdiv.cli.outputs import check_output, check_report, check_table, write_table
+from fastdiv.cli.outputs import check_output, check_report, check_table, keep_inputs, write_table
 from fastdiv.cli.streams import Comparison, ComparisonOptions
 from fastdiv.cli.thresholds import parse_thresholds
 from fastdiv.cli.vocabulary import Vocabulary, read_vocabulary
@@ -119,6 +119,10 @@ def compare(
     check_table(per_token)
     check_report(report)
     check_output(resume)
+    keep_inputs(
+        [json_output, per_token, report, resume],
+        [base, *candidate, labels, noise_floor, sequences, vocabulary],
+    )
     words = None if vocabulary is None else read_vocabulary(vocabulary)
     temperatures = tuple(temperature or [1.0])
     if not all(0 < t < float("inf") for t in temperatures):
@@ -141,6 +145,8 @@ def compare(
             resume=resume,
         ),
     )
+    if words is not None:
+        run.refuse_vocabulary()
     names = candidate_names(candidate)
     if thresholds:
         made_up = [_computed(meter, run, confidence) for meter in run.probe()[: len(names)]]
@@ -213,8 +219,8 @@ def _answer(
         for ms in run.meters[: len(names)]
     ]
     objects = []
-    for found, sweep in zip(reports, sweeps, strict=True):
-        members = invalid_member(found.to_dict(), run.faults)
+    for found, sweep, faults in zip(reports, sweeps, run.faults_of, strict=False):
+        members = invalid_member(found.to_dict(), faults)
         if sweep:
             members["temperatures"] = [_sweep_member(t, each) for t, each in sweep]
         objects.append(members)

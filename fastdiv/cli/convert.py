@@ -1,6 +1,5 @@
 """``fastdiv convert``: one file of logits into another format."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +12,7 @@ from rich.text import Text
 
 from fastdiv.cli import options as o
 from fastdiv.cli.answer import Answer
-from fastdiv.cli.outputs import check_output
+from fastdiv.cli.outputs import check_output, keep_inputs
 from fastdiv.cli.progress import progress
 from fastdiv.cli.sources import Source, common_labels, open_sources
 from fastdiv.io import (
@@ -81,6 +80,7 @@ def convert(
     """Write logits in another format or precision, or as fastdiv's much smaller store."""
     check_output(json_output)
     check_output(output)
+    keep_inputs([output, json_output], [input, labels, tokens])
     kind = to or _kind_of(output)
     _refuse_options(kind, dtype, tokens, n_ctx, max_error, top_k, tail_ratio)
     opening = o.opening_of(
@@ -91,8 +91,6 @@ def convert(
     if source.kind == "top-k":
         raise source.complain("holds the most probable tokens only, and no logits to write")
     found = common_labels([source], labels) if labels is not None else source.own_labels
-    if output.exists() and os.path.samefile(input, output):
-        raise FileFormatError(output, "is what is read; name another file")
     row_bytes = source.row_bytes
     with progress(source.rows, row_bytes=row_bytes) as advance:
         watched = _Watched(source, found, advance)

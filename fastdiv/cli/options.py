@@ -84,7 +84,7 @@ Resume = Annotated[
     typer.Option(
         metavar="STATE",
         help="Keep the run's state in a file, and go on from there after a crash; "
-        "removed at the end.",
+        "removed at the end. Files are recognised by size and samples of their content.",
     ),
 ]
 AllowInvalid = Annotated[

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastdiv.io import FileFormatError, write_tokens_table
 
-__all__ = ["check_output", "check_report", "check_table", "write_table"]
+__all__ = ["check_output", "check_report", "check_table", "keep_inputs", "write_table"]
 
 _PICTURES = (".html", ".htm", ".png", ".svg", ".pdf")
 _TABLES = (".parquet", ".arrow", ".feather", ".npz", ".csv")
@@ -37,6 +37,23 @@ def check_output(path: str | os.PathLike[str] | None) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path))
     if not os.access(target if target.exists() else folder, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+
+
+def keep_inputs(
+    outputs: Sequence[str | os.PathLike[str] | None], inputs: Sequence[Path | None]
+) -> None:
+    """Refuse to write over what is read, by whatever name.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    for output in outputs:
+        if output is None or os.fspath(output) == "-" or not os.path.isfile(output):
+            continue
+        for path in inputs:
+            if path is not None and path.exists() and os.path.samefile(path, output):
+                raise FileFormatError(output, "is what is read; name another file")
 
 
 def check_table(path: Path | None) -> None:

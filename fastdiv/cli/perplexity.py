@@ -10,7 +10,7 @@ from fastdiv.cli import options as o
 from fastdiv.cli import tables
 from fastdiv.cli.answer import Answer
 from fastdiv.cli.endings import ending, invalid_member, invalid_text
-from fastdiv.cli.outputs import check_output, check_table, write_table
+from fastdiv.cli.outputs import check_output, check_table, keep_inputs, write_table
 from fastdiv.cli.streams import Perplexity
 from fastdiv.cli.thresholds import parse_thresholds
 from fastdiv.io import FileFormatError, printable_path
@@ -65,6 +65,7 @@ def perplexity(
     check_output(json_output)
     check_table(per_token)
     check_output(resume)
+    keep_inputs([json_output, per_token, resume], [logits, labels, sequences, text])
     if not 0 < temperature < float("inf"):
         raise FileFormatError("--temperature", "takes a finite number above 0")
     run = Perplexity(

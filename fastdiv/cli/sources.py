@@ -34,6 +34,7 @@ __all__ = [
     "common_sequences",
     "common_vocabulary",
     "open_sources",
+    "refuse_numbers",
     "rows_at_a_time",
 ]
 
@@ -130,6 +131,11 @@ class Source:
     def complain(self, reason: str) -> FileFormatError:
         """Return an error that names the file."""
         return FileFormatError(self.path, reason)
+
+    @property
+    def by_text(self) -> bool:
+        """Whether its tokens have texts and no numbers but those that were given to them here."""
+        return isinstance(self.reader, LogprobsReader) and self.reader.names is not None
 
     @property
     def row_bytes(self) -> int:
@@ -237,14 +243,34 @@ class Faults:
             for name, count in self.counts.items()
         ]
 
+    def to_state(self) -> dict[str, Any]:
+        """Return all of it as JSON types."""
+        return {"rows": self.rows, "files": self.to_list()}
+
     @classmethod
-    def of(cls, rows: int, found: list[dict[str, Any]]) -> "Faults":
-        """Return what `to_list` was made from."""
-        faults = cls(rows=rows)
-        for each in found:
-            faults.counts[each["file"]] = each["count"]
-            faults.first[each["file"]] = [(f["row"], f["reason"]) for f in each["first"]]
+    def from_state(cls, state: dict[str, Any]) -> "Faults":
+        """Return what `to_state` was made from.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            What it makes nothing like.
+        """
+        faults = cls(rows=_whole(state["rows"]))
+        for each in state["files"]:
+            faults.counts[each["file"]] = _whole(each["count"])
+            faults.first[each["file"]] = [
+                (_whole(found["row"]), str(found["reason"])) for found in each["first"]
+            ]
+        if not all(faults.first.values()) or faults.to_state() != state:
+            raise ValueError("a count of invalid rows is of another kind")
         return faults
+
+
+def _whole(number: object) -> int:
+    if type(number) is not int or number < 0:
+        raise TypeError(f"{number!r:.40} counts nothing")
+    return number
 
 
 def open_sources(paths: Sequence[Path], opening: Opening) -> list[Source]:
@@ -256,6 +282,12 @@ def open_sources(paths: Sequence[Path], opening: Opening) -> list[Source]:
     ]
     first = sources[0]
     for other in sources[1:]:
+        if first.by_text != other.by_text:
+            texts, numbers = (first, other) if first.by_text else (other, first)
+            raise texts.complain(
+                f"knows its tokens by text only, and {printable_path(numbers.path)} by number: "
+                "they cannot be compared"
+            )
         widths = (first.vocab, other.vocab)
         apart = None not in widths and widths[0] != widths[1]
         if opening.vocab_size is not None or "top-k" in (first.kind, other.kind):
@@ -275,6 +307,20 @@ def open_sources(paths: Sequence[Path], opening: Opening) -> list[Source]:
         if size is not None and source.vocab is not None and size > source.vocab:
             raise source.complain(f"has {source.vocab} logits a row; --vocab-size is {size}")
     return sources
+
+
+def refuse_numbers(sources: Sequence[Source], option: str) -> None:
+    """Refuse an option whose tokens are numbers where the files' are texts.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    for source in sources:
+        if source.by_text:
+            raise source.complain(
+                f"knows its tokens by text only, and {option} by number: they cannot be matched"
+            )
 
 
 def common_vocabulary(sources: Sequence[Source], said: int | None) -> int | None:
@@ -309,6 +355,7 @@ def common_labels(
     """Return the labels of all files, which must be the same."""
     first, found = sources[0], None
     if file is not None:
+        refuse_numbers(sources, "--labels")
         found = one_per_row(file, sources, min(_known_vocabularies(sources), default=1 << 31))
     for source in sources if file is None else ():
         labels = source.own_labels

@@ -22,6 +22,7 @@ from fastdiv.cli.sources import (
     common_sequences,
     common_vocabulary,
     open_sources,
+    refuse_numbers,
     rows_at_a_time,
 )
 from fastdiv.meters import ComparisonMeter, PerplexityMeter, Tail
@@ -84,6 +85,9 @@ class Comparison:
         For each candidate, and last for the base's second run if there is one, the meters of the
         temperatures.
     faults : Faults
+        Of all files.
+    faults_of : list of Faults
+        For each candidate, and last for the base's second run: its own and the base's.
     resumed : int
         Rows that an earlier run had dealt with.
 
@@ -121,6 +125,7 @@ class Comparison:
             for kind in self.kinds
         ]
         self.faults = Faults()
+        self.faults_of = [Faults() for _ in self._others]
         self.resumed = 0
         self._count = rows_at_a_time(self._sources)
         self._checkpoint = Checkpoint(options.resume, self._identity() if options.resume else {})
@@ -132,6 +137,10 @@ class Comparison:
     def has_labels(self) -> bool:
         """Whether there are labels."""
         return self._labels is not None
+
+    def refuse_vocabulary(self) -> None:
+        """Refuse a list of texts by number for files that have no such numbers."""
+        refuse_numbers(self._sources, "--vocabulary")
 
     @property
     def noise(self) -> Any:
@@ -214,12 +223,18 @@ class Comparison:
         if kept is None:
             return
         facts, states = kept
-        self.resumed = facts["rows"]
-        self.faults = Faults.of(facts["invalid rows"], facts["invalid"])
-        read = iter(states)
-        self.meters = [
-            [type(meter).from_state(next(read)) for meter in meters] for meters in self.meters
-        ]
+        with self._checkpoint.reading():
+            self.faults = Faults.from_state(facts["invalid"])
+            of = facts["invalid of candidates"]
+            self.faults_of = [
+                Faults.from_state(state) for state, _ in zip(of, self._others, strict=True)
+            ]
+            made = [meter for meters in self.meters for meter in meters]
+            pairs = zip(made, states, strict=True)
+            read = iter([type(meter).from_state(state) for meter, state in pairs])
+            self.meters = [[next(read) for _ in meters] for meters in self.meters]
+            found = [meter for meters in self.meters for meter in meters]
+            self.resumed = _resumed(facts["rows"], found, self.rows)
 
     def probe(self) -> list[Any]:
         """Return meters of two made-up rows, whose reports have the members of the real ones."""
@@ -256,20 +271,24 @@ class Comparison:
     def _facts(self, rows: int) -> dict[str, Any]:
         return {
             "rows": rows,
-            "invalid rows": self.faults.rows,
-            "invalid": self.faults.to_list(),
+            "invalid": self.faults.to_state(),
+            "invalid of candidates": [faults.to_state() for faults in self.faults_of],
         }
 
     def _update(self, base: Block, others: Sequence[Block]) -> None:
         stop = base.start + len(base)
         rows = _Rows(self._labels, self._sequences).part(base.start, stop)
         unsound: set[int] = set()
-        parts = zip(self._others, others, self.kinds, self.meters, strict=True)
-        for source, block, kind, meters in parts:
+        parts = zip(self._others, others, self.kinds, self.meters, self.faults_of, strict=True)
+        for source, block, kind, meters, faults in parts:
+            own: set[int] = set()
             for meter in meters:
                 before = len(meter.nan_rows) if meter.nan_rows else 0
                 self._add(meter, kind, (base, block), source, rows)
-                unsound.update(meter.nan_rows[before:])
+                own.update(meter.nan_rows[before:])
+            for row in sorted(own):
+                faults.note(row, [(self._base, base), (source, block)])
+            unsound |= own
         for row in sorted(unsound):
             self.faults.note(row, [(self._base, base), *zip(self._others, others, strict=True)])
 
@@ -325,6 +344,20 @@ def _exact_labels(found: TopKComparison, sides: Sequence[Any], labels: Labels) -
         exact[name] = nll
     delta_p = np.exp(-exact["nll_candidate"]) - np.exp(-exact["nll_base"])
     return found._replace(**exact, delta_p=delta_p)
+
+
+def _resumed(rows: object, meters: Sequence[Any], all_rows: int) -> int:
+    """Return how many rows a run had dealt with, if its meters have seen as many.
+
+    Raises
+    ------
+    ValueError
+    """
+    if type(rows) is not int or not 0 < rows <= all_rows:
+        raise ValueError(f"{rows!r:.40} are not so many rows")
+    if any(meter.rows != rows for meter in meters):
+        raise ValueError(f"a meter has not seen {rows} rows")
+    return rows
 
 
 def _made_up(kind: str, source: Source, width: int) -> Block:
@@ -389,6 +422,15 @@ class Perplexity:
         found = common_labels([source], labels, opening.vocab_size)
         if found is None:
             raise source.complain("comes without labels; give them with --labels")
+        own = source.own_labels
+        if source.kind == "top-k" and own is not None:
+            # Of these rows it is the log-probability of the file's own label that is known.
+            apart = (found != own) & (found != IGNORED)
+            if apart.any():
+                row = int(np.argmax(apart))
+                raise source.complain(
+                    f"row {row} predicts token {own[row]}, but {found[row]} in --labels"
+                )
         self._labels = found
         self._sequences = common_sequences([source], sequences, sequence_length)
         self._texts = texts
@@ -420,9 +462,11 @@ class Perplexity:
         kept = self._checkpoint.read()
         if kept is not None:
             facts, states = kept
-            self.resumed = facts["rows"]
-            self.faults = Faults.of(facts["invalid rows"], facts["invalid"])
-            self.meter = PerplexityMeter.from_state(states[0])
+            with self._checkpoint.reading():
+                self.faults = Faults.from_state(facts["invalid"])
+                (state,) = states
+                self.meter = PerplexityMeter.from_state(state)
+                self.resumed = _resumed(facts["rows"], [self.meter], self.rows)
 
     def probe(self) -> PerplexityMeter:
         """Return a meter of two made-up rows, whose report has the members of the real one."""
@@ -446,8 +490,7 @@ class Perplexity:
                     self.faults.note(row, [(source, block)])
                 facts = {
                     "rows": block.start + len(block),
-                    "invalid rows": self.faults.rows,
-                    "invalid": self.faults.to_list(),
+                    "invalid": self.faults.to_state(),
                 }
                 self._checkpoint.offer(facts, [self.meter])
                 advance(len(block))

@@ -112,8 +112,8 @@ def intervals_table(report: ComparisonReport) -> RenderableType:
     return Group(_heading(_kind_of_intervals(report.confidence, count)), table)
 
 
-def _kind_of_intervals(confidence: float, sequences: int | None) -> str:
-    taken = "tokens" if sequences is None else f"{sequences:,} sequences"
+def _kind_of_intervals(confidence: float, sequences: int | str | None) -> str:
+    taken = "tokens" if sequences is None else f"{_counted(sequences)} sequences"
     return f"{confidence * 100:g} % intervals, the {taken} taken as independent"
 
 
@@ -176,7 +176,8 @@ def ranking_table(
     rows: Sequence[tuple[str, ComparisonReport | IntervalReport]],
 ) -> RenderableType:
     """Return the candidates, the nearest to the base first."""
-    first = rows[0][1]
+    reports = [report for _, report in rows]
+    first = reports[0]
     table = _columns("", "Mean KLD", "±", "PPL ratio", "±", "Same top", "Δp, %")
     for name, report in rows:
         if isinstance(report, IntervalReport):
@@ -195,12 +196,24 @@ def ranking_table(
             rms = None if report.delta_p is None else report.delta_p.rms
             cells.append("" if rms is None else f"{_decimal(rms.value * 100, 2)}")
         table.add_row(_shortened(name), *cells)
-    parts: list[RenderableType] = [_size(first.tokens, first.vocab)]
+    tokens = [report.tokens for report in reports]
+    more = ["not the same ones for all"] if len(set(tokens)) > 1 else []
+    parts: list[RenderableType] = [_size(_range(tokens), first.vocab, *more)]
     if isinstance(first, ComparisonReport):
-        count = None if first.sequences is None else first.sequences.count
-        said = _kind_of_intervals(first.confidence, count)
+        full = [report for report in reports if isinstance(report, ComparisonReport)]
+        counts = [report.sequences.count for report in full if report.sequences is not None]
+        said = _kind_of_intervals(first.confidence, _range(counts) if counts else None)
         parts.append(Text(f"± of KLD: {said}; of PPL: error"))
     return Group(*parts, Text(), table)
+
+
+def _range(counts: Sequence[int]) -> str:
+    """Return a count, or the least and the greatest of counts that differ."""
+    return " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
+
+
+def _counted(count: int | str) -> str:
+    return count if isinstance(count, str) else f"{count:,}"
 
 
 def _ratio(found: Estimate | None) -> list[str]:
@@ -334,8 +347,8 @@ def _distribution_cells(found: Distribution, scale: float, digits: int) -> dict[
     return cells | {_QUANTILES[name]: cell(found.quantiles[name]) for name in names}
 
 
-def _size(tokens: int, vocab: int | None, *more: str) -> Text:
-    return Text(" · ".join([f"{tokens:,} tokens", f"vocabulary {vocab or 0:,}", *more]))
+def _size(tokens: int | str, vocab: int | None, *more: str) -> Text:
+    return Text(" · ".join([f"{_counted(tokens)} tokens", f"vocabulary {vocab or 0:,}", *more]))
 
 
 def _heading(text: str) -> Text:

@@ -12,7 +12,7 @@ from fastdiv.cli import options as o
 from fastdiv.cli import tables
 from fastdiv.cli.answer import Answer
 from fastdiv.cli.endings import ending, invalid_text
-from fastdiv.cli.outputs import check_output, check_table, write_table
+from fastdiv.cli.outputs import check_output, check_table, keep_inputs, write_table
 from fastdiv.cli.streams import Comparison, ComparisonOptions
 from fastdiv.cli.vocabulary import Vocabulary, read_vocabulary
 from fastdiv.io import FileFormatError, printable_path
@@ -62,6 +62,7 @@ def tokens(
     check_output(json_output)
     check_table(per_token)
     check_output(resume)
+    keep_inputs([json_output, per_token, resume], [base, candidate, labels, sequences, vocabulary])
     words = None if vocabulary is None else read_vocabulary(vocabulary)
     run = Comparison(
         base,
@@ -75,6 +76,8 @@ def tokens(
             resume=resume,
         ),
     )
+    if words is not None:
+        run.refuse_vocabulary()
     made_up = run.probe()[0].columns()
     by = _column(by, made_up)
     run.run()

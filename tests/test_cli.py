@@ -388,12 +388,14 @@ class TestRefusals:
         assert shown in done.stdout.replace("\n", "")
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-    def test_a_full_disk(self) -> None:
-        command = [sys.executable, "-m", "fastdiv", "demo"]
+    def test_a_full_disk(self, tmp_path: Path) -> None:
+        report = tmp_path / "report.json"
+        command = [sys.executable, "-m", "fastdiv", "demo", "--json", str(report)]
         with open("/dev/full", "wb") as full:
             done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
         assert done.returncode == 2
         assert done.stderr == b"fastdiv: standard output: No space left on device\n"
+        assert json.loads(report.read_text())["tokens"] == 12
 
     def test_a_reader_that_leaves(self) -> None:
         ours, theirs = os.pipe()

@@ -24,8 +24,7 @@ def main() -> int:
     try:
         return _run(sys.argv[1:] or ["--help"])
     except BrokenPipeError:
-        # The interpreter's last flush goes nowhere either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return _READER_LEFT
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
@@ -33,7 +32,14 @@ def main() -> int:
         reason = _reason(error)
         if reason is None:
             raise
+        if isinstance(error, OSError) and error.filename is None:
+            _give_up_output()
         return _fail(reason)
+
+
+def _give_up_output() -> None:
+    """Let the interpreter's last flush, whose failure would change the exit code, succeed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:

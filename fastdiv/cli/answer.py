@@ -30,7 +30,7 @@ class Answer:
     complaints : sequence of str
         Why it is not 0: one line on standard error.
     writers : sequence of callable
-        Write whatever else there is to write, after the report.
+        Write whatever else there is to write, before the report is shown.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class Answer:
         self._writers = writers
 
     def write(self) -> None:
-        """Write to standard output, and to the files that there are."""
+        """Write to the files that there are, then to standard output, whose reader may leave."""
         text = json_text.dumps(self._data, indent=2, allow_nan=False) + "\n"
-        sys.stdout.write(text if self._json == "-" else self._rendered())
-        sys.stdout.flush()
         if self._json not in (None, "-"):
             Path(str(self._json)).write_text(text, encoding="utf-8")
         for writer in self._writers:
             writer()
+        sys.stdout.write(text if self._json == "-" else self._rendered())
+        sys.stdout.flush()
 
     def _rendered(self) -> str:
         console = Console(highlight=False, markup=False)

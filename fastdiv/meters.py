@@ -86,6 +86,12 @@ _QUANTILES = {
     "min": 0.0,
 }
 _QUARTILES = ("p75", "p25")
+#: What llama.cpp's report calls them.
+QUANTILE_TITLES = {name: f"{100 * q:.1f}%" for name, q in _QUANTILES.items()} | {
+    "max": "Maximum",
+    "median": "Median",
+    "min": "Minimum",
+}
 
 
 class _Quantity(NamedTuple):

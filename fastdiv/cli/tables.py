@@ -10,6 +10,7 @@ from rich.text import Text
 
 from fastdiv.cli.intervals import IntervalReport
 from fastdiv.meters import (
+    QUANTILE_TITLES,
     CandidateComparison,
     ComparisonReport,
     Distribution,
@@ -33,22 +34,6 @@ __all__ = [
 
 _LONGEST_NAME = 18
 _OF_INTERVALS = ("KLD", "Reverse KL", "JS", "TV")
-
-_QUANTILES = {
-    "max": "Maximum",
-    "p99.9": "99.9%",
-    "p99": "99.0%",
-    "p95": "95.0%",
-    "p90": "90.0%",
-    "p75": "75.0%",
-    "median": "Median",
-    "p25": "25.0%",
-    "p10": "10.0%",
-    "p5": "5.0%",
-    "p1": "1.0%",
-    "p0.1": "0.1%",
-    "min": "Minimum",
-}
 
 
 def comparison_table(report: ComparisonReport) -> RenderableType:
@@ -104,7 +89,7 @@ def intervals_table(report: ComparisonReport) -> RenderableType:
         table.add_row("Mean PPL(Q)/PPL(base)", *_ends(ratio))
     table.add_row("Mean KLD", *_ends(found["kl_divergence"]["mean"]))
     for name in ("median", "p99"):
-        table.add_row(f"{_QUANTILES[name]} KLD", *_ends(found["kl_divergence"][name]))
+        table.add_row(f"{QUANTILE_TITLES[name]} KLD", *_ends(found["kl_divergence"][name]))
     if "delta_p" in found:
         table.add_row("Mean Δp, %", *_ends(found["delta_p"]["mean"], 100, 3))
     table.add_row("Same top p, %", *_ends(found["same_top"]["value"], 100, 3))
@@ -135,7 +120,7 @@ def interval_report_table(report: IntervalReport) -> RenderableType:
     quantiles = next(iter(report.divergences.values())).quantiles
     cells = {"Mean": [(f.lower.value, f.upper.value) for f in report.divergences.values()]}
     for name in quantiles:
-        cells[_QUANTILES[name]] = [f.quantiles[name] for f in report.divergences.values()]
+        cells[QUANTILE_TITLES[name]] = [f.quantiles[name] for f in report.divergences.values()]
     table = _columns("", *_OF_INTERVALS)
     for name, ends in cells.items():
         table.add_row(name, *(f"{_short(low)} … {_short(high)}" for low, high in ends))
@@ -343,8 +328,8 @@ def _distribution_cells(found: Distribution, scale: float, digits: int) -> dict[
     cells = {"Mean": cell(found.mean.value), "  ±": cell(found.mean.se)}
     if found.rms is not None:
         cells |= {"RMS": cell(found.rms.value), "  ± ": cell(found.rms.se)}
-    names = (name for name in _QUANTILES if name in found.quantiles)
-    return cells | {_QUANTILES[name]: cell(found.quantiles[name]) for name in names}
+    names = (name for name in QUANTILE_TITLES if name in found.quantiles)
+    return cells | {QUANTILE_TITLES[name]: cell(found.quantiles[name]) for name in names}
 
 
 def _size(tokens: int | str, vocab: int | None, *more: str) -> Text:

@@ -7,6 +7,7 @@ import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from fastdiv.meters import QUANTILE_TITLES
 from fastdiv.report.figures import inline_svg
 from fastdiv.report.panels import Panel, kind_of_errors, ranking_of
 from fastdiv.report.style import CSS_COLOURS, look_of, printable
@@ -14,21 +15,6 @@ from fastdiv.report.summaries import Candidate, Mean
 
 __all__ = ["html_page"]
 
-_QUANTILES = {
-    "max": "Maximum",
-    "p99.9": "99.9%",
-    "p99": "99.0%",
-    "p95": "95.0%",
-    "p90": "90.0%",
-    "p75": "75.0%",
-    "median": "Median",
-    "p25": "25.0%",
-    "p10": "10.0%",
-    "p5": "5.0%",
-    "p1": "1.0%",
-    "p0.1": "0.1%",
-    "min": "Minimum",
-}
 # Member of the report: heading of its table, what its rows are of, factor, digits, unit.
 _DISTRIBUTIONS = {
     "kl_divergence": ("KL divergence (nats)", "KLD", 1.0, 6, ""),
@@ -261,7 +247,7 @@ def _distribution(name: str, given: Sequence[object]) -> _Rows:
     _, word, scale, digits, unit = _DISTRIBUTIONS[name]
     names = {
         "mean": (f"Mean {word}", scale, digits, unit),
-        **{key: (f"{label} {word}", scale, digits, unit) for key, label in _QUANTILES.items()},
+        **{key: (f"{label} {word}", scale, digits, unit) for key, label in QUANTILE_TITLES.items()},
         "rms": (f"RMS {word}", scale, digits, unit),
     }
     return _named(names, [m if isinstance(m, Mapping) else {} for m in given], rest=True)

@@ -1,13 +1,7 @@
-r"""What the pictures show, as numbers: means with errors, histograms, quantiles, differences.
+"""What the pictures show, as numbers: means with errors, histograms, quantiles, differences.
 
-Tokens of one text are not independent. Where sequences are known, the standard error of a mean is
-the cluster-robust one of G sequences,
-
-.. math:: \mathrm{se}^2 = \frac{G}{G-1}
-    \frac{1}{N^2} \sum_g \Bigl(\sum_{i \in g} (x_i - \bar x)\Bigr)^2
-
-and where there is one sequence, or none is named, that of independent tokens, which is the same
-with every token a sequence of its own.
+Tokens of one text are not independent. Where sequences are known, standard errors are clustered by
+them; where there is one sequence, or none is named, tokens count as independent.
 """
 
 import math
@@ -18,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from fastdiv.uncertainty import mean
 
 __all__ = [
     "Bucket",
@@ -135,21 +131,8 @@ def mean_of(values: Column, sequence: NDArray[np.intp] | None = None) -> Mean:
     found = values[known]
     if not found.size:
         return Mean(math.nan, math.nan, 0)
-    # Two infinities of different sign have no mean, which NumPy would warn of.
-    with np.errstate(invalid="ignore"):
-        value = float(found.mean())
-    if not math.isfinite(value):
-        return Mean(value, math.nan, found.size)
-    sums = found - value
-    if sequence is not None:
-        which = sequence[known]
-        sums = np.bincount(which, sums)[np.bincount(which) > 0].astype(np.float64)
-    groups = sums.size
-    if groups < 2:
-        return Mean(value, math.nan, found.size)
-    with np.errstate(over="ignore"):
-        square = float(np.square(sums).sum()) * groups / (groups - 1)
-    return Mean(value, math.sqrt(square) / found.size, found.size)
+    which = None if sequence is None else sequence[known]
+    return Mean(*mean(found, sequence_ids=which), found.size)
 
 
 def position_edges(positions: Sequence[Column], most: int = 16) -> Column:

@@ -18,8 +18,8 @@ import pytest
 import fastdiv as fd
 from fastdiv.cli import main, streams
 from fastdiv.cli.thresholds import Threshold, parse_thresholds
-from fastdiv.cli.vocabulary import printable, read_vocabulary
 from fastdiv.io import FileFormatError, open_any, write_store
+from fastdiv.io.vocabulary import printable, read_vocabulary
 from fastdiv.topk import compare_topk, top_k
 from fastdiv.uncertainty import mean
 

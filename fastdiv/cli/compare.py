@@ -18,9 +18,9 @@ from fastdiv.cli.intervals import IntervalMeter, IntervalReport
 from fastdiv.cli.outputs import check_output, check_report, check_table, keep_inputs, write_table
 from fastdiv.cli.streams import Comparison, ComparisonOptions
 from fastdiv.cli.thresholds import parse_thresholds
-from fastdiv.cli.vocabulary import Vocabulary, read_vocabulary
 from fastdiv.cli.worst import worst_rows
 from fastdiv.io import FileFormatError, printable_path
+from fastdiv.io.vocabulary import Vocabulary, read_vocabulary
 from fastdiv.meters import CandidateComparison, compare_candidates
 
 __all__ = ["compare"]

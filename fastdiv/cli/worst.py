@@ -14,8 +14,8 @@ from fastdiv.cli.answer import Answer
 from fastdiv.cli.endings import ending, invalid_text
 from fastdiv.cli.outputs import check_output, check_table, keep_inputs, write_table
 from fastdiv.cli.streams import Comparison, ComparisonOptions
-from fastdiv.cli.vocabulary import Vocabulary, read_vocabulary
 from fastdiv.io import FileFormatError, printable_path
+from fastdiv.io.vocabulary import Vocabulary, read_vocabulary
 from fastdiv.uncertainty import json_number
 
 __all__ = ["tokens", "worst_rows"]

@@ -15,10 +15,30 @@ static const float PSI_float[8] = {0x1.0000000000000p-1f, 0x1.5555560000000p-3f,
 static const double PSI_double[16] = {0x1.0000000000000p-1, 0x1.5555555555555p-3, 0x1.5555555555555p-5, 0x1.1111111111111p-7, 0x1.6c16c16c16be7p-10, 0x1.a01a01a01a117p-13, 0x1.a01a01a0208ddp-16, 0x1.71de3a555a0e5p-19, 0x1.27e4fb70cc92ap-22, 0x1.ae645694260b7p-26, 0x1.1eed9668e934dp-29, 0x1.612455d2e0195p-33, 0x1.938e581e2eb12p-37, 0x1.ae83a0e9745eep-41, 0x1.b415bc08420f4p-45, 0x1.96aaed2f689dcp-49};
 /* ((1 + r) log(1 + r) - r) / r^2. on [-0.2929, 0.4142]: degree 18, relative error 2^-54.88 */
 static const double EXCESS_double[19] = {0x1.0000000000000p-1, -0x1.555555555553bp-3, 0x1.55555555554eap-4, -0x1.99999999a6743p-5, 0x1.1111111129fb4p-5, -0x1.861861779a1f6p-6, 0x1.249249047df0fp-6, -0x1.c71c7909630cdp-7, 0x1.6c16d4746ff6bp-7, -0x1.29e321335fc9cp-7, 0x1.f076312dde375p-8, -0x1.a43bf9d56090cp-8, 0x1.6899dd8fa30dap-8, -0x1.36ee46ceb8f6ep-8, 0x1.0acb021589e5ap-8, -0x1.e5d11b9ebf791p-9, 0x1.f88d0004e23e4p-9, -0x1.c4e924e73cf75p-9, 0x1.9652a40bfec98p-10};
-/* phi(-w/2) / 2. on [0.0, 1.0]: degree 7, relative error 2^-24.98 */
-static const float TO_MEAN_float[8] = {0x1.0000000000000p-2f, 0x1.5556620000000p-5f, 0x1.54eeb60000000p-7f, 0x1.a6ac840000000p-9f, 0x1.5b8d9c0000000p-11f, 0x1.2503da0000000p-10f, -0x1.44a4dc0000000p-11f, 0x1.9e313c0000000p-12f};
-/* phi(-w/2) / 2. on [0.0, 1.0]: degree 19, relative error 2^-56.04 */
-static const double TO_MEAN_double[20] = {0x1.0000000000000p-2, 0x1.555555555558bp-5, 0x1.555555554d12dp-7, 0x1.999999a0ceab8p-9, 0x1.11110f769cd7ap-10, 0x1.8618cf3bf2954p-12, 0x1.24889f1f144d9p-13, 0x1.c84d0ecb6f5a8p-15, 0x1.5e75cdc666142p-16, 0x1.9e664ee8c71b3p-17, -0x1.fc7a1ea64e5e3p-18, 0x1.f2175806c19b8p-16, -0x1.c06b05733c7bbp-15, 0x1.51f0d89be2dbfp-14, -0x1.7d401378af6cep-14, 0x1.458fe7d5dd2c2p-14, -0x1.93fc883f67be2p-15, 0x1.5afa109c09ce3p-16, -0x1.713c0b23c8f81p-18, 0x1.76b6948b82588p-21};
+/* (exp(x/2) - 1 - x/2) / x^2. on [-0.6934, 0.6934]: degree 4, relative error 2^-22.9 */
+static const float HALF_EXP_float[5] = {0x1.0000000000000p-3f, 0x1.5554e00000000p-6f, 0x1.55558a0000000p-9f, 0x1.12097e0000000p-12f, 0x1.6c86480000000p-16f};
+/* (exp(x/2) - 1 - x/2) / x^2. on [-0.6934, 0.6934]: degree 10, relative error 2^-57.06 */
+static const double HALF_EXP_double[11] = {0x1.0000000000000p-3, 0x1.5555555555557p-6, 0x1.5555555555550p-9, 0x1.1111111110135p-12, 0x1.6c16c16c1998bp-16, 0x1.a01a01abc5cb2p-20, 0x1.a01a0191e8a2dp-24, 0x1.71de0283e71aap-28, 0x1.27e50e614ceafp-32, 0x1.af4d612eba675p-37, 0x1.1f1cfa273d6fbp-41};
+/* 2 sinh(x/2) / x, where u = x^2. on [0.0, 4.0]: degree 3, relative error 2^-25.2 */
+static const float NEAR_SINH_float[4] = {0x1.0000000000000p+0f, 0x1.5555980000000p-5f, 0x1.10f77c0000000p-11f, 0x1.ab3c680000000p-19f};
+/* 2 sinh(x/2) / x, where u = x^2. on [0.0, 4.0]: degree 7, relative error 2^-56.55 */
+static const double NEAR_SINH_double[8] = {0x1.0000000000000p+0, 0x1.5555555555556p-5, 0x1.11111111110a6p-11, 0x1.a01a01a02899fp-19, 0x1.71de3a465b069p-27, 0x1.ae64671b2a8f5p-36, 0x1.611a561707ffcp-45, 0x1.b4c75c96d331bp-55};
+/* (x cosh(x/2) - 2 sinh(x/2)) / x^3, where u = x^2. on [0.0, 4.0]: degree 3, relative error 2^-24.56 */
+static const float NEAR_ODD_float[4] = {0x1.5555560000000p-4f, 0x1.1111320000000p-9f, 0x1.37fe7c0000000p-16f, 0x1.7a50b20000000p-24f};
+/* (x cosh(x/2) - 2 sinh(x/2)) / x^3, where u = x^2. on [0.0, 4.0]: degree 7, relative error 2^-54.0 */
+static const double NEAR_ODD_double[8] = {0x1.5555555555555p-4, 0x1.1111111111111p-9, 0x1.38138138137dcp-16, 0x1.71de3a55735f6p-24, 0x1.0cfeb608becf6p-32, 0x1.08db503e4c2d8p-41, 0x1.78a6a8b21c469p-51, 0x1.9a85bd6da7f14p-61};
+/* (x sinh(x/2) - 2 cosh(x/2) log cosh(x/2)) / x^2, where u = x^2. on [0.0, 4.0]: degree 4, relative error 2^-22.18 */
+static const float NEAR_JS_float[5] = {0x1.0000000000000p-2f, 0x1.d513960000000p-22f, 0x1.c4bf800000000p-13f, -0x1.4cfb560000000p-17f, 0x1.a532fa0000000p-22f};
+/* (x sinh(x/2) - 2 cosh(x/2) log cosh(x/2)) / x^2, where u = x^2. on [0.0, 4.0]: degree 13, relative error 2^-56.88 */
+static const double NEAR_JS_double[14] = {0x1.0000000000000p-2, 0x1.0558c2f2f3de9p-53, 0x1.c71c71c707cb6p-13, -0x1.6c16c162f33cap-17, 0x1.8006ed533f206p-21, -0x1.aebdbba1a1935p-25, 0x1.fea64b163fb14p-29, -0x1.3b4b203586cebp-32, 0x1.909a90fc3353fp-36, -0x1.0087e710b8f51p-39, 0x1.3b6fd0b6a2ffep-43, -0x1.50fd76ad12f25p-47, 0x1.071462ec0f059p-51, -0x1.aa4a0cc58db9fp-57};
+/* (2 sinh(x/4) / x)^2, where u = x^2. on [0.0, 4.0]: degree 3, relative error 2^-27.29 */
+static const float NEAR_HELLINGER_float[4] = {0x1.0000000000000p-2f, 0x1.5555700000000p-8f, 0x1.6c021c0000000p-15f, 0x1.a908600000000p-23f};
+/* (2 sinh(x/4) / x)^2, where u = x^2. on [0.0, 4.0]: degree 7, relative error 2^-57.45 */
+static const double NEAR_HELLINGER_double[8] = {0x1.0000000000000p-2, 0x1.5555555555555p-8, 0x1.6c16c16c16be6p-15, 0x1.a01a01a020990p-23, 0x1.27e4fb70c3f88p-31, 0x1.1eed966f86db0p-40, 0x1.938e53243a6a7p-50, 0x1.b417314c70aa4p-60};
+/* (1 + z) log(2 / (1 + z)). on [0.0, 0.1353]: degree 4, relative error 2^-27.02 */
+static const float FAR_JS_float[5] = {0x1.62e4300000000p-1f, -0x1.3a37f80000000p-2f, -0x1.ffeb5e0000000p-2f, 0x1.51ecf60000000p-3f, -0x1.190c5a0000000p-4f};
+/* (1 + z) log(2 / (1 + z)). on [0.0, 0.1353]: degree 10, relative error 2^-54.49 */
+static const double FAR_JS_double[11] = {0x1.62e42fefa39efp-1, -0x1.3a37a020b8c37p-2, -0x1.fffffffffe757p-2, 0x1.55555553efb01p-3, -0x1.555554aebb6c5p-4, 0x1.99996c32513dcp-5, -0x1.110d316f8e29cp-5, 0x1.85aaf7b52b95ap-6, -0x1.20a58b1f64394p-6, 0x1.99422fdcce63cp-7, -0x1.97279534c3e33p-8};
 /* ((1 + t) log(1 + t) + (1 - t) log(1 - t)) / (4 t^2), where z = (1 - t^2) / 4.
  * Around 2^e for z + JS_SHIFT in 2^e [0.5625, 1.125), e = -2 to -17:
  * degree 6, relative error 2^-24.05.  A column is a polynomial; its place is

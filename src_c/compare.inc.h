@@ -69,9 +69,8 @@ static double F(top_overlap)(fd_row a, fd_row b, ptrdiff_t n, int64_t top) {
     return (double)both / k;
 }
 
-/* The log-sum-exp of a row; its exponentials in `keep`, where there are sums to come.  In float, 0 if it is for double. */
-static int F(log_sum_kept)(fd_row row, ptrdiff_t n, int kept, T *keep, T *peaks, log_sum_double *result) {
-    F(log_sum) s = kept ? F(lse)(row, n, keep, peaks) : F(lse)(row, n, NULL, NULL);
+/* In float, 0 if a log-sum-exp is for double. */
+static int F(whole)(F(log_sum) s, log_sum_double *result) {
     *result = (log_sum_double){s.max, s.others, s.argmax, s.invalid};
     return COMPUTES_DOUBLE || !(s.others < 0x1p-60);
 }
@@ -81,9 +80,10 @@ static int row_compare_double(fd_row, fd_row, ptrdiff_t, const fd_token *, doubl
 static int F(row_compare)(fd_row a, fd_row b, ptrdiff_t n, const fd_token *token, double result[FD_COMPARISONS]) {
     int64_t fused = token->wanted & ((1 << FD_FUSED) - 1);
     if (token->weight != 0.5) fused &= ~(int64_t)(1 << FD_COMPARE_js);
-    F(exponentials) e = F(exponentials_at)(token->scratch, n);
+    F(roots) e = F(roots_at)(token->scratch, n);
     log_sum_double s, t;
-    if (!(F(log_sum_kept)(a, n, fused != 0, e.p, e.peaks_p, &s) & F(log_sum_kept)(b, n, fused != 0, e.q, e.peaks_q, &t)))
+    if (!(F(whole)(fused ? F(lse)(a, n, 0, e.both, e.of_p) : F(lse)(a, n, 0, NULL, NULL), &s) &
+          F(whole)(fused ? F(lse)(b, n, 1, e.both, e.of_q) : F(lse)(b, n, 0, NULL, NULL), &t)))
         return row_compare_double(a, b, n, token, result);
     int status = no_distribution(&s) | no_distribution(&t), again;
     for (int i = 0; i < FD_COMPARISONS; i++) result[i] = NAN;

@@ -1,7 +1,9 @@
 /* One compute type: what V, T and the limits of its window mean in the texts that are written for both.
  *
  * Inside the window [LOW, HIGH] no term of any divergence overflows or loses digits to subnormals; LIFT takes what lies below into it.
- * EXP_LIMIT: e^-EXP_LIMIT is normal, and below the window in float.  Rows whose sums are
+ * EXP_LIMIT: e^-EXP_LIMIT is normal, and below the window in float.  HEADROOM, WINDOW: e^-WINDOW is inside it, and sums
+ * of a few hundred e^HEADROOM times what is inside it are finite.
+ * NEAR_0: what is that near to 0 need not be moved before it is split into a power of two and a rest.  Rows whose sums are
  * beyond SUM_LIMIT or below its inverse are scaled by powers of two first, in double.
  */
 #ifdef COMPUTE_IN_DOUBLE
@@ -22,6 +24,9 @@
 #define LN2_HIGH 0x1.62e42fefa2p-1
 #define LN2_LOW 0x1.9ef35793c7673p-41
 #define EXP_LIMIT 707.0
+#define HEADROOM 300.0
+#define WINDOW 620.0
+#define NEAR_0 4096.0
 #define EXPONENT_LIMIT 0x1p40
 #define LOW 0x1p-900
 #define HIGH 0x1p60
@@ -47,6 +52,9 @@
 #define LN2_HIGH 0x1.62e4p-1
 #define LN2_LOW 0x1.7f7d1cp-20
 #define EXP_LIMIT 80.0
+#define HEADROOM 40.0
+#define WINDOW 66.0
+#define NEAR_0 512.0
 #define EXPONENT_LIMIT 0x1p20
 #define LOW 0x1p-96
 #define HIGH 0x1p14

@@ -15,6 +15,9 @@
 #undef LN2_HIGH
 #undef LN2_LOW
 #undef EXP_LIMIT
+#undef HEADROOM
+#undef WINDOW
+#undef NEAR_0
 #undef EXPONENT_LIMIT
 #undef LOW
 #undef HIGH

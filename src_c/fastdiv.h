@@ -76,7 +76,7 @@ extern const char *const fd_comparison_names[], *const fd_statistic_names[]; /* 
 enum { FD_TOP = 128 };
 typedef struct { int64_t label, wanted, top; double weight; void *scratch; } fd_token;
 /* Bytes of scratch, aligned for a double, that fd_kernels.compare needs for rows of n elements; one row's statistics need none. */
-#define FD_SCRATCH(n) ((size_t)(2 * ((n) + 16) + 2 * ((n) / 2048 + 1)) * sizeof(double))
+#define FD_SCRATCH(n) ((size_t)((n) + 16 + 8 + 4 * ((n) / 256 + 4)) * sizeof(double))
 
 typedef int (*fd_pair_kernel)(fd_row p, fd_row q, ptrdiff_t n, double parameter, double *result);
 

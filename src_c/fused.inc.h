@@ -1,109 +1,178 @@
-/* The row loop of the fused comparison: all sums over two rows of logits at once, from the exponentials that their log-sum-exps kept.
+/* The row loop of the fused comparison: all sums over two rows of logits at once, from what their log-sum-exps kept.
  *
- * With s the larger of p and q, y = |log(p/q)| and z = e^-y the smaller one is s z, and every term is s times a bounded function of y:
- *     larger to smaller   A = y - 1 + z          smaller to larger   B = 1 - z - y z
- *     2 TV                w = 1 - z              2 H^2               (w / (1 + sqrt z))^2
- *     2 JS                B - w^2 TO_MEAN(w)
- * All of them come from one polynomial: with y = k log2 - r and R = r^2 EXP(r), so that e^r = 1 + r + R,
- *     z = 2^-k (1 + r + R)   w = (1 - 2^-k) - 2^-k (r + R)   A = 2^-k R - (1 - 2^-k)(1 + r) + k log2   B = y w - A
- * where for k = 0, up to y = 0.34, all that could cancel is exactly 0; B loses two bits, and beyond y = 1 is computed as it stands.
- * Every term is within 10 u.
+ * With x = log(p/q), u = x^2 and g = sqrt(p q), the product of two roots, every term is g times an even or odd function of x:
+ *     p - q                                  g x NEAR_SINH(u)
+ *     p to q, and q to p with the other sign (p - q) x / 2 +- g x^3 NEAR_ODD(u)
+ *     2 JS                                   g u NEAR_JS(u)
+ *     2 H^2                                  g u NEAR_HELLINGER(u)
+ * each a short polynomial for |x| <= FAR, where nothing cancels and no exponential is needed.  Beyond it, with y = |x|, z = e^-y and
+ * w = 1 - z, the larger one of p and q is s = g / sqrt z, the smaller one s z, and the terms are
+ *     larger to smaller   s (y - w)          smaller to larger   s (w - y z)
+ *     2 JS                s (FAR_JS(z) - y z)
+ * Far tokens are gathered, and added up when there are enough of them.  Every term is within 10 u.
  */
-FD_INLINE void F(fused_add)(int which, int together, const frame *f, const V *a, const V *b, const V *p, const V *q, F(block) *s, V *least) {
-    const V one = C(1.0), max_a = C(f->max_a), max_b = C(f->max_b);
-    const V shift = C(f->shift), shift_low = C(f->shift - (double)(T)f->shift + f->shift_low);
-    V low[TOGETHER], x[TOGETHER], y[TOGETHER], t[TOGETHER], k[TOGETHER], r[TOGETHER], two_k[TOGETHER], rest[TOGETHER], R[TOGETHER];
-    V z[TOGETHER], w[TOGETHER], A[TOGETHER], B[TOGETHER], larger[TOGETHER], mean[TOGETHER], tv[TOGETHER];
-    M q_is_larger[TOGETHER];
-    EACH(together) x[g] = v_sub(F(difference)(a[g], b[g], &low[g]), shift);
-    EACH(together) x[g] = v_add(x[g], v_sub(low[g], shift_low));
-    EACH(together) y[g] = v_abs(x[g]);
-    EACH(together) t[g] = v_fma(y[g], C(LOG2_E), C(MAGIC));
-    EACH(together) k[g] = v_sub(t[g], C(MAGIC));
-    EACH(together) r[g] = v_fms(k[g], C(LN2), y[g]);
-    F(polynomials)(together, F(EXP), LENGTH(F(EXP)) - 1, r, R);
-    EACH(together) R[g] = v_mul(v_mul(r[g], r[g]), R[g]);
-    EACH(together) two_k[g] = i_float(i_sub(v_bits(one), i_to_exponent(v_bits(t[g]))));
-    EACH(together) rest[g] = v_sub(one, two_k[g]);
-    EACH(together) A[g] = v_fnma(k[g], C(LN2), v_fma(rest[g], r[g], rest[g]));
-    EACH(together) A[g] = v_fms(two_k[g], R[g], A[g]);
-    EACH(together) r[g] = v_add(r[g], R[g]);
-    EACH(together) z[g] = v_fma(two_k[g], r[g], two_k[g]);
-    EACH(together) w[g] = v_fnma(two_k[g], r[g], rest[g]);
-    F(polynomials)(together, F(TO_MEAN), LENGTH(F(TO_MEAN)) - 1, w, mean);
-    EACH(together) B[g] = v_sel(v_lt(y[g], one), v_fms(y[g], w[g], A[g]), v_fnma(y[g], z[g], w[g]));
-    EACH(together) larger[g] = v_max(p[g], q[g]);
-    EACH(together) *least = v_min(v_min(p[g], q[g]), *least);
-    EACH(together) tv[g] = v_mul(larger[g], w[g]);
-    EACH(together) q_is_larger[g] = v_lt(x[g], C(0.0));
-    EACH(together) s->S = v_add(s->S, v_sel(q_is_larger[g], tv[g], C(0.0)));
-    EACH(together) s->A[FD_COMPARE_tv] = v_add(s->A[FD_COMPARE_tv], tv[g]);
-    EACH(together) s->A[FD_COMPARE_kl] = v_fma(larger[g], v_sel(q_is_larger[g], B[g], A[g]), s->A[FD_COMPARE_kl]);
-    EACH(together) s->A[FD_COMPARE_reverse_kl] = v_fma(larger[g], v_sel(q_is_larger[g], A[g], B[g]), s->A[FD_COMPARE_reverse_kl]);
-    EACH(together) mean[g] = v_fnma(v_mul(w[g], w[g]), mean[g], B[g]);
-    EACH(together) s->A[FD_COMPARE_js] = v_fma(larger[g], mean[g], s->A[FD_COMPARE_js]);
+#define FAR 2.0
+#define APART 40.0 /* e^APART between the references leaves room for s, which may be that much above g, and below */
+
+/* Sums of some hundred elements: kl and reverse_kl are what is in A, plus half of `even`, plus or minus `odd`. */
+typedef struct { V A[FD_FUSED], even, odd, S, most; } F(fused);
+FD_INLINE F(fused) F(fused_zero)(int which) {
+    F(fused) s;
+    FD_UNROLL for (int i = 0; i < members(which); i++) s.A[i] = C(0.0);
+    s.even = s.odd = s.S = s.most = C(0.0);
+    return s;
+}
+FD_INLINE void F(fused_flush)(int which, row_lanes *row, const F(fused) *s, double unit) {
+    vd even = vd_mul(vd_set1(0.5), F(folded)(s->even)), odd = F(folded)(s->odd);
+    FD_UNROLL for (int k = 0; k < members(which); k++) {
+        vd sum = F(folded)(s->A[k]);
+        if (k == FD_COMPARE_kl) sum = vd_add(sum, vd_add(even, odd));
+        else if (k == FD_COMPARE_reverse_kl) sum = vd_add(sum, vd_sub(even, odd));
+        else if (!of_one_row(compared[k])) sum = vd_mul(vd_set1(0.5), sum);
+        F(flush_folded)(&row->A[k], vd_mul(sum, vd_set1(unit)));
+    }
+    F(flush_folded)(&row->S, vd_mul(F(folded)(s->S), vd_set1(unit)));
+}
+
+/* Tokens that are far, one behind the other. */
+typedef struct { T a[512 + N], b[512 + N], both[512 + N]; int count; } F(distant);
+
+FD_INLINE V F(log_ratio_of)(const frame *f, V a, V b) {
+    V low, x = v_sub(F(difference)(a, b, &low), C(f->shift));
+    return v_add(x, v_sub(low, C(f->shift - (double)(T)f->shift + f->shift_low)));
+}
+
+FD_INLINE void F(entropies_add)(const frame *f, V a, V b, V p, V q, F(fused) *s) {
+    s->A[FD_COMPARE_entropy_base] = v_fma(p, v_sub(C(f->max_a), a), s->A[FD_COMPARE_entropy_base]);
+    s->A[FD_COMPARE_entropy_candidate] = v_fma(q, v_sub(C(f->max_b), b), s->A[FD_COMPARE_entropy_candidate]);
+}
+
+/* `far`, if there are tokens that are: it goes on without them. */
+FD_INLINE void F(near_add)(int which, const frame *f, V x, V a, V b, V both, F(fused) *s, F(distant) *far) {
+    s->most = v_max(v_abs(x), s->most);
+    if (far) {
+        M is_far = v_lt(C(FAR), v_abs(x));
+        VNAME(compress)(far->a + far->count, is_far, a);
+        VNAME(compress)(far->b + far->count, is_far, b);
+        VNAME(compress)(far->both + far->count, is_far, both);
+        far->count += m_count(is_far);
+        both = v_sel(is_far, C(0.0), both);
+    }
+    V u = v_mul(x, x), gx = v_mul(both, x), gu = v_mul(gx, x), d = v_mul(gx, F(by_powers)(F(NEAR_SINH), LENGTH(F(NEAR_SINH)) - 1, u));
+    s->S = v_add(s->S, d);
+    s->A[FD_COMPARE_tv] = v_add(s->A[FD_COMPARE_tv], v_abs(d));
+    s->even = v_fma(d, x, s->even);
+    s->odd = v_fma(v_mul(gu, x), F(by_powers)(F(NEAR_ODD), LENGTH(F(NEAR_ODD)) - 1, u), s->odd);
+    s->A[FD_COMPARE_js] = v_fma(gu, F(by_powers)(F(NEAR_JS), LENGTH(F(NEAR_JS)) - 1, u), s->A[FD_COMPARE_js]);
     if (which == COMPARED_SHORT) return;
-    EACH(together) w[g] = v_div(w[g], v_add(one, v_sqrt(z[g])));
-    EACH(together) s->A[FD_COMPARE_hellinger] = v_fma(v_mul(larger[g], w[g]), w[g], s->A[FD_COMPARE_hellinger]);
-    EACH(together) s->A[FD_COMPARE_entropy_base] = v_fma(p[g], v_sub(max_a, a[g]), s->A[FD_COMPARE_entropy_base]);
-    EACH(together) s->A[FD_COMPARE_entropy_candidate] = v_fma(q[g], v_sub(max_b, b[g]), s->A[FD_COMPARE_entropy_candidate]);
+    V squares = v_mul(gu, F(by_powers)(F(NEAR_HELLINGER), LENGTH(F(NEAR_HELLINGER)) - 1, u)), mean = v_fma(C(0.5), squares, both);
+    s->A[FD_COMPARE_hellinger] = v_add(s->A[FD_COMPARE_hellinger], squares);
+    F(entropies_add)(f, a, b, v_fma(C(0.5), d, mean), v_fnma(C(0.5), d, mean), s);
 }
 
-/* What was left out of every term; S has the terms of one sign. */
-FD_INLINE void F(fused_end)(int which, F(block) *s) {
-    static const int halves[] = {FD_COMPARE_js, FD_COMPARE_tv, FD_COMPARE_hellinger};
-    s->S = v_sub(s->A[FD_COMPARE_tv], v_add(s->S, s->S));
-    FD_UNROLL for (int i = 0; i < 3; i++)
-        if (halves[i] < members(which)) s->A[halves[i]] = v_mul(C(0.5), s->A[halves[i]]);
+FD_INLINE void F(far_add)(int which, const frame *f, V a, V b, V both, F(fused) *s) {
+    V x = F(log_ratio_of)(f, a, b), y = v_abs(x), minus = NEG(y), root;
+    F(half_exp)(1, &minus, C(0.0), &root);
+    V z = v_mul(root, root), larger = v_div(both, root), w = v_sub(C(1.0), z), tv = v_mul(larger, w);
+    V to_smaller = v_sub(y, w), to_larger = v_fnma(y, z, w);
+    M q_is_larger = v_lt(x, C(0.0));
+    s->S = v_add(s->S, v_sel(q_is_larger, NEG(tv), tv));
+    s->A[FD_COMPARE_tv] = v_add(s->A[FD_COMPARE_tv], tv);
+    s->A[FD_COMPARE_kl] = v_fma(larger, v_sel(q_is_larger, to_larger, to_smaller), s->A[FD_COMPARE_kl]);
+    s->A[FD_COMPARE_reverse_kl] = v_fma(larger, v_sel(q_is_larger, to_smaller, to_larger), s->A[FD_COMPARE_reverse_kl]);
+    s->A[FD_COMPARE_js] = v_fma(larger, v_fnma(y, z, POLYNOMIAL(FAR_JS, z)), s->A[FD_COMPARE_js]);
+    if (which == COMPARED_SHORT) return;
+    V smaller = v_mul(larger, z), away = v_sub(C(1.0), root);
+    s->A[FD_COMPARE_hellinger] = v_fma(v_mul(larger, away), away, s->A[FD_COMPARE_hellinger]);
+    F(entropies_add)(f, a, b, v_sel(q_is_larger, smaller, larger), v_sel(q_is_larger, larger, smaller), s);
 }
 
-/* e^(a - peak) of every element, and the peak of every block; then those of b. */
-typedef struct { T *p, *q, *peaks_p, *peaks_q; } F(exponentials);
-static F(exponentials) F(exponentials_at)(void *scratch, ptrdiff_t n) {
-    ptrdiff_t row = (n + N - 1) / N * N, blocks = (n + LOAD - 1) / LOAD;
-    T *p = scratch, *q = p + row, *peaks_p = q + row;
-    return (F(exponentials)){p, q, peaks_p, peaks_p + blocks};
+/* Where the same elements of the next row are, if rows lie one behind the other: it comes into the cache while this one is summed. */
+#if COMPUTES_DOUBLE
+FD_INLINE const char *of_next_row(fd_row row, ptrdiff_t n, ptrdiff_t i) {
+    return row.stride > 0 && row.stride <= (ptrdiff_t)sizeof(double) ? row.data + (n + i) * row.stride : row.data;
+}
+#endif
+
+FD_INLINE F(fused) F(near_sums)(int which, const T *a, const T *b, const T *both, int count, const char *next_a, const char *next_b, const frame *f,
+                                F(distant) *far) {
+    F(fused) s = F(fused_zero)(which);
+    int whole = count - count % N;
+    V p = C(0.0), q = p, x = p;
+    if (whole) x = F(log_ratio_of)(f, p = VNAME(load)(a), q = VNAME(load)(b));
+    for (int j = 0; j < whole; j += N) { /* the next logarithm is on its way while this one's terms are computed */
+        int next = j + N < whole ? j + N : j;
+        __builtin_prefetch(next_a + j * sizeof(T), 0, 2);
+        __builtin_prefetch(next_b + j * sizeof(T), 0, 2);
+        V next_p = VNAME(load)(a + next), next_q = VNAME(load)(b + next), next_x = F(log_ratio_of)(f, next_p, next_q);
+        F(near_add)(which, f, x, p, q, VNAME(load)(both + j), &s, far);
+        p = next_p, q = next_q, x = next_x;
+    }
+    if (whole < count) { /* behind the end there is a token of no weight, near */
+        int some = count - whole;
+        p = v_sel(VNAME(first)(some), VNAME(loadn)(a + whole, some), C(f->shift + f->shift_low));
+        q = VNAME(loadn)(b + whole, some);
+        F(near_add)(which, f, F(log_ratio_of)(f, p, q), p, q, VNAME(loadn)(both + whole, some), &s, far);
+    }
+    return s;
 }
 
-FD_INLINE sums F(fused_pass)(int which, fd_row a, fd_row b, ptrdiff_t n, frame f, F(exponentials) e) {
+/* The sums over the distant tokens that have come together, of which none is left. */
+static void F(far_flush)(int which, const frame *f, double unit, F(distant) *far, row_lanes *row) {
+    F(fused) s = F(fused_zero)(which);
+    for (int j = 0; j < far->count; j += N) {
+        int some = far->count - j < N ? far->count - j : N;
+        F(far_add)(which, f, VNAME(loadn)(far->a + j, some), VNAME(loadn)(far->b + j, some), VNAME(loadn)(far->both + j, some), &s);
+    }
+    F(fused_flush)(which, row, &s, unit);
+    far->count = 0;
+}
+
+/* The product of the roots of both exponentials, and the references of every 256 elements. */
+typedef struct { T *both; reference *of_p, *of_q; } F(roots);
+static F(roots) F(roots_at)(void *scratch, ptrdiff_t n) {
+    ptrdiff_t blocks = (n + 255) / 256;
+    reference *references = (reference *)(((uintptr_t)scratch + 63) / 64 * 64); /* a vector within one line of the cache */
+    blocks = (blocks + 3) / 4 * 4;
+    return (F(roots)){(T *)(references + 2 * blocks), references, references + blocks};
+}
+
+FD_INLINE sums F(fused_pass)(int which, fd_row a, fd_row b, ptrdiff_t n, frame f, F(roots) e) {
     T buffer_a[LOAD], buffer_b[LOAD];
     row_lanes row = row_zero(which);
+    const reference max_p = {f.max_a, 0.0}, max_q = {f.max_b, 0.0};
+    double log_unit = NAN, unit = 0.0;
+    F(distant) far;
+    far.count = 0;
+    int expected = 0; /* far tokens come in groups */
     for (ptrdiff_t start = 0; start < n; start += LOAD) {
         int count = n - start < LOAD ? (int)(n - start) : LOAD;
-        const T *x = F(load)(a, start, count, buffer_a), *y = F(load)(b, start, count, buffer_b), *p = e.p + start, *q = e.q + start;
-        V of_p = C(scalar_exp((double)e.peaks_p[start / LOAD] - f.max_a)), of_q = C(scalar_exp((double)e.peaks_q[start / LOAD] - f.max_b) * f.ratio);
-        for (int i = 0; i < count; i += 256, x += 256, y += 256, p += 256, q += 256) {
-            int m = count - i < 256 ? count - i : 256, j = 0;
-            F(block) s = F(block_zero)(which);
-            V least = C(1.0);
-            V u[TOGETHER], v[TOGETHER], c[TOGETHER], d[TOGETHER];
-            for (; j + TOGETHER * N <= m; j += TOGETHER * N) {
-                EACH(TOGETHER) u[g] = VNAME(load)(x + j + g * N);
-                EACH(TOGETHER) v[g] = VNAME(load)(y + j + g * N);
-                EACH(TOGETHER) c[g] = v_mul(of_p, VNAME(load)(p + j + g * N));
-                EACH(TOGETHER) d[g] = v_mul(of_q, VNAME(load)(q + j + g * N));
-                F(fused_add)(which, TOGETHER, &f, u, v, c, d, &s, &least);
+        const T *x = F(load)(a, start, count, buffer_a), *y = F(load)(b, start, count, buffer_b), *both = e.both + start;
+        for (int i = 0; i < count; i += 256) {
+            int m = count - i < 256 ? count - i : 256;
+            reference of_p = e.of_p[(start + i) / 256], of_q = e.of_q[(start + i) / 256];
+            double log_p = between(of_p, max_p), log_q = between(of_q, max_q), log_both = 0.5 * (log_p + log_q);
+            if (!(fabs(log_p - log_q) < APART)) { /* or NaN, where an exponent is infinite */
+                F(careful_block)(which, FD_LOGITS, 0, &f, x + i, y + i, m, &row);
+                continue;
             }
-            for (; j < m; j += N) { /* behind the end both have a token of no weight */
-                int some = m - j < N ? m - j : N;
-                M in = VNAME(first)(some);
-                V smaller = C(1.0);
-                *u = v_sel(in, VNAME(loadn)(x + j, some), C(f.max_a));
-                *v = v_sel(in, VNAME(loadn)(y + j, some), C(f.max_b));
-                *c = v_mul(of_p, VNAME(loadn)(p + j, some));
-                *d = v_mul(of_q, VNAME(loadn)(q + j, some));
-                F(fused_add)(which, 1, &f, u, v, c, d, &s, &smaller);
-                least = v_min(v_sel(in, v_min(*c, *d), least), least);
+            if (log_both != log_unit) {
+                if (far.count) F(far_flush)(which, &f, unit, &far, &row);
+                unit = scalar_exp(log_unit = log_both) * sqrt(f.ratio);
             }
-            if (m_any(v_lt(least, C(LOW)))) {
-                F(careful_block)(which, FD_LOGITS, 0, &f, x, y, m, &row);
-            } else {
-                F(fused_end)(which, &s);
-                F(block_flush)(which, &row, &s);
-            }
+            const char *next_a = of_next_row(a, n, start + i), *next_b = of_next_row(b, n, start + i);
+            F(fused) s;
+            if (!expected) s = F(near_sums)(which, x + i, y + i, both + i, m, next_a, next_b, &f, NULL);
+            if (expected || m_any(v_lt(C(FAR), s.most))) s = F(near_sums)(which, x + i, y + i, both + i, m, next_a, next_b, &f, &far);
+            expected = m_any(v_lt(C(FAR), s.most));
+            F(fused_flush)(which, &row, &s, unit);
+            if (far.count >= 256) F(far_flush)(which, &f, unit, &far, &row);
         }
     }
+    if (far.count) F(far_flush)(which, &f, unit, &far, &row);
     sums total = row_total(which, &row);
     total.unit = UNIT;
     return total;
 }
+#undef FAR
+#undef APART

@@ -1,8 +1,10 @@
 /* Rows of logits: log-sum-exp, and what is built on it.
  *
- * Block-online: the maximum m of a block of LOAD elements that has just come into the cache, then the sum of e^(a - m) over all that
- * is not m, with the number of those that are; one rescaling per block.  So log(sum) = M + log1p(others) is right to its last
- * bits even where one token has nearly all of the probability.
+ * One loop over what has just come into the cache: the sum of e^(a - reference), as squares of e^((a - reference) / 2), with the largest
+ * and the least element.  The reference is the peak of the first 256 elements that have one, and of any later 256 that rise too far
+ * above it; e^reference is a power of two unless it is far from 0, so that a - reference is never rounded.  The 256 elements that have
+ * the row's maximum are summed without it: log(sum) = M + log1p(others) is right to its last bits even where one token has nearly all
+ * of the probability.
  */
 typedef struct {
     double max, others; /* sum of e^(a - max) over all but one element equal to max */
@@ -10,123 +12,145 @@ typedef struct {
     int invalid;
 } F(log_sum);
 
-/* sum + e^(x - m) over TOGETHER vectors one after the other; `keep`, if there is one, gets each e^(x - m).  `has_max`: where x is not m,
- * and `different` counts those.  x - m is formed exactly, as two numbers: a difference that was rounded would be off by 2^-21 at -16, and
- * the same for all tokens of one value. */
-FD_INLINE V F(add_exp)(int has_max, int together, const V *x, V m, V sum, T *keep, int *different) {
-    V floor = C(-EXP_LIMIT), low[TOGETHER], high[TOGETHER], w[TOGETHER];
-    M gone[TOGETHER];
-    EACH(together) high[g] = F(difference)(x[g], m, &low[g]);
-    EACH(together) gone[g] = v_lt(high[g], floor);
-    EACH(together) high[g] = v_sel(gone[g], floor, high[g]);
-    EACH(together) low[g] = v_sel(gone[g], C(0.0), low[g]); /* -inf has none */
-    F(exp_below)(together, high, low, w);
-    if (COMPUTES_DOUBLE) EACH(together) w[g] = v_sel(gone[g], C(0.0), w[g]); /* what is below float's window is dealt with later */
-    if (keep) EACH(together) v_store(keep + g * N, w[g]);
-    EACH(together) {
-        M rest = v_ne(x[g], m);
-        if (has_max) *different += m_count(rest);
-        sum = has_max ? v_sel(rest, v_add(sum, w[g]), sum) : v_add(sum, w[g]);
-    }
-    return sum;
+#if COMPUTES_DOUBLE
+typedef struct { double from, exponent; } reference; /* from + 2 exponent log2; one of both is 0 */
+static double between(reference a, reference b) {
+    double exponent = a.exponent - b.exponent;
+    return ((a.from - b.from) + exponent * (2.0 * LN2_HIGH)) + exponent * (2.0 * LN2_LOW);
+}
+#endif
+static reference F(reference_of)(double peak) {
+    return fabs(peak) <= NEAR_0 ? (reference){0.0, rint(peak * (0.5 / LN2))} : (reference){peak, 0.0};
 }
 
-FD_INLINE V F(sum_exp_256)(int has_max, const T *a, int count, const char *next, V m, T *keep, int *different) {
-    V sum = C(0.0), x[TOGETHER];
+/* What the loop over 256 elements finds out. */
+typedef struct { V sum, top, least; int ties; } F(found);
+
+/* `without_max`: what is `max` is counted, not summed.  `keep`, if there is one, gets the roots of what is summed; or what it has
+ * is multiplied by them (`times`). */
+FD_INLINE void F(add_exp)(int without_max, int times, int together, const V *x, V max, V floor, V from, V exponent, T *keep, F(found) *f) {
+    V y[TOGETHER], w[TOGETHER];
+    EACH(together) f->top = v_max(x[g], f->top);
+    EACH(together) f->least = v_min(x[g], f->least);
+    EACH(together) y[g] = v_max(floor, v_sub(x[g], from)); /* or NaN */
+    F(half_exp)(together, y, exponent, w);
+    if (keep) EACH(together) v_store(keep + g * N, times ? v_mul(w[g], VNAME(load)(keep + g * N)) : w[g]);
+    EACH(together) {
+        M summed = v_ne(x[g], max);
+        if (without_max) f->ties += N - m_count(summed);
+        f->sum = without_max ? v_sel(summed, v_fma(w[g], w[g], f->sum), f->sum) : v_fma(w[g], w[g], f->sum);
+    }
+}
+
+FD_INLINE F(found) F(sum_exp)(int without_max, int times, const T *a, int count, const char *next, T max, reference r, T *keep) {
+    /* Below the floor the square of the root is 0, and the root a normal number. */
+    const V floor = C(r.exponent * (2.0 * LN2) - 2.0 * EXP_LIMIT), from = C(r.from), exponent = C(r.exponent);
+    F(found) f = {C(0.0), C(-INFINITY), C(INFINITY), 0};
+    V x[TOGETHER], m = VNAME(set1)(max);
     int j = 0;
     for (; j + TOGETHER * N <= count; j += TOGETHER * N) {
         EACH(TOGETHER) __builtin_prefetch(next + (j + g * N) * sizeof(T));
         EACH(TOGETHER) x[g] = VNAME(load)(a + j + g * N);
-        sum = F(add_exp)(has_max, TOGETHER, x, m, sum, keep ? keep + j : NULL, different);
+        F(add_exp)(without_max, times, TOGETHER, x, m, floor, from, exponent, keep ? keep + j : NULL, &f);
     }
     for (; j < count; j += N) {
         int some = count - j < N ? count - j : N;
-        *x = F(padded)(FD_LOGITS, a + j, some);
-        sum = v_sel(VNAME(first)(some), F(add_exp)(has_max, 1, x, m, sum, keep ? keep + j : NULL, different), sum);
-        if (has_max) *different -= N - some; /* padding is no element */
+        M in = VNAME(first)(some);
+        V sum = f.sum;
+        *x = v_sel(in, VNAME(loadn)(a + j, some), VNAME(set1)(a[0])); /* padding is no other element */
+        F(add_exp)(without_max, times, 1, x, m, floor, from, exponent, keep ? keep + j : NULL, &f);
+        f.sum = v_sel(in, f.sum, sum);
+        if (without_max && a[0] == max) f.ties -= N - some;
     }
-    return sum;
+    return f;
 }
 
-/* With `keep` also e^(a - peak) of every element, and every block's peak. */
-FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, T *keep, T *peaks) {
-    T buffer[LOAD];
-    double max = -INFINITY, rest = 0.0, ties = 0.0;
-    ptrdiff_t argmax = 0;
-    int nan = 0;
+static T F(largest_lane)(V x) {
+    T lane[N];
+    v_store(lane, x);
+    for (int half = N / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; k++) lane[k] = lane[k] > lane[k + half] ? lane[k] : lane[k + half];
+    return lane[0];
+}
+
+/* The sum with that of elements that no longer have the maximum. */
+static lanes F(retired)(lanes rest, vd sum, double ties, double max, reference r) {
+    lanes_add(&rest, sum);
+    if (ties > 0.0) lanes_add(&rest, vd_set1(0.125 * ties * scalar_exp(between((reference){max, 0.0}, r))));
+    return rest;
+}
+
+static T F(peak)(const T *a, int count) {
+    V top = C(-INFINITY);
+    for (int j = 0; j < count; j += N) top = v_max(F(padded)(FD_LOGITS, a + j, count - j < N ? count - j : N), top);
+    return F(largest_lane)(top);
+}
+
+/* With `keep` also e^((a - reference) / 2) of every element, or with `times` what was there times that; and the reference of every 256:
+ * its exponent is infinite where they need care. */
+FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, int times, T *keep, reference *references) {
+    T buffer[LOAD], max = (T)-INFINITY;
+    reference r = {0.0, 0.0};
+    double limit = -INFINITY, ties = 0.0;
+    lanes rest = lanes_zero();
+    vd pending = vd_set1(0.0); /* the sum of the 256 elements at `at`, which have the maximum; with ties, without it */
+    ptrdiff_t at = 0;
     for (ptrdiff_t start = 0; start < n; start += LOAD) {
-        int count = n - start < LOAD ? (int)(n - start) : LOAD, i;
+        int count = n - start < LOAD ? (int)(n - start) : LOAD;
         const T *a = F(load)(row, start, count, buffer);
-        V most = C(-INFINITY), tops[LOAD / 256];
-        M no_number = VNAME(first)(0);
-        for (i = 0; i < count; i += 256) {
-            int end = count - i < 256 ? count : i + 256, j = i;
-            V top = C(-INFINITY), second = top;
-            for (; j + 2 * N <= end; j += 2 * N) {
-                V x = VNAME(load)(a + j), y = VNAME(load)(a + j + N);
-                top = v_max(x, top);
-                second = v_max(y, second);
-                no_number = m_or(no_number, VNAME(unordered)(x, y));
-            }
-            for (; j < end; j += N) {
-                V x = F(padded)(FD_LOGITS, a + j, end - j < N ? end - j : N);
-                top = v_max(x, top);
-                no_number = m_or(no_number, v_ne(x, x));
-            }
-            tops[i / 256] = v_max(second, top);
-            most = v_max(tops[i / 256], most);
-        }
-        nan |= m_any(no_number); /* a NaN's payload would get lost in the exponent of e^NaN */
-        T lane[N];
-        v_store(lane, most);
-        for (int half = N / 2; half > 0; half /= 2)
-            for (int k = 0; k < half; k++) lane[k] = lane[k] > lane[k + half] ? lane[k] : lane[k + half];
-        T peak = lane[0];
-        if (isinf((double)peak)) {
-            if (peak > 0) return (F(log_sum)){NAN, NAN, 0, FD_INVALID};
-            if (keep) memset(keep + start, 0, (size_t)count * sizeof(T));
-            if (keep) peaks[start / LOAD] = peak;
-            continue;
-        }
-        if (keep) peaks[start / LOAD] = peak;
         /* The next block, or row, comes into the cache while this one is computed. */
         const char *next = (const char *)a + (a != buffer ? LOAD * sizeof(T) : 0);
-        V m = C(peak);
-        vd others = vd_set1(0.0);
-        double block_ties = 0.0;
-        for (i = 0; i < count; i += 256) {
-            int some = count - i < 256 ? count - i : 256, has_max = m_any(v_eq(tops[i / 256], m)), different = 0;
-            const char *ahead = next + i * sizeof(T);
+        for (int i = 0; i < count; i += 256) {
+            int some = count - i < 256 ? count - i : 256, first = limit == -INFINITY;
             T *to = keep ? keep + start + i : NULL;
-            V sum = has_max ? F(sum_exp_256)(1, a + i, some, ahead, m, to, &different) : F(sum_exp_256)(0, a + i, some, ahead, m, to, &different);
-            block_ties += has_max ? some - different : 0;
-            others = vd_add(others, F(folded)(sum)); /* at most LOAD / 256 of them, all positive */
-        }
-        double block_rest = halved(others);
-        if ((double)peak > max) {
-            for (i = 0; a[i] != peak; i++) continue;
-            argmax = start + i;
-            rest = block_rest + (ties > 0.0 ? (rest + ties) * scalar_exp(max - (double)peak) : 0.0);
-            ties = block_ties;
-            max = (double)peak;
-        } else if ((double)peak == max) {
-            rest += block_rest;
-            ties += block_ties;
-        } else {
-            rest += (block_rest + block_ties) * scalar_exp((double)peak - max);
+            F(found) f = {.top = C(-INFINITY)};
+            if (!first) f = F(sum_exp)(0, times, a + i, some, next + i * sizeof(T), max, r, to);
+            T top = first ? F(peak)(a + i, some) : m_any(v_lt(VNAME(set1)(max), f.top)) ? F(largest_lane)(f.top) : max;
+            if (top == (T)INFINITY) return (F(log_sum)){NAN, NAN, 0, FD_INVALID};
+            if (top > max) rest = F(retired)(rest, pending, ties, (double)max, r);
+            int again = !first && (double)top > limit;
+            if (first || again) {
+                reference before = r;
+                limit = (double)top + HEADROOM;
+                r = F(reference_of)(first && limit == -INFINITY ? 0.0 : (double)top);
+                f = F(sum_exp)(1, times, a + i, some, next + i * sizeof(T), top, r, to);
+                vd fall = vd_set1(scalar_exp(between(before, r)));
+                if (again) rest = (lanes){vd_mul(rest.high, fall), vd_mul(rest.low, fall)};
+            }
+            if (top > max) {
+                max = top;
+                at = start + i;
+                pending = F(folded)(f.sum);
+                ties = f.ties;
+            } else {
+                F(flush)(&rest, f.sum);
+            }
+            if (keep) {
+                references[(start + i) / 256] = r;
+                if ((times && again) || m_any(v_le(f.least, C(limit - HEADROOM - WINDOW)))) references[(start + i) / 256].exponent = INFINITY;
+            }
         }
     }
-    if (nan) return (F(log_sum)){NAN, NAN, 0, 0};
-    if (ties == 0.0) return (F(log_sum)){-INFINITY, 0.0, 0, 0};
-    return (F(log_sum)){max, rest + (ties - 1.0), argmax, 0};
+    if (isnan(lanes_total(&rest)) || isnan(halved(pending))) return (F(log_sum)){NAN, NAN, 0, 0};
+    if (max == (T)-INFINITY) return (F(log_sum)){-INFINITY, 0.0, 0, 0};
+    int some = n - at < 256 ? (int)(n - at) : 256;
+    const T *a = F(load)(row, at, some, buffer);
+    if (ties == 0.0) {
+        F(found) f = F(sum_exp)(1, 0, a, some, (const char *)a, max, r, NULL);
+        pending = F(folded)(f.sum);
+        ties = f.ties;
+    }
+    lanes_add(&rest, pending);
+    while (*a != max) a++, at++;
+    return (F(log_sum)){(double)max, lanes_total(&rest) * scalar_exp(between(r, (reference){(double)max, 0.0})) + (ties - 1.0), at, 0};
 }
 
 /* What one token leaves to all others together is double's where float has no such numbers. */
 #if COMPUTES_DOUBLE
-static log_sum_double log_sum_exp_double(fd_row row, ptrdiff_t n) { return lse_double(row, n, NULL, NULL); }
+static log_sum_double log_sum_exp_double(fd_row row, ptrdiff_t n) { return lse_double(row, n, 0, NULL, NULL); }
 #else
 static log_sum_double log_sum_exp_float(fd_row row, ptrdiff_t n) {
-    log_sum_float s = lse_float(row, n, NULL, NULL);
+    log_sum_float s = lse_float(row, n, 0, NULL, NULL);
     if (s.others < 0x1p-60) return log_sum_exp_double(row, n);
     return (log_sum_double){s.max, s.others, s.argmax, s.invalid};
 }

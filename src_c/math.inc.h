@@ -37,6 +37,11 @@ FD_INLINE V F(set)(double x) { return VNAME(set1)((T)x); }
     }
 /* Vectors of which every step is done before the next one: what a processor can overlap is but a part of so long a chain. */
 #define EACH(together) FD_UNROLL for (int g = 0; g < (together); g++)
+FD_INLINE V F(by_powers)(const T *coefficients, int degree, V x) {
+    V y = VNAME(set1)(coefficients[degree]);
+    FD_UNROLL for (int i = degree - 1; i >= 0; i--) y = v_fma(y, x, VNAME(set1)(coefficients[i]));
+    return y;
+}
 FD_INLINE void F(polynomials)(int together, const T *coefficients, int degree, const V *x, V *y) {
     EACH(together) y[g] = VNAME(set1)(coefficients[degree]);
     FD_UNROLL for (int i = degree - 1; i >= 0; i--) EACH(together) y[g] = v_fma(y[g], x[g], VNAME(set1)(coefficients[i]));
@@ -58,26 +63,22 @@ FD_INLINE V F(exp_rest)(V y, V *t) {
 FD_INLINE V F(exp_mantissa)(V r) { return v_fma(v_fma(POLYNOMIAL(EXP, r), r, C(1.0)), r, C(1.0)); }
 FD_INLINE V F(shifted)(V w, V t) { return i_float(i_add(v_bits(w), i_to_exponent(v_bits(t)))); }
 
-
 /* e^(y + low) where the result is a normal number. */
 FD_INLINE V F(exp_normal)(V y, V low) {
     V t, r = F(exp_rest)(y, &t);
     return F(shifted)(F(exp_mantissa)(v_add(r, low)), t);
 }
 
-/* The same for y <= 0 where what is far below 1 need not be right to the last bit: in float log2 is one piece, off by 2^-29, of which
- * -y log2(e) come together. */
-FD_INLINE void F(exp_below)(int together, const V *y, const V *low, V *w) {
-    V t[TOGETHER], r[TOGETHER];
-    EACH(together) t[g] = v_fma(y[g], C(LOG2_E), C(MAGIC));
-    EACH(together) r[g] = v_sub(t[g], C(MAGIC));
-    if (COMPUTES_DOUBLE) EACH(together) r[g] = v_fnma(r[g], C(LN2_LOW), v_fnma(r[g], C(LN2_HIGH), y[g]));
-    else EACH(together) r[g] = v_fnma(r[g], C(LN2), y[g]);
-    EACH(together) r[g] = v_add(r[g], low[g]);
-    F(polynomials)(together, F(EXP), LENGTH(F(EXP)) - 1, r, w);
+/* 2^-exponent e^(y/2), exponent an integer, where the result is a normal number; y may be anything of either sign that is not far from 0. */
+FD_INLINE void F(half_exp)(int together, const V *y, V exponent, V *w) {
+    V t[TOGETHER], r[TOGETHER], magic = v_sub(C(MAGIC), exponent);
+    EACH(together) t[g] = v_fma(y[g], C(0.5 * LOG2_E), magic);
+    EACH(together) r[g] = v_sub(t[g], magic);
+    EACH(together) r[g] = v_fnma(r[g], C(2.0 * LN2_LOW), v_fnma(r[g], C(2.0 * LN2_HIGH), y[g]));
+    F(polynomials)(together, F(HALF_EXP), LENGTH(F(HALF_EXP)) - 1, r, w);
+    EACH(together) w[g] = v_fma(w[g], r[g], C(0.5));
     EACH(together) w[g] = v_fma(w[g], r[g], C(1.0));
-    EACH(together) w[g] = v_fma(w[g], r[g], C(1.0));
-    EACH(together) w[g] = F(shifted)(w[g], t[g]);
+    EACH(together) w[g] = F(shifted)(w[g], v_min(t[g], C(2.0 * MAGIC))); /* NaN stays one whatever its lowest bits */
 }
 
 FD_INLINE V F(power_of_two)(V integer) {

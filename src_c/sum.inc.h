@@ -33,5 +33,8 @@ FD_INLINE double halved(vd x) {
 /* The lanes of one inner block as doubles. */
 FD_INLINE vd folded_double(vd x) { return x; }
 FD_INLINE vd folded_float(vf x) { return vd_add(vf_lo(x), vf_hi(x)); }
-FD_INLINE void flush_double(lanes *sum, vd x) { lanes_add(sum, x); }
-FD_INLINE void flush_float(lanes *sum, vf x) { lanes_add(sum, folded_float(x)); }
+/* Sums of floats are off by more than additions of doubles can lose. */
+FD_INLINE void flush_folded_double(lanes *sum, vd x) { lanes_add(sum, x); }
+FD_INLINE void flush_folded_float(lanes *sum, vd x) { sum->high = vd_add(sum->high, x); }
+FD_INLINE void flush_double(lanes *sum, vd x) { flush_folded_double(sum, x); }
+FD_INLINE void flush_float(lanes *sum, vf x) { flush_folded_float(sum, folded_float(x)); }

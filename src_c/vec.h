@@ -31,4 +31,20 @@
 #define i_float(a) _Generic((a), vfi: vfi_float, vdi: vdi_float)(a)
 #define i_to_exponent(a) _Generic((a), vfi: vfi_to_exponent, vdi: vdi_to_exponent)(a)       /* integer k -> k << mantissa */
 #define i_from_exponent(a) _Generic((a), vfi: vfi_from_exponent, vdi: vdi_from_exponent)(a) /* k << mantissa -> (float)k */
+
+/* The lanes of a that are in m, one behind the other, into an array of as many elements as there are lanes. */
+#ifndef FD_COMPRESS
+#define FD_COMPRESS(P, V, M, T, N)                                                                                             \
+    FD_INLINE void P##_compress(T *x, M m, V a) {                                                                              \
+        T lane[N], in[N];                                                                                                      \
+        P##_store(lane, a);                                                                                                    \
+        P##_store(in, P##_sel(m, P##_set1(1), P##_set1(0)));                                                                   \
+        for (int i = 0; i < N; i++) {                                                                                          \
+            *x = lane[i];                                                                                                      \
+            x += in[i] != 0;                                                                                                   \
+        }                                                                                                                      \
+    }
+FD_COMPRESS(vf, vf, mf, float, 16)
+FD_COMPRESS(vd, vd, md, double, 8)
+#endif
 #endif

@@ -56,7 +56,6 @@ FD_INLINE __m256 exponent_epi32(__m256i x) { return _mm256_cvtepi32_ps(_mm256_sr
     COMPARE(P, V, M, S, lt, _CMP_LT_OQ)                                                                                        \
     COMPARE(P, V, M, S, le, _CMP_LE_OQ)                                                                                        \
     COMPARE(P, V, M, S, eq, _CMP_EQ_OQ)                                                                                        \
-    COMPARE(P, V, M, S, unordered, _CMP_UNORD_Q)                                                                               \
     COMPARE(P, V, M, S, ne, _CMP_NEQ_UQ)                                                                                       \
     BINARY(P##_m, M, M, or, _mm256_or_##S)                                                                                     \
     BINARY(P##_m, M, M, and, _mm256_and_##S)                                                                                   \

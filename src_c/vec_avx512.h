@@ -2,6 +2,7 @@
 #ifndef FASTDIV_VEC_AVX512_H
 #define FASTDIV_VEC_AVX512_H
 #include <stdint.h>
+#define FD_COMPRESS /* has an instruction */
 
 typedef __m512 vf;
 typedef __m512d vd;
@@ -16,6 +17,7 @@ typedef struct { __m512i v; } vdi;
     FD_INLINE M P##_first(int n) { return (M){(MASK)((1u << n) - 1)}; }                                                        \
     FD_INLINE V P##_loadn(const T *x, int n) { return _mm512_maskz_loadu_##S(P##_first(n).m, x); }                             \
     FD_INLINE void P##_store(T *x, V a) { _mm512_storeu_##S(x, a); }                                                           \
+    FD_INLINE void P##_compress(T *x, M m, V a) { P##_store(x, _mm512_maskz_compress_##S(m.m, a)); }                           \
     FD_INLINE V P##_add(V a, V b) { return _mm512_add_##S(a, b); }                                                             \
     FD_INLINE V P##_sub(V a, V b) { return _mm512_sub_##S(a, b); }                                                             \
     FD_INLINE V P##_mul(V a, V b) { return _mm512_mul_##S(a, b); }                                                             \
@@ -31,7 +33,6 @@ typedef struct { __m512i v; } vdi;
     FD_INLINE M P##_le(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_LE_OQ)}; }                                      \
     FD_INLINE M P##_eq(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_EQ_OQ)}; }                                      \
     FD_INLINE M P##_ne(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_NEQ_UQ)}; }                                     \
-    FD_INLINE M P##_unordered(V a, V b) { return (M){_mm512_cmp_##S##_mask(a, b, _CMP_UNORD_Q)}; }                             \
     FD_INLINE M P##_m_or(M a, M b) { return (M){(MASK)(a.m | b.m)}; }                                                          \
     FD_INLINE M P##_m_and(M a, M b) { return (M){(MASK)(a.m & b.m)}; }                                                         \
     FD_INLINE int P##_m_any(M a) { return a.m != 0; }                                                                          \

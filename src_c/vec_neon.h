@@ -52,7 +52,6 @@ typedef struct { int64x2_t v[4]; } vdi;
     FD_INLINE M P##_eq(V a, V b) FOUR(M, vceqq_##S(a.v[i], b.v[i]))                                                            \
     FD_INLINE M P##_ne(V a, V b) FOUR(M, not_##U(vceqq_##S(a.v[i], b.v[i])))                                           \
     FD_INLINE M P##_m_or(M a, M b) FOUR(M, vorrq_##U(a.v[i], b.v[i]))                                                          \
-    FD_INLINE M P##_unordered(V a, V b) { return P##_m_or(P##_ne(a, a), P##_ne(b, b)); }                                      \
     FD_INLINE M P##_m_and(M a, M b) FOUR(M, vandq_##U(a.v[i], b.v[i]))                                                         \
     FD_INLINE int P##_m_any(M m) {                                                                                             \
         return vmaxvq_u8(vreinterpretq_u8_##U(vorrq_##U(vorrq_##U(m.v[0], m.v[1]), vorrq_##U(m.v[2], m.v[3])))) != 0;          \

@@ -39,7 +39,6 @@ typedef struct { int64_t v[8]; } vdi;
     BINARY(P, V, M, N, lt, -(a.v[i] < b.v[i]))                                                                                 \
     BINARY(P, V, M, N, le, -(a.v[i] <= b.v[i]))                                                                                \
     BINARY(P, V, M, N, eq, -(a.v[i] == b.v[i]))                                                                                \
-    BINARY(P, V, M, N, unordered, -(a.v[i] != a.v[i] || b.v[i] != b.v[i]))                                                     \
     BINARY(P, V, M, N, ne, -(a.v[i] != b.v[i]))                                                                                \
     BINARY(P##_m, M, M, N, or, a.v[i] | b.v[i])                                                                                \
     BINARY(P##_m, M, M, N, and, a.v[i] & b.v[i])                                                                               \

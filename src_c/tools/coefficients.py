@@ -1,9 +1,9 @@
 """Write src_c/coefficients.h: the minimax polynomials of math.inc.h, by Remez in 60 digits.
 
 Run ``python src_c/tools/coefficients.py > src_c/coefficients.h`` (needs mpmath). Each polynomial
-has the form c0 + x (c1 + x (c2 + ...)) with c0 exactly the limit of its function at 0, so
-that the quadratic form that the divergences become for near-equal rows is exact. The printed error
-is that of the rounded coefficients, relative to the function.
+has the form c0 + x (c1 + x (c2 + ...)) with c0 exactly the limit of its function at 0 where that
+is a float, so that the quadratic form that the divergences become for near-equal rows is exact.
+The printed error is that of the rounded coefficients, relative to the function.
 
 Of the Jensen-Shannon divergence, singular where one weight vanishes, there is one polynomial per
 octave, around a power of two; only the first has a given c0, the limit for equal weights.
@@ -27,9 +27,42 @@ def psi(x: mp.mpf) -> mp.mpf:
     return (1 + x / 3) / 2 if abs(x) < mp.mpf(10) ** -30 else (mp.expm1(x) - x) / x**2
 
 
-def to_mean(w: mp.mpf) -> mp.mpf:
-    """phi(-w/2) / 2."""
-    return phi(-w / 2) / 2
+def half_exp(x: mp.mpf) -> mp.mpf:
+    """(exp(x/2) - 1 - x/2) / x^2."""
+    return psi(x / 2) / 4
+
+
+def near_sinh(u: mp.mpf) -> mp.mpf:
+    """2 sinh(x/2) / x, where u = x^2."""
+    half = mp.sqrt(u) / 2
+    return 1 + u / 24 if u < mp.mpf(10) ** -20 else mp.sinh(half) / half
+
+
+def near_odd(u: mp.mpf) -> mp.mpf:
+    """(x cosh(x/2) - 2 sinh(x/2)) / x^3, where u = x^2."""
+    half = mp.sqrt(u) / 2
+    if u < mp.mpf(10) ** -12:
+        return mp.mpf(1) / 12 + u / 480 + u**2 / 53760
+    return (half * mp.cosh(half) - mp.sinh(half)) / (4 * half**3)
+
+
+def near_js(u: mp.mpf) -> mp.mpf:
+    """(x sinh(x/2) - 2 cosh(x/2) log cosh(x/2)) / x^2, where u = x^2."""
+    half = mp.sqrt(u) / 2
+    if u < mp.mpf(10) ** -12:
+        return mp.mpf(1) / 4 + u**2 / 4608
+    cosh = mp.cosh(half)
+    return (half * mp.sinh(half) - cosh * mp.log(cosh)) / (2 * half**2)
+
+
+def near_hellinger(u: mp.mpf) -> mp.mpf:
+    """(2 sinh(x/4) / x)^2, where u = x^2."""
+    return near_sinh(u / 4) ** 2 / 4
+
+
+def far_js(z: mp.mpf) -> mp.mpf:
+    """(1 + z) log(2 / (1 + z))."""
+    return (1 + z) * mp.log(2 / (1 + z))
 
 
 def jensen_shannon(z: mp.mpf) -> mp.mpf:
@@ -180,7 +213,12 @@ def main() -> None:
         ("EXP", psi, -mp.mpf("0.3467"), mp.mpf("0.3467"), 4, 10),
         ("PSI", psi, -mp.mpf(1), mp.mpf(1), 7, 15),
         ("EXCESS", phi, mp.sqrt(0.5) - 1, mp.sqrt(2) - 1, None, 18),
-        ("TO_MEAN", to_mean, mp.mpf(0), mp.mpf(1), 7, 19),
+        ("HALF_EXP", half_exp, -mp.mpf("0.6934"), mp.mpf("0.6934"), 4, 10),
+        ("NEAR_SINH", near_sinh, mp.mpf(0), mp.mpf(4), 3, 7),
+        ("NEAR_ODD", near_odd, mp.mpf(0), mp.mpf(4), 3, 7),
+        ("NEAR_JS", near_js, mp.mpf(0), mp.mpf(4), 4, 13),
+        ("NEAR_HELLINGER", near_hellinger, mp.mpf(0), mp.mpf(4), 3, 7),
+        ("FAR_JS", far_js, mp.mpf(0), mp.exp(-2), 4, 10),
     ]
     print("/* Made by tools/coefficients.py; not to be edited. */")
     print("#ifndef FASTDIV_COEFFICIENTS_H\n#define FASTDIV_COEFFICIENTS_H")
@@ -188,7 +226,8 @@ def main() -> None:
         for label, degree, bits in (("float", degree32, 24), ("double", degree64, 53)):
             if degree is None:
                 continue
-            given = [mp.nint(4 * f(mp.mpf(0))) / 4]
+            limit = f(mp.mpf(0))
+            given = [limit] if limit == rounded(limit, 24) else []
             coefficients = [rounded(c, bits) for c in remez(f, low, high, degree, given)]
             points = [low + (high - low) * i / 997 for i in range(998)]
             worst = max(abs(polynomial(coefficients, x) / f(x) - 1) for x in points)

@@ -5,14 +5,13 @@
  *     p to q, and q to p with the other sign (p - q) x / 2 +- g x^3 NEAR_ODD(u)
  *     2 JS                                   g u NEAR_JS(u)
  *     2 H^2                                  g u NEAR_HELLINGER(u)
- * each a short polynomial for |x| <= FAR, where nothing cancels and no exponential is needed.  Beyond it, with y = |x|, z = e^-y and
- * w = 1 - z, the larger one of p and q is s = g / sqrt z, the smaller one s z, and the terms are
+ * each a short polynomial for |x| <= FAR, where nothing cancels and no exponential is needed.  Beyond it, with s the larger one of p and q,
+ * s z the smaller one, y = |x| and w = 1 - z, the terms are
  *     larger to smaller   s (y - w)          smaller to larger   s (w - y z)
  *     2 JS                s (FAR_JS(z) - y z)
  * Far tokens are gathered, and added up when there are enough of them.  Every term is within 10 u.
  */
 #define FAR 2.0
-#define APART 40.0 /* e^APART between the references leaves room for s, which may be that much above g, and below */
 
 /* Sums of some hundred elements: kl and reverse_kl are what is in A, plus half of `even`, plus or minus `odd`. */
 typedef struct { V A[FD_FUSED], even, odd, S, most; } F(fused);
@@ -35,7 +34,7 @@ FD_INLINE void F(fused_flush)(int which, row_lanes *row, const F(fused) *s, doub
 }
 
 /* Tokens that are far, one behind the other. */
-typedef struct { T a[512 + N], b[512 + N], both[512 + N]; int count; } F(distant);
+typedef struct { T a[512 + N], b[512 + N]; int count; } F(distant);
 
 FD_INLINE V F(log_ratio_of)(const frame *f, V a, V b) {
     V low, x = v_sub(F(difference)(a, b, &low), C(f->shift));
@@ -54,7 +53,6 @@ FD_INLINE void F(near_add)(int which, const frame *f, V x, V a, V b, V both, F(f
         M is_far = v_lt(C(FAR), v_abs(x));
         VNAME(compress)(far->a + far->count, is_far, a);
         VNAME(compress)(far->b + far->count, is_far, b);
-        VNAME(compress)(far->both + far->count, is_far, both);
         far->count += m_count(is_far);
         both = v_sel(is_far, C(0.0), both);
     }
@@ -70,10 +68,10 @@ FD_INLINE void F(near_add)(int which, const frame *f, V x, V a, V b, V both, F(f
     F(entropies_add)(f, a, b, v_fma(C(0.5), d, mean), v_fnma(C(0.5), d, mean), s);
 }
 
-FD_INLINE void F(far_add)(int which, const frame *f, V a, V b, V both, F(fused) *s) {
-    V x = F(log_ratio_of)(f, a, b), y = v_abs(x), minus = NEG(y), root;
-    F(half_exp)(1, &minus, C(0.0), &root);
-    V z = v_mul(root, root), larger = v_div(both, root), w = v_sub(C(1.0), z), tv = v_mul(larger, w);
+FD_INLINE void F(far_add)(int which, const frame *f, V a, V b, M in, F(fused) *s) {
+    F(pair) o = F(logits)(COMPARED, 0, f, a, b); /* what is below its window is 0, maybe both, and x is not that of the tokens */
+    V larger = v_sel(in, v_max(o.p, o.q), C(0.0)), z = v_sel(v_eq(larger, C(0.0)), larger, v_div(v_min(o.p, o.q), larger));
+    V x = F(log_ratio_of)(f, a, b), y = v_abs(x), w = v_sub(C(1.0), z), tv = v_mul(larger, w);
     V to_smaller = v_sub(y, w), to_larger = v_fnma(y, z, w);
     M q_is_larger = v_lt(x, C(0.0));
     s->S = v_add(s->S, v_sel(q_is_larger, NEG(tv), tv));
@@ -82,9 +80,9 @@ FD_INLINE void F(far_add)(int which, const frame *f, V a, V b, V both, F(fused) 
     s->A[FD_COMPARE_reverse_kl] = v_fma(larger, v_sel(q_is_larger, to_smaller, to_larger), s->A[FD_COMPARE_reverse_kl]);
     s->A[FD_COMPARE_js] = v_fma(larger, v_fnma(y, z, POLYNOMIAL(FAR_JS, z)), s->A[FD_COMPARE_js]);
     if (which == COMPARED_SHORT) return;
-    V smaller = v_mul(larger, z), away = v_sub(C(1.0), root);
+    V away = v_sub(C(1.0), v_sqrt(z));
     s->A[FD_COMPARE_hellinger] = v_fma(v_mul(larger, away), away, s->A[FD_COMPARE_hellinger]);
-    F(entropies_add)(f, a, b, v_sel(q_is_larger, smaller, larger), v_sel(q_is_larger, larger, smaller), s);
+    F(entropies_add)(f, a, b, o.p, o.q, s);
 }
 
 /* Where the same elements of the next row are, if rows lie one behind the other: it comes into the cache while this one is summed. */
@@ -118,13 +116,13 @@ FD_INLINE F(fused) F(near_sums)(int which, const T *a, const T *b, const T *both
 }
 
 /* The sums over the distant tokens that have come together, of which none is left. */
-static void F(far_flush)(int which, const frame *f, double unit, F(distant) *far, row_lanes *row) {
+static void F(far_flush)(int which, const frame *f, F(distant) *far, row_lanes *row) {
     F(fused) s = F(fused_zero)(which);
-    for (int j = 0; j < far->count; j += N) {
-        int some = far->count - j < N ? far->count - j : N;
-        F(far_add)(which, f, VNAME(loadn)(far->a + j, some), VNAME(loadn)(far->b + j, some), VNAME(loadn)(far->both + j, some), &s);
+    for (int j = 0; j < far->count; j += N) { /* behind the end are the most probable tokens, whose terms of the entropies are 0 */
+        M in = VNAME(first)(far->count - j < N ? far->count - j : N);
+        F(far_add)(which, f, v_sel(in, VNAME(load)(far->a + j), C(f->max_a)), v_sel(in, VNAME(load)(far->b + j), C(f->max_b)), in, &s);
     }
-    F(fused_flush)(which, row, &s, unit);
+    F(fused_flush)(which, row, &s, 1.0);
     far->count = 0;
 }
 
@@ -151,28 +149,24 @@ FD_INLINE sums F(fused_pass)(int which, fd_row a, fd_row b, ptrdiff_t n, frame f
         for (int i = 0; i < count; i += 256) {
             int m = count - i < 256 ? count - i : 256;
             reference of_p = e.of_p[(start + i) / 256], of_q = e.of_q[(start + i) / 256];
-            double log_p = between(of_p, max_p), log_q = between(of_q, max_q), log_both = 0.5 * (log_p + log_q);
-            if (!(fabs(log_p - log_q) < APART)) { /* or NaN, where an exponent is infinite */
+            double log_both = 0.5 * (between(of_p, max_p) + between(of_q, max_q));
+            if (isinf(of_p.exponent) || isinf(of_q.exponent)) {
                 F(careful_block)(which, FD_LOGITS, 0, &f, x + i, y + i, m, &row);
                 continue;
             }
-            if (log_both != log_unit) {
-                if (far.count) F(far_flush)(which, &f, unit, &far, &row);
-                unit = scalar_exp(log_unit = log_both) * sqrt(f.ratio);
-            }
+            if (log_both != log_unit) unit = scalar_exp(log_unit = log_both) * sqrt(f.ratio);
             const char *next_a = of_next_row(a, n, start + i), *next_b = of_next_row(b, n, start + i);
             F(fused) s;
             if (!expected) s = F(near_sums)(which, x + i, y + i, both + i, m, next_a, next_b, &f, NULL);
             if (expected || m_any(v_lt(C(FAR), s.most))) s = F(near_sums)(which, x + i, y + i, both + i, m, next_a, next_b, &f, &far);
             expected = m_any(v_lt(C(FAR), s.most));
             F(fused_flush)(which, &row, &s, unit);
-            if (far.count >= 256) F(far_flush)(which, &f, unit, &far, &row);
+            if (far.count >= 256) F(far_flush)(which, &f, &far, &row);
         }
     }
-    if (far.count) F(far_flush)(which, &f, unit, &far, &row);
+    if (far.count) F(far_flush)(which, &f, &far, &row);
     sums total = row_total(which, &row);
     total.unit = UNIT;
     return total;
 }
 #undef FAR
-#undef APART

@@ -1,11 +1,15 @@
 """Builds the one extension; everything else stands in pyproject.toml."""
 
 import os
+import platform
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
 
 sanitize = os.environ.get("FASTDIV_SANITIZE") == "1"
 flags = ["-std=c11", "-O3", "-ffp-contract=off", "-Wall", "-Wextra", "-fvisibility=hidden", "-g0"]
@@ -15,6 +19,46 @@ if sanitize:
     flags += ["-DFD_SANITIZE", "-DFD_COMPACT", "-DAHEAD=1", "-O1", "-g", "-fno-omit-frame-pointer"]
     flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     links += ["-fsanitize=address,undefined"]
+
+# Hardening, and never -ffast-math: linked with it, a library sets flush-to-zero for its process.
+HARDENING = ["-fstack-protector-strong", "-fstack-clash-protection"]
+if not sanitize:  # AddressSanitizer has checks of its own in place of the fortified functions
+    HARDENING += ["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+HARDENED_LINK = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
+if platform.machine() == "x86_64":
+    HARDENING += ["-fcf-protection=full"]
+    HARDENED_LINK += ["-Wl,-z,shstk"]  # said outright: the start files of some C libraries do not
+elif platform.machine() == "aarch64":
+    HARDENING += ["-mbranch-protection=standard"]
+
+
+class HardenedBuild(build_ext):
+    """Adds those of the flags that this compiler and this linker take."""
+
+    def build_extensions(self):
+        """Ask first: what is unknown to one of them is left out."""
+        with tempfile.TemporaryDirectory() as place:
+            source = Path(place, "empty.c")
+            source.write_text("int empty(void);\nint empty(void) { return 0; }\n")
+            for one in self.extensions:
+                one.extra_compile_args += [f for f in HARDENING if self.takes(source, compile=[f])]
+                one.extra_link_args += [f for f in HARDENED_LINK if self.takes(source, link=[f])]
+        super().build_extensions()
+
+    def takes(self, source, compile=(), link=()):
+        """Whether they make a library of the source without a warning."""
+        try:
+            objects = self.compiler.compile(
+                [str(source)], source.anchor, extra_postargs=["-O1", "-Werror", *compile]
+            )
+            if link:
+                target = str(source.with_suffix(".so"))
+                fatal = ["-Wl,--fatal-warnings", *link]
+                self.compiler.link_shared_object(objects, target, extra_postargs=fatal)
+        except (CompileError, LinkError):
+            return False
+        return True
+
 
 extension = Extension(
     "fastdiv._core",
@@ -31,4 +75,4 @@ extension = Extension(
     extra_link_args=links,
     libraries=["m"],
 )
-setup(ext_modules=cythonize([extension], build_dir="build"))
+setup(ext_modules=cythonize([extension], build_dir="build"), cmdclass={"build_ext": HardenedBuild})

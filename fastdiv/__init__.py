@@ -27,6 +27,7 @@ floor  room                                             knows
 2      ``bounds.py``                                    what some divergences say of another
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens
+3      ``meter_reports.py``                             what they report
 4      ``io/``, ``data/``                               file formats; the embedded sample
 5      ``cli/``                                         commands
 5      ``report/``                                      pictures and pages

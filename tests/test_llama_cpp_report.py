@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from fastdiv.cli.streams import measure_comparison
-from fastdiv.meters import ComparisonMeter, ComparisonReport
+from fastdiv.meter_reports import ComparisonReport
+from fastdiv.meters import ComparisonMeter
 
 PAIR = Path(__file__).resolve().parents[2] / "shared" / "data" / "llm-pair"
 BASE_FILE = PAIR / "base.kld"

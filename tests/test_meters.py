@@ -20,12 +20,8 @@ from hypothesis import strategies as st
 import fastdiv as fd
 from fastdiv import tails, uncertainty
 from fastdiv.columns import pack, unpack
-from fastdiv.meters import (
-    ComparisonMeter,
-    InvalidRows,
-    PerplexityMeter,
-    compare_candidates,
-)
+from fastdiv.meter_reports import InvalidRows
+from fastdiv.meters import ComparisonMeter, PerplexityMeter, compare_candidates
 from fastdiv.tokens import LogitComparison
 
 mp.mp.dps = 50

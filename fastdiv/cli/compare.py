@@ -21,7 +21,8 @@ from fastdiv.cli.thresholds import parse_thresholds
 from fastdiv.cli.worst import worst_rows
 from fastdiv.io import FileFormatError, printable_path
 from fastdiv.io.vocabulary import Vocabulary, read_vocabulary
-from fastdiv.meters import CandidateComparison, compare_candidates
+from fastdiv.meter_reports import CandidateComparison
+from fastdiv.meters import compare_candidates
 
 __all__ = ["compare"]
 

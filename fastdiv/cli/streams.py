@@ -25,7 +25,8 @@ from fastdiv.cli.sources import (
     refuse_numbers,
     rows_at_a_time,
 )
-from fastdiv.meters import ComparisonMeter, PerplexityMeter, Tail
+from fastdiv.meter_reports import Tail
+from fastdiv.meters import ComparisonMeter, PerplexityMeter
 from fastdiv.tokens import compare_logits
 from fastdiv.topk import TopKComparison, TopKRows, compare_topk, top_k
 

@@ -9,15 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from fastdiv.cli.intervals import IntervalReport
-from fastdiv.meters import (
+from fastdiv.meter_reports import (
     QUANTILE_TITLES,
     CandidateComparison,
     ComparisonReport,
     Distribution,
-    Estimate,
     PerplexityReport,
 )
-from fastdiv.uncertainty import ConfidenceInterval, PairedDifference
+from fastdiv.uncertainty import ConfidenceInterval, Estimate, PairedDifference
 
 __all__ = [
     "comparison_table",

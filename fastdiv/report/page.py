@@ -7,7 +7,7 @@ import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from fastdiv.meters import QUANTILE_TITLES
+from fastdiv.meter_reports import QUANTILE_TITLES
 from fastdiv.report.figures import inline_svg
 from fastdiv.report.panels import Panel, kind_of_errors, ranking_of
 from fastdiv.report.style import CSS_COLOURS, look_of, printable

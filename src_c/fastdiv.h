@@ -121,7 +121,7 @@ extern const fd_isa fd_isas[]; /* worst first; ends with a NULL name */
  * elements, of which each item has `cost`.  The floating-point environment of every worker is the default one, and the caller's is
  * put back; returns the bits that the workers returned, or-ed.  `poll`, unless it is NULL, is asked now and then by the calling
  * thread; if it returns nonzero all workers stop where they are, and what they have not written stays as it was. */
-enum { FD_PIECE = 1 << 18 };
+enum { FD_PIECE = 1 << 16 };
 typedef int (*fd_work)(void *context, ptrdiff_t first, ptrdiff_t last);
 typedef int (*fd_poll)(void);
 int fd_parallel(fd_work work, void *context, ptrdiff_t count, ptrdiff_t cost, int threads, fd_poll poll);

@@ -1,7 +1,7 @@
 # One verb per task.  PYTHON is the interpreter of an environment with the extra `test` (and `bench` for bench).
 PYTHON ?= python3
 
-.PHONY: build test bench lint sanitize clean
+.PHONY: build test bench lint sanitize tsan clean
 
 build:  ## compile the extension next to its sources
 	$(PYTHON) setup.py build_ext --inplace
@@ -25,6 +25,10 @@ sanitize:
 	PYTHONPATH=$$(echo build/sanitize/lib*) LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	    PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	    $(PYTHON) -P -m pytest -q $(TESTS)
+
+# The C sources with threads of their own under ThreadSanitizer, and that it would find a race.
+tsan:
+	$(PYTHON) -m pytest -q -n 0 -k race tests/test_process.py
 
 clean:
 	rm -rf build dist *.egg-info fastdiv/*.so fastdiv/_core.c

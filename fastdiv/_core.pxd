@@ -58,7 +58,11 @@ cdef extern from "fastdiv.h" nogil:
 
     const fd_isa *fd_isas
     ctypedef int (*fd_work)(void *, Py_ssize_t, Py_ssize_t) noexcept nogil
-    int fd_parallel(fd_work work, void *context, Py_ssize_t count, int threads)
+    ctypedef int (*fd_poll)() noexcept nogil
+    enum: FD_PIECE
+    int fd_parallel(fd_work work, void *context, Py_ssize_t count, Py_ssize_t cost, int threads, fd_poll poll)
+    void fd_pause()
+    void *fd_scratch(size_t size)
     void fd_draw(uint32_t, Py_ssize_t, uint64_t, uint64_t, int64_t *)
     void fd_resample(const double *, Py_ssize_t, uint32_t, Py_ssize_t, uint64_t, uint64_t, double *)
 

@@ -11,9 +11,9 @@ import numpy as np
 
 cimport cython
 cimport numpy as cnp
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport PyObject, Py_DECREF, Py_INCREF
 from libc.math cimport NAN, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -36,12 +36,21 @@ cdef extern from "fenv.h" nogil:
 
 # ---- which kernels, how many threads ----
 
-cdef const fd_kernels *kernels = NULL
-cdef str isa_name = ""
-cdef int thread_count = 1
-cdef object interruption = None
-cdef volatile int stopping = 0  # an interruption waits to be raised
-cdef long long unchecked = 0  # elements since the last look at pending signals
+# All that changes once the module is there: two atomic words, which a call reads; what a call remembers is its thread's own; and
+# `made`, of which a second maker's work is dropped.
+cdef extern from *:
+    """
+    #include <stdatomic.h>
+    typedef struct { PyObject *error; } fd_call;
+    static FD_THREAD_LOCAL fd_call *fd_this_call;
+    static const fd_kernels *_Atomic fd_kernels_in_use;
+    static atomic_int fd_thread_count;
+    """
+    ctypedef struct Call "fd_call":
+        PyObject *error  # to be raised when the C code has come to its end
+    Call *this_call "fd_this_call"  # of this thread
+    const fd_kernels *kernels "fd_kernels_in_use"
+    int thread_count "fd_thread_count"
 
 
 def available_isas():
@@ -69,12 +78,11 @@ def available_isas():
 
 def force_isa(str name):
     """Use the kernels of one instruction set from now on (for tests; users set FASTDIV_ISA)."""
-    global kernels, isa_name
+    global kernels
     cdef int i = 0
     while fd_isas[i].name != NULL:
         if fd_isas[i].name.decode() == name and fd_isas[i].supported():
             kernels = fd_isas[i].kernels
-            isa_name = name
             return
         i += 1
     raise ValueError(f"instruction set {name!r} is not available here; available: {', '.join(available_isas())}")
@@ -94,7 +102,11 @@ def isa():
     >>> fd.isa() in ("scalar", "avx2", "avx512", "neon")
     True
     """
-    return isa_name
+    cdef const fd_kernels *now = kernels
+    cdef int i = 0
+    while fd_isas[i].kernels != now:
+        i += 1
+    return fd_isas[i].name.decode()
 
 
 def set_threads(int count):
@@ -112,7 +124,7 @@ def get_threads():
 
 cdef enum:
     OPERANDS = 2 + 5 + FD_COMPARISONS  # the most that a gufunc here has: two rows, their parameters, fields
-    SLICE = 1 << 22  # elements per thread between two looks at pending signals
+    SLICE = 1 << 22  # elements in a tile of pairs, at most
     THREADED = 1 << 17  # elements below which a second thread costs more than it brings
     NO_MEMORY = 1 << 8  # a status bit beside FD_INVALID
 
@@ -248,7 +260,7 @@ cdef int token_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept n
     cdef Py_ssize_t i
     token.scratch = NULL
     if rows == 2:
-        token.scratch = malloc(FD_SCRATCH(job.n))
+        token.scratch = fd_scratch(FD_SCRATCH(job.n))
         if token.scratch == NULL:
             return NO_MEMORY
     for i in range(first, last):
@@ -267,7 +279,6 @@ cdef int token_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept n
         for k in range(fields):
             settle(&result[k])
             cell(job, rows + 5 + k, i)[0] = result[k]
-    free(token.scratch)
     return status
 
 
@@ -283,53 +294,77 @@ cdef int truncated_kl_work(void *context, Py_ssize_t first, Py_ssize_t last) noe
     return status
 
 
+cdef void keep(object error) noexcept:
+    # An exception must not leave a ufunc's loop: whoever began the call raises it.
+    Py_INCREF(error)
+    if this_call.error != NULL:
+        Py_DECREF(<object>this_call.error)
+    this_call.error = <PyObject *>error
+
+
 cdef void out_of_memory() noexcept with gil:
-    global interruption
-    interruption = MemoryError("no memory for two rows")
+    error = MemoryError("no memory for two rows")
+    if this_call != NULL:
+        keep(error)
+    else:  # Dask calls the gufunc by itself; what was not computed must not be taken for a result
+        PyErr_SetObject(MemoryError, error)
 
 
 cdef int interrupted() noexcept with gil:
-    # An exception must not leave a ufunc's loop; the caller of the gufunc raises it.
-    global interruption, stopping
+    if this_call == NULL:  # the signal stays pending, for who called
+        return 0
     try:
         PyErr_CheckSignals()
     except BaseException as error:
-        interruption = error
-        stopping = 1
+        keep(error)
         return 1
     return 0
+
+
+cdef object ended(Call *call, Call *outer):
+    """Raise what was kept; the call is no longer this thread's."""
+    global this_call
+    this_call = outer
+    if call.error != NULL:
+        error = <object>call.error
+        Py_DECREF(error)
+        call.error = NULL
+        raise error
+
+
+cdef int together(fd_work work, void *job, Py_ssize_t count, Py_ssize_t cost) except -1:
+    """work over `count` things of `cost` elements, until it is done or interrupted; the status bits."""
+    global this_call
+    cdef Call call = [NULL]
+    cdef Call *outer = this_call
+    cdef int status, threads = thread_count if count * cost >= THREADED else 1
+    this_call = &call
+    with nogil:
+        status = fd_parallel(work, job, count, cost, threads, interrupted)
+    ended(&call, outer)
+    return status
 
 
 cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *steps, void *data) noexcept nogil:
     cdef Job job
     cdef const Loop *kind = <const Loop *>data
-    cdef Py_ssize_t count = dimensions[0], first = 0, some, slice_rows
-    cdef int i, status = 0, threads = thread_count
+    cdef Py_ssize_t count = dimensions[0]
+    cdef int i, status, threads = thread_count
     cdef PyThreadState *held = NULL
-    global unchecked
     job.loop = kind
     job.n = dimensions[1]
+    for i in range(kind.operands):
+        job.args[i] = args[i]
+        job.steps[i] = steps[i]
     for i in range(kind.rows):
         job.inner[i] = steps[kind.operands + i]
-    if job.n == 0 or stopping:
+    if job.n == 0 or (this_call != NULL and this_call.error != NULL):
         return
     if count * job.n < THREADED:
         threads = 1
     elif PyGILState_Check():  # NumPy keeps the lock for few rows, however long they are
         held = PyEval_SaveThread()
-    slice_rows = max(1, SLICE // job.n) * threads
-    while first < count:
-        some = min(slice_rows, count - first)
-        for i in range(kind.operands):
-            job.args[i] = args[i] + first * steps[i]
-            job.steps[i] = steps[i]
-        status |= fd_parallel(kind.work, &job, some, threads)
-        first += some
-        unchecked += some * job.n
-        if unchecked >= SLICE:
-            unchecked = 0
-            if interrupted():
-                break
+    status = fd_parallel(kind.work, &job, count, job.n, threads, interrupted)
     if held != NULL:
         PyEval_RestoreThread(held)
     if status & NO_MEMORY:
@@ -361,7 +396,11 @@ cdef object make(str name, fd_work work, int rows, str parameters, str outputs, 
     )
     cdef char *types = <char *>malloc(count * operands)
     if loops == NULL or data == NULL or functions == NULL or types == NULL:
-        raise MemoryError
+        free(loops)
+        free(data)
+        free(functions)
+        free(types)
+        raise MemoryError(f"{name}: no memory for its gufunc")
     for k, (a, b) in enumerate(pairs):
         loops[k].work = work
         loops[k].operands = operands
@@ -376,11 +415,10 @@ cdef object make(str name, fd_work work, int rows, str parameters, str outputs, 
         functions[k] = <cnp.PyUFuncGenericFunction>loop
         for i, code in enumerate((CODES[a] + CODES[b] + "d")[:rows] + parameters + outputs):
             types[k * operands + i] = ord(np.dtype(code).num.to_bytes(1, "little"))
-    text = name.encode()
+    text = name.encode(), signature.encode()
     kept.append(text)
-    kept.append(signature.encode())
     return cnp.PyUFunc_FromFuncAndDataAndSignature(
-        functions, data, types, count, rows + len(parameters), len(outputs), cnp.PyUFunc_None, kept[-2], NULL, 0, kept[-1]
+        functions, data, types, count, rows + len(parameters), len(outputs), cnp.PyUFunc_None, text[0], NULL, 0, text[1]
     )
 
 
@@ -424,31 +462,33 @@ SOURCES = ("normalized", "raw", "logits")
 def gufunc(str name, int source):
     """The gufunc of one divergence and one of SOURCES."""
     key = (name, source)
-    if key not in made:
-        if name == "f_divergence":
-            made[key] = make(name, f_divergence_work, 2, "qdd", "d", 0, source)
-        elif name == "wasserstein_distance":
-            made[key] = make(name, wasserstein_work, 3, "", "d", 0, source)
-        else:
-            made[key] = make(
-                name, pair_work, 1 if name in UNARY else 2, "d" if name in PARAMETERS else "", "d", number[name], source
-            )
-    return made[key]
+    found = made.get(key)
+    if found is not None:
+        return found
+    if name == "f_divergence":
+        found = make(name, f_divergence_work, 2, "qdd", "d", 0, source)
+    elif name == "wasserstein_distance":
+        found = make(name, wasserstein_work, 3, "", "d", 0, source)
+    else:
+        found = make(name, pair_work, 1 if name in UNARY else 2, "d" if name in PARAMETERS else "", "d", number[name], source)
+    return made.setdefault(key, found)
 
 
 cdef object token_gufunc(str name):
-    if name not in made:
-        if name == "logsumexp":
-            made[name] = make(name, log_sum_exp_work, 1, "", "d")
-        elif name == "token_nll":
-            made[name] = make(name, token_nll_work, 1, "qd", "d")
-        elif name == "compare_logits":
-            made[name] = make(name, token_work, 2, "qqqdd", "d" * FD_COMPARISONS)
-        elif name == "token_stats":
-            made[name] = make(name, token_work, 1, "qqqdd", "d" * FD_STATISTICS)
-        else:
-            made[name] = make(name, truncated_kl_work, 2, "d", "d")
-    return made[name]
+    found = made.get(name)
+    if found is not None:
+        return found
+    if name == "logsumexp":
+        found = make(name, log_sum_exp_work, 1, "", "d")
+    elif name == "token_nll":
+        found = make(name, token_nll_work, 1, "qd", "d")
+    elif name == "compare_logits":
+        found = make(name, token_work, 2, "qqqdd", "d" * FD_COMPARISONS)
+    elif name == "token_stats":
+        found = make(name, token_work, 1, "qqqdd", "d" * FD_STATISTICS)
+    else:
+        found = make(name, truncated_kl_work, 2, "d", "d")
+    return made.setdefault(name, found)
 
 
 # ---- all pairs of rows ----
@@ -468,7 +508,7 @@ cdef struct Rows:
 cdef struct Tiles:  # rows x against rows y in squares
     Rows x
     Rows y
-    Py_ssize_t count_x, count_y, n, tile, across, start
+    Py_ssize_t count_x, count_y, n, tile, across
     int half  # y is x, and what is above the diagonal is also what is below
     fd_pair_kernel kernel
     int dtype, rooted
@@ -508,7 +548,7 @@ cdef inline int one_pair(const Tiles *tiles, Py_ssize_t i, Py_ssize_t j, double 
 
 cdef int tiles_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef const Tiles *tiles = <const Tiles *>context
-    cdef Py_ssize_t number, down = 0, right = tiles.start + first, i, j
+    cdef Py_ssize_t number, down = 0, right = first, i, j, unwatched = 0
     cdef int status = 0
     cdef double result
     while right >= tiles.across - (down if tiles.half else 0):
@@ -518,6 +558,10 @@ cdef int tiles_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept n
         right += down
     for number in range(first, last):
         for i in range(down * tiles.tile, min((down + 1) * tiles.tile, tiles.count_x)):
+            unwatched += tiles.tile * tiles.n
+            if unwatched > FD_PIECE:
+                unwatched = 0
+                fd_pause()
             for j in range(max(right * tiles.tile, i if tiles.half else 0), min((right + 1) * tiles.tile, tiles.count_y)):
                 status |= one_pair(tiles, i, j, &result)
                 settle(&result)
@@ -534,7 +578,7 @@ cdef int tiles_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept n
 
 cdef struct Widening:  # rows of float32 to rows of float64, or rows of float64 prepared for Jensen-Shannon
     Rows rows
-    Py_ssize_t n, start
+    Py_ssize_t n
     double *to
     double *numbers
 
@@ -544,7 +588,7 @@ cdef int widening_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcep
     cdef fd_row r
     cdef Py_ssize_t i, j
     r.temperature = 0
-    for i in range(job.start + first, job.start + last):
+    for i in range(first, last):
         r.data = job.rows.data + i * job.rows.step
         if job.numbers != NULL:
             r.stride = 8
@@ -552,25 +596,10 @@ cdef int widening_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcep
             job.numbers[i] = kernels.js_prepare(r, job.n, job.to + i * job.n)
         else:
             for j in range(job.n):
+                if j and not j % FD_PIECE:
+                    fd_pause()
                 job.to[i * job.n + j] = (<const float *>r.data)[j]
     return 0
-
-
-cdef int in_slices(fd_work work, void *job, Py_ssize_t *start, Py_ssize_t count, Py_ssize_t cost) except -1:
-    """work over `count` things of `cost` elements, from *start on, with a look at pending signals now and then."""
-    cdef Py_ssize_t some, together
-    cdef int status = 0, threads = thread_count
-    if count * cost < THREADED:
-        threads = 1
-    together = max(1, SLICE // cost) * threads
-    start[0] = 0
-    while start[0] < count:
-        some = min(together, count - start[0])
-        with nogil:
-            status |= fd_parallel(work, job, some, threads)
-        start[0] += some
-        PyErr_CheckSignals()
-    return status
 
 
 cdef Rows rows_of(cnp.ndarray x):
@@ -584,8 +613,8 @@ cdef Rows rows_of(cnp.ndarray x):
 def widen(cnp.ndarray x not None):
     """Contiguous rows of float32 as rows of float64, whatever the caller's floating-point environment does to subnormals."""
     cdef cnp.ndarray to = np.empty((x.shape[0], x.shape[1]))
-    cdef Widening job = [rows_of(x), x.shape[1], 0, <double *>cnp.PyArray_DATA(to), NULL]
-    in_slices(widening_work, &job, &job.start, x.shape[0], x.shape[1])
+    cdef Widening job = [rows_of(x), x.shape[1], <double *>cnp.PyArray_DATA(to), NULL]
+    together(widening_work, &job, x.shape[0], x.shape[1])
     return to
 
 
@@ -593,9 +622,9 @@ def js_prepare(cnp.ndarray x not None):
     """What Jensen-Shannon of normalised float64 wants to know of each row (fastdiv.h)."""
     cdef cnp.ndarray to = np.empty((x.shape[0], x.shape[1])), numbers = np.empty(x.shape[0])
     cdef Widening job = [
-        rows_of(x), x.shape[1], 0, <double *>cnp.PyArray_DATA(to), <double *>cnp.PyArray_DATA(numbers)
+        rows_of(x), x.shape[1], <double *>cnp.PyArray_DATA(to), <double *>cnp.PyArray_DATA(numbers)
     ]
-    in_slices(widening_work, &job, &job.start, x.shape[0], x.shape[1])
+    together(widening_work, &job, x.shape[0], x.shape[1])
     return to, numbers
 
 
@@ -634,15 +663,16 @@ def all_pairs(
     cdef Py_ssize_t count = tiles.across * ((tiles.count_x + tile - 1) // tile)
     if half:
         count = tiles.across * (tiles.across + 1) // 2
-    return in_slices(tiles_work, &tiles, &tiles.start, count, tile * tile * tiles.n)
+    return together(tiles_work, &tiles, count, tile * tile * tiles.n)
 
 
 # ---- resampling ----
 
-cdef struct Resampling:
+cdef struct Resampling:  # sums of columns, or the rows that are drawn
     const double *columns
     double *sums
-    Py_ssize_t count, drawn, start
+    int64_t *chosen
+    Py_ssize_t count, drawn, first
     uint32_t rows
     uint64_t seed
 
@@ -650,8 +680,11 @@ cdef struct Resampling:
 cdef int resampling_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef const Resampling *job = <const Resampling *>context
     cdef Py_ssize_t r
-    for r in range(job.start + first, job.start + last):
-        fd_resample(job.columns, job.count, job.rows, job.drawn, job.seed, r, job.sums + r * job.count)
+    for r in range(first, last):
+        if job.sums == NULL:
+            fd_draw(job.rows, job.drawn, job.seed, job.first + r, job.chosen + r * job.drawn)
+        else:
+            fd_resample(job.columns, job.count, job.rows, job.drawn, job.seed, r, job.sums + r * job.count)
     return 0
 
 
@@ -662,22 +695,19 @@ def resampled_sums(columns, Py_ssize_t drawn, uint64_t seed, Py_ssize_t resample
         raise ValueError(f"resampled_sums: columns of shape {columns.shape}, {drawn} rows to draw, {resamples} times")
     cdef cnp.ndarray sums = np.empty((resamples, x.shape[0]))
     cdef Resampling job = [
-        <const double *>cnp.PyArray_DATA(x), <double *>cnp.PyArray_DATA(sums), x.shape[0], drawn, 0, <uint32_t>x.shape[1], seed
+        <const double *>cnp.PyArray_DATA(x), <double *>cnp.PyArray_DATA(sums), NULL, x.shape[0], drawn, 0, <uint32_t>x.shape[1], seed
     ]
-    in_slices(resampling_work, &job, &job.start, resamples, drawn * x.shape[0])
+    together(resampling_work, &job, resamples, drawn * x.shape[0])
     return sums
 
 
 def drawn_rows(Py_ssize_t rows, Py_ssize_t drawn, uint64_t seed, Py_ssize_t first, Py_ssize_t resamples):
     """The rows that resamples from `first` on of `resampled_sums` draw: (resamples, drawn)."""
-    cdef Py_ssize_t r
     if not 0 < rows < 1 << 32 or drawn < 1 or resamples < 0:
         raise ValueError(f"drawn_rows: {drawn} of {rows} rows, {resamples} times")
     cdef cnp.ndarray chosen = np.empty((resamples, drawn), np.int64)
-    cdef int64_t *to = <int64_t *>cnp.PyArray_DATA(chosen)
-    with nogil:
-        for r in range(resamples):
-            fd_draw(<uint32_t>rows, drawn, seed, first + r, to + r * drawn)
+    cdef Resampling job = [NULL, NULL, <int64_t *>cnp.PyArray_DATA(chosen), 0, drawn, first, <uint32_t>rows, seed]
+    together(resampling_work, &job, resamples, drawn)
     return chosen
 
 
@@ -789,13 +819,14 @@ cdef tuple ROW_NAMES = ("p", "q", "gaps")
 
 
 cdef object call(object function, tuple operands, dict keywords):
-    global interruption, stopping
+    global this_call
+    cdef Call mine = [NULL]
+    cdef Call *outer = this_call
+    this_call = &mine
     try:
         return function(*operands, **keywords)
     finally:
-        if interruption is not None:
-            error, interruption, stopping = interruption, None, 0
-            raise error
+        ended(&mine, outer)
 
 
 cdef int check_out(str function, object out, tuple operands, tuple numbers, object axis, object keepdims) except -1:
@@ -877,7 +908,7 @@ def tokens(str name, tuple rows, tuple arguments, tuple parameters, out, dtype, 
 # ---- sparse rows ----
 
 cdef enum:
-    SPARSE_SLICE = 1 << 20  # stored elements per thread between two looks at pending signals: each costs more than a dense one
+    SPARSE_SLICE = 1 << 20  # stored elements per thread that are given out together: rows may differ in length
     SPARSE_THREADED = 1 << 14
     SPARSE_CALL = 32  # what a pair of empty rows costs, in stored elements
     OUT_OF_RANGE = 1 << 9
@@ -934,6 +965,8 @@ cdef Py_ssize_t merge(const Stored *p, Py_ssize_t i, const Stored *q, Py_ssize_t
     cdef int64_t at_a, at_b
     cdef int in_a, in_b
     while a < end_a and b < end_b:
+        if k & FD_PIECE - 1 == FD_PIECE - 1:
+            fd_pause()
         at_a = column(p, a)
         at_b = column(q, b)
         in_a = at_a <= at_b
@@ -983,9 +1016,8 @@ cdef int merged_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept 
         pair_at(job, k, &i, &j)
         need = length(p, i) + 1 + (0 if job.unary else length(q, j))
         if need > capacity:
-            free(scratch)
             capacity = max(need, 2 * capacity)
-            scratch = <char *>malloc(2 * capacity * sizeof(double))  # either may be of floats; both stay aligned
+            scratch = <char *>fd_scratch(2 * capacity * sizeof(double))  # either may be of floats; both stay aligned
             if scratch == NULL:
                 return status | NO_MEMORY
         to_p.data = scratch
@@ -1008,7 +1040,6 @@ cdef int merged_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept 
                 n = 1
         status |= job.kernel(to_p, to_q, n, parameter, result)
         settle(result)
-    free(scratch)
     return status
 
 
@@ -1030,9 +1061,13 @@ cdef int order_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept n
 
 cdef int sparse_in_slices(fd_work work, SparseJob *job, Py_ssize_t count) except -1:
     """All the pairs, with a look at pending signals in between; the status bits."""
-    cdef Py_ssize_t last = 0, elements, i = 0, j = 0
+    global this_call
+    cdef Call call = [NULL]
+    cdef Call *outer = this_call
+    cdef Py_ssize_t last = 0, elements, some, i = 0, j = 0
     cdef int status = 0, threads
     job.done = 0
+    this_call = &call
     while job.done < count and not status & NO_MEMORY:
         with nogil:
             elements = 0
@@ -1041,9 +1076,12 @@ cdef int sparse_in_slices(fd_work work, SparseJob *job, Py_ssize_t count) except
                 elements += SPARSE_CALL + length(job.p, i) + length(job.q, j)
                 last += 1
             threads = thread_count if elements >= SPARSE_THREADED else 1
-            status |= fd_parallel(work, job, last - job.done, threads)
+            some = last - job.done
+            status |= fd_parallel(work, job, some, elements // some, threads, interrupted)
             job.done = last
-        PyErr_CheckSignals()
+        if call.error != NULL:
+            break
+    ended(&call, outer)
     return status
 
 

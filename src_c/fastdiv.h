@@ -1,7 +1,8 @@
 /* The only C interface of fastdiv: what a row is, what can be computed of it, and one table of kernels per instruction set.
  *
  * Kernels take one row (or a pair of rows) and write its results as doubles.  They never print, never allocate, never read past
- * `n` elements, and their bits depend on nothing but the row, its dtype and the parameters.
+ * `n` elements, and their bits depend on nothing but the row, its dtype and the parameters.  They hold nothing, so that one which is
+ * long at a row can be left in the middle of it (fd_pause).
  */
 #ifndef FASTDIV_H
 #define FASTDIV_H
@@ -12,6 +13,13 @@
 #define FD_INLINE static inline __attribute__((unused))
 #else
 #define FD_INLINE static inline __attribute__((always_inline))
+#endif
+
+/* glibc would allocate a variable of a thread when that first uses it, and abort if there is no memory. */
+#if defined(__GLIBC__)
+#define FD_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+#else
+#define FD_THREAD_LOCAL _Thread_local
 #endif
 
 enum fd_dtype {
@@ -109,11 +117,18 @@ typedef struct {
 } fd_isa;
 extern const fd_isa fd_isas[]; /* worst first; ends with a NULL name */
 
-/* parallel.c: work(context, first, last) over 0 <= first < last <= count, at most `threads` of them at a time.  The
- * floating-point environment of every worker is the default one, and the caller's is put back; returns the bits that the
- * workers returned, or-ed. */
+/* parallel.c: work(context, first, last) over 0 <= first < last <= count, on at most `threads` threads, in pieces of about FD_PIECE
+ * elements, of which each item has `cost`.  The floating-point environment of every worker is the default one, and the caller's is
+ * put back; returns the bits that the workers returned, or-ed.  `poll`, unless it is NULL, is asked now and then by the calling
+ * thread; if it returns nonzero all workers stop where they are, and what they have not written stays as it was. */
+enum { FD_PIECE = 1 << 16 };
 typedef int (*fd_work)(void *context, ptrdiff_t first, ptrdiff_t last);
-int fd_parallel(fd_work work, void *context, ptrdiff_t count, int threads);
+typedef int (*fd_poll)(void);
+int fd_parallel(fd_work work, void *context, ptrdiff_t count, ptrdiff_t cost, int threads, fd_poll poll);
+/* For what runs inside a worker.  fd_pause: a place where it can be made to stop; it does not come back then, so nothing may be
+ * held there.  fd_scratch: `size` bytes aligned for anything, until the worker ends or asks again; NULL if there is no memory. */
+void fd_pause(void) __attribute__((cold));
+void *fd_scratch(size_t size);
 
 /* resample.c: rows drawn with replacement, of which `seed` and `resample` decide; and the sums of `count` columns over the same. */
 void fd_draw(uint32_t rows, ptrdiff_t drawn, uint64_t seed, uint64_t resample, int64_t *to);

@@ -1,10 +1,15 @@
 /* Rows to threads, and nothing else.
  *
  * Threads are made for a call and joined before it returns: no state, nothing that a fork could break, no library to ship.  If one
- * can't be made, its share runs here.
+ * can't be made, its share runs here.  A worker that is to stop jumps out of its kernel, which holds nothing.
  */
+#define _POSIX_C_SOURCE 200809L
 #include "fastdiv.h"
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -38,42 +43,144 @@ static fp_state fp_default(void) {
 static void fp_restore(fp_state saved) { fesetenv(&saved); }
 #endif
 
-enum { MAX_THREADS = 256 };
+enum { MAX_THREADS = 256, NANOSECONDS_BETWEEN_POLLS = 20000000 };
 
 typedef struct {
     fd_work work;
     void *context;
+    ptrdiff_t piece;
+    fd_poll poll;
+    atomic_int stopped;
+    int running; /* threads beside the caller's; under the lock */
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+} team;
+
+typedef struct {
+    team *of;
     ptrdiff_t first, last;
-    int status;
+    int status, is_caller;
+    void *scratch;
+    size_t scratch_size;
+    jmp_buf *leave;
 } share;
 
-static void *run(void *argument) {
-    share *s = argument;
+static FD_THREAD_LOCAL share *mine;          /* of the worker that runs on this thread */
+static FD_THREAD_LOCAL ptrdiff_t unwatched;  /* elements since the last look at the clock */
+static FD_THREAD_LOCAL struct timespec asked; /* when this thread was last asked whether to stop */
+
+static int stopped(team *t) { return atomic_load_explicit(&t->stopped, memory_order_relaxed); }
+
+static void ask(team *t) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!t->poll || stopped(t) || (now.tv_sec - asked.tv_sec) * 1000000000LL + (now.tv_nsec - asked.tv_nsec) < NANOSECONDS_BETWEEN_POLLS) return;
+    asked = now;
+    if (t->poll()) atomic_store_explicit(&t->stopped, 1, memory_order_relaxed);
+}
+
+void fd_pause(void) {
+    share *s = mine;
+    if (!s) return;
+    if (s->is_caller) ask(s->of);
+    if (stopped(s->of)) longjmp(*s->leave, 1);
+}
+
+void *fd_scratch(size_t size) {
+    share *s = mine;
+    if (s->scratch_size < size) {
+        free(s->scratch);
+        s->scratch = malloc(size);
+        s->scratch_size = s->scratch ? size : 0;
+    }
+    return s->scratch;
+}
+
+static void in_pieces(share *s) {
+    jmp_buf leave;
+    s->leave = &leave;
+    if (setjmp(leave)) return;
+    for (ptrdiff_t first = s->first; first < s->last; first += s->of->piece) {
+        if (first > s->first || stopped(s->of)) fd_pause();
+        s->status |= s->of->work(s->of->context, first, s->last - first < s->of->piece ? s->last : first + s->of->piece);
+    }
+}
+
+static void run(share *s) {
+    share *outer = mine; /* a generator may be a function of the caller's that comes here again */
     fp_state saved = fp_default();
-    s->status = s->work(s->context, s->first, s->last);
+    mine = s;
+    in_pieces(s);
+    mine = outer;
     fp_restore(saved);
+    free(s->scratch);
+}
+
+static void *run_beside(void *argument) {
+    share *s = argument;
+    run(s);
+    pthread_mutex_lock(&s->of->lock);
+    s->of->running--;
+    pthread_cond_signal(&s->of->ended);
+    pthread_mutex_unlock(&s->of->lock);
     return NULL;
 }
 
-int fd_parallel(fd_work work, void *context, ptrdiff_t count, int threads) {
+/* The caller has no more to do, and asks on while the others have. */
+static void await(team *t) {
+    pthread_mutex_lock(&t->lock);
+    while (t->running) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += NANOSECONDS_BETWEEN_POLLS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&t->ended, &t->lock, &until);
+        pthread_mutex_unlock(&t->lock);
+        ask(t);
+        pthread_mutex_lock(&t->lock);
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+int fd_parallel(fd_work work, void *context, ptrdiff_t count, ptrdiff_t cost, int threads, fd_poll poll) {
     pthread_t thread[MAX_THREADS];
     share shares[MAX_THREADS];
-    int running[MAX_THREADS], status = 0;
+    int made[MAX_THREADS], status = 0;
+    team t = {.work = work, .context = context, .poll = poll, .piece = cost < FD_PIECE ? FD_PIECE / (cost < 1 ? 1 : cost) : 1};
     if (threads > MAX_THREADS) threads = MAX_THREADS;
     if (threads > count) threads = (int)count;
     if (threads < 1) threads = 1;
     for (int i = 0; i < threads; i++) {
         ptrdiff_t each = count / threads, more = count % threads;
-        shares[i] = (share){work, context, i * each + (i < more ? i : more), (i + 1) * each + (i + 1 < more ? i + 1 : more), 0};
+        shares[i] = (share){.of = &t, .first = i * each + (i < more ? i : more), .last = (i + 1) * each + (i + 1 < more ? i + 1 : more)};
     }
-    for (int i = 1; i < threads; i++) running[i] = pthread_create(&thread[i], NULL, run, &shares[i]) == 0;
+    shares[0].is_caller = 1;
+    /* Many short calls may be one long one to who waits. */
+    if (unwatched >= FD_PIECE || count >= t.piece) {
+        unwatched = 0;
+        ask(&t);
+    } else
+        unwatched += count * cost;
+    if (threads == 1 || stopped(&t)) {
+        run(&shares[0]);
+        return shares[0].status;
+    }
+    pthread_mutex_init(&t.lock, NULL);
+    pthread_cond_init(&t.ended, NULL);
+    t.running = threads - 1;
+    for (int i = 1; i < threads; i++) made[i] = pthread_create(&thread[i], NULL, run_beside, &shares[i]) == 0;
     run(&shares[0]);
     for (int i = 1; i < threads; i++) {
-        if (running[i])
-            pthread_join(thread[i], NULL);
-        else
-            run(&shares[i]);
+        if (made[i]) continue;
+        shares[i].is_caller = 1;
+        run_beside(&shares[i]);
     }
+    await(&t);
+    for (int i = 1; i < threads; i++)
+        if (made[i]) pthread_join(thread[i], NULL);
+    pthread_cond_destroy(&t.ended);
+    pthread_mutex_destroy(&t.lock);
     for (int i = 0; i < threads; i++) status |= shares[i].status;
     return status;
 }

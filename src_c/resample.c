@@ -34,7 +34,10 @@ static uint32_t row_of(uint64_t key, uint64_t i, uint32_t rows, uint32_t limit) 
 
 void fd_draw(uint32_t rows, ptrdiff_t drawn, uint64_t seed, uint64_t resample, int64_t *to) {
     uint64_t key = key_of(seed, resample);
-    for (ptrdiff_t i = 0; i < drawn; i++) to[i] = row_of(key, (uint64_t)i, rows, limit_of(rows));
+    for (ptrdiff_t i = 0; i < drawn; i++) {
+        if (i && i % FD_PIECE == 0) fd_pause();
+        to[i] = row_of(key, (uint64_t)i, rows, limit_of(rows));
+    }
 }
 
 typedef struct { double of[COLUMNS][SUMS]; } partial;
@@ -63,6 +66,7 @@ FD_INLINE void resample(int count, const double *const x[COLUMNS], uint64_t key,
     const uint32_t limit = limit_of(rows);
     partial s = {{{0.0}}};
     for (ptrdiff_t done = 0; done < drawn; done += AT_ONCE) {
+        if (done && done % FD_PIECE == 0) fd_pause();
         if (drawn - done >= AT_ONCE && !add_draws(count, x, key, (uint64_t)done, rows, limit, &s)) continue;
         for (ptrdiff_t i = done; i < drawn && i < done + AT_ONCE; i++) {
             uint32_t row = row_of(key, (uint64_t)i, rows, limit);

@@ -43,6 +43,7 @@ class SpeaksDLPack:
         return self.values.__dlpack_device__()
 
 
+@pytest.mark.promise("P10")
 def test_other_threads_run_beside_a_few_long_rows():
     rows = np.broadcast_to(np.random.default_rng(2).random(1_000_000), (60, 1_000_000))
     started, ran_at = threading.Event(), []

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -416,22 +412,6 @@ def test_no_warning_for_nan_or_infinity():
     x = np.array([[1.0, np.nan], [1.0, 0.0], [0.0, 1.0]])
     got = all_pairs(x, None, "kl_divergence")
     assert np.isinf(got[1, 2])
-
-
-@pytest.mark.parametrize("name", ["js_distance", "renyi_divergence"])
-def test_interrupt(name):
-    x = np.random.default_rng(0).random((4000, 4000))
-    options = {"alpha": 1.5} if name == "renyi_divergence" else {}
-    # A process that was started in the background ignores the signal.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        all_pairs(x, None, name, **options)
-    assert time.monotonic() - start < 2
-    timer.join()
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("name", ["js_distance", "total_variation", "jeffreys_divergence"])

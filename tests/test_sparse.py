@@ -541,6 +541,7 @@ def test_threads_do_not_show(large, name):
     assert len(set(results)) == 1
 
 
+@pytest.mark.promise("P11")
 def test_interruption(large):
     class Stop(Exception):
         pass
@@ -570,6 +571,7 @@ def run(code):
     return result.stdout
 
 
+@pytest.mark.promise("P11")
 def test_memory_error_is_raised():
     code = """
 import resource

@@ -555,6 +555,7 @@ def test_small_type_label_out_of_range(isa, logits):
         fd.token_nll(logits[0], np.full(6, -1, np.int8))
 
 
+@pytest.mark.promise("P8")
 def test_out_is_untouched_by_a_bad_label(isa, logits, labels):
     out = np.full((4, 6), 9.0)
     labels[3, 5] = 50

@@ -7,6 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+# Hooks of pytest, and the fixture `worst`.
+from contract import (  # noqa: F401
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    worst,
+)
 from hypothesis import HealthCheck, settings
 from layouts import LAYOUTS
 from registry import DIVERGENCES, Divergence

@@ -12,7 +12,7 @@ test: build
 contract: build  ## every promise of docs/contract.md, which this writes
 	$(PYTHON) -m pytest -q -m promise --contract docs/contract.md
 
-contract-slow: build  ## the same with every float32 and every length: some ten minutes more
+contract-slow: build  ## the same with every float32 and every length: about an hour more
 	$(PYTHON) -m pytest -q -m promise --contract docs/contract.md --exhaustive
 
 bench: build  ## every public function against NumPy, and SciPy and torch where installed

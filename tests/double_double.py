@@ -168,11 +168,13 @@ def _kl_terms(p: DoubleDouble, q: DoubleDouble) -> DoubleDouble:
     return terms.where(some, DoubleDouble(limit, np.where(p.high > 0, 0.0, q.low)))
 
 
-def kl_divergence(p: DoubleDouble, q: DoubleDouble) -> DoubleDouble:
-    terms = _kl_terms(p, q)
+def _total_or_infinite(terms: DoubleDouble) -> DoubleDouble:
     infinite = np.isinf(terms.high).any(axis=-1)
-    found = total(terms.where(np.isfinite(terms.high), 0.0))
-    return found.where(~infinite, np.inf)
+    return total(terms.where(np.isfinite(terms.high), 0.0)).where(~infinite, np.inf)
+
+
+def kl_divergence(p: DoubleDouble, q: DoubleDouble) -> DoubleDouble:
+    return _total_or_infinite(_kl_terms(p, q))
 
 
 def reverse_kl_divergence(p: DoubleDouble, q: DoubleDouble) -> DoubleDouble:
@@ -282,3 +284,11 @@ def _log1p(x: DoubleDouble) -> DoubleDouble:
 def entropy(s: Softmax) -> DoubleDouble:
     there = np.isfinite(s.log_p.high)
     return -total(s.p * s.log_p.where(there, 0.0))
+
+
+def kl_of_logits(s: Softmax, t: Softmax) -> DoubleDouble:
+    """KL from s to t, where a probability that underflows still has its logarithm."""
+    terms = _kl_terms(s.p, t.p)
+    faint = (t.p.high == 0) & np.isfinite(t.log_p.high) & (s.p.high > 0)
+    ratio = s.log_p.where(faint, 0.0) - t.log_p.where(faint, 0.0)
+    return _total_or_infinite((s.p * ratio - s.p).where(faint, terms))

@@ -71,8 +71,12 @@ FD_INLINE void F(near_add)(int which, const frame *f, V x, V a, V b, V both, F(f
 }
 
 FD_INLINE void F(far_add)(int which, const frame *f, V a, V b, V both, F(fused) *s) {
-    V x = F(log_ratio_of)(f, a, b), y = v_abs(x), minus = NEG(y), root;
+    /* A rounded y would be felt in e^-y as y times that: its rest stays with it. */
+    V low, more, high = F(difference)(a, b, &low), large = F(difference)(high, C(f->shift), &more);
+    more = v_add(more, v_sub(low, C(f->shift - (double)(T)f->shift + f->shift_low)));
+    V x = v_add(large, more), rest = v_sub(more, v_sub(x, large)), y = v_abs(x), minus = NEG(y), root;
     F(half_exp)(1, &minus, C(0.0), &root);
+    root = v_fnma(v_mul(C(0.5), v_sel(v_lt(x, C(0.0)), NEG(rest), rest)), root, root);
     V z = v_mul(root, root), larger = v_div(both, root), w = v_sub(C(1.0), z), tv = v_mul(larger, w);
     V to_smaller = v_sub(y, w), to_larger = v_fnma(y, z, w);
     M q_is_larger = v_lt(x, C(0.0));

@@ -140,13 +140,13 @@ FD_INLINE V F(kl)(V p, V q, V d) {
 /* log(p/q); p may be a constant, then so is inverse_p = 1/p. */
 FD_INLINE V F(log_ratio)(V p, V q, V d, V inverse_p) {
     F(ratio) s = F(split)(p, q, d);
-    V r = v_div(s.d, s.t);
+    V r = v_div(s.d, s.t), phi = v_fma(F(phi_slope)(r), r, C(0.5));
 #if COMPUTES_DOUBLE /* what adding k log2 rounds away is kept: it counts where the rest has the other sign */
     V high = v_mul(s.k, C(LN2_HIGH)), first = v_mul(s.d, inverse_p), sum = v_add(high, first);
     V low = v_fma(s.k, C(LN2_LOW), v_sub(first, v_sub(sum, high)));
-    return v_add(sum, v_fma(v_mul(first, r), v_fma(F(phi_slope)(r), r, C(0.5)), low));
+    return v_add(sum, v_fma(v_mul(first, r), phi, low));
 #else
-    V near = v_mul(v_fma(v_mul(s.d, r), F(phi)(r), s.d), inverse_p);
+    V near = v_mul(v_fma(v_mul(s.d, r), phi, s.d), inverse_p);
     return v_fma(s.k, C(LN2), near);
 #endif
 }

@@ -1,13 +1,19 @@
 # One verb per task.  PYTHON is the interpreter of an environment with the extra `test` (and `bench` for bench).
 PYTHON ?= python3
 
-.PHONY: build test bench lint sanitize tsan clean
+.PHONY: build test contract contract-slow bench lint sanitize tsan clean
 
 build:  ## compile the extension next to its sources
 	$(PYTHON) setup.py build_ext --inplace
 
 test: build
 	$(PYTHON) -m pytest
+
+contract: build  ## every promise of docs/contract.md, which this writes
+	$(PYTHON) -m pytest -q -m promise --contract docs/contract.md
+
+contract-slow: build  ## the same with every float32 and every length: about an hour more
+	$(PYTHON) -m pytest -q -m promise --contract docs/contract.md --exhaustive
 
 bench: build  ## every public function against NumPy, and SciPy and torch where installed
 	mkdir -p build

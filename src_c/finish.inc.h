@@ -19,10 +19,15 @@ static double first_lane(vd x) {
     return lane[0];
 }
 static double scalar_exp(double x) { return first_lane(exp_double(vd_set1(x), vd_set1(0.0))); }
+/* log(x + rest), where the rest is nothing beside x, and x is positive and normal. */
+static double log_of_sum(double x, double rest) {
+    vd low, high = log_pieces_double(vd_set1(x), vd_set1(1.0), vd_set1(x - 1.0), &low);
+    return first_lane(high) + (first_lane(low) + rest / x);
+}
 static double scalar_log(double x) { /* x >= 0 */
     if (isinf(x)) return x;
     if (x < 0x1p-900) return x > 0.0 ? scalar_log(x * 0x1p200) - 200.0 * LN2 : -INFINITY;
-    return first_lane(log_ratio_double(vd_set1(x), vd_set1(1.0), vd_set1(x - 1.0), vd_set1(1.0 / x)));
+    return log_of_sum(x, 0.0);
 }
 /* log(1 + x) - x = x^2 (PHI(x) - 1) / (1 + x), given 1 + x too, which x can't tell near -1. */
 static double log1p_minus(double x, double one_plus_x) {
@@ -30,15 +35,14 @@ static double log1p_minus(double x, double one_plus_x) {
     return scalar_log(one_plus_x) - x;
 }
 static double scalar_log1p(double x) {
-    if (x > -0.33 && x < 0.5) {
-        double phi = first_lane(phi_double(vd_set1(x)));
-        return x * (1.0 + x * phi) / (1.0 + x);
-    }
-    return scalar_log(1.0 + x);
+    double whole = 1.0 + x, back = whole - 1.0;
+    if (!(whole > 0x1p-900 && whole < INFINITY)) return scalar_log(whole);
+    return log_of_sum(whole, (1.0 - (whole - back)) + (x - back));
 }
-static double scalar_expm1(double x) {
-    if (fabs(x) <= 1.0) return x + x * x * first_lane(psi_double(vd_set1(x)));
-    return scalar_exp(x) - 1.0;
+static double scalar_expm1(double x) { /* x <= 1 */
+    if (!(x > -1.0)) return scalar_exp(x) - 1.0;
+    double square = x * x, psi = first_lane(psi_double(vd_set1(x))), more = square * psi, sum = x + more;
+    return sum + (((x - sum) + more) + (fma(x, x, -square) * psi + fma(square, psi, -more)));
 }
 
 /* a - b >= 0 in exact arithmetic, where b is the square of the rounded rest of a scale: what rounding alone can make negative is 0;

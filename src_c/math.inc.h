@@ -126,6 +126,8 @@ FD_INLINE F(ratio) F(split)(V p, V q, V d) {
 }
 
 FD_INLINE V F(phi)(V r) { return POLYNOMIAL(PHI, r); }
+/* (phi(r) - 1/2) / r */
+FD_INLINE V F(phi_slope)(V r) { return F(polynomial)(F(PHI) + 1, LENGTH(F(PHI)) - 2, r); }
 
 FD_INLINE V F(kl)(V p, V q, V d) {
     F(ratio) s = F(split)(p, q, d);
@@ -138,12 +140,37 @@ FD_INLINE V F(kl)(V p, V q, V d) {
 /* log(p/q); p may be a constant, then so is inverse_p = 1/p. */
 FD_INLINE V F(log_ratio)(V p, V q, V d, V inverse_p) {
     F(ratio) s = F(split)(p, q, d);
-    V r = v_div(s.d, s.t);
-    V near = v_mul(v_fma(v_mul(s.d, r), F(phi)(r), s.d), inverse_p);
+    V r = v_div(s.d, s.t), phi = v_fma(F(phi_slope)(r), r, C(0.5));
+#if COMPUTES_DOUBLE /* what adding k log2 rounds away is kept: it counts where the rest has the other sign */
+    V high = v_mul(s.k, C(LN2_HIGH)), first = v_mul(s.d, inverse_p), sum = v_add(high, first);
+    V low = v_fma(s.k, C(LN2_LOW), v_sub(first, v_sub(sum, high)));
+    return v_add(sum, v_fma(v_mul(first, r), phi, low));
+#else
+    V near = v_mul(v_fma(v_mul(s.d, r), phi, s.d), inverse_p);
     return v_fma(s.k, C(LN2), near);
+#endif
 }
 
-FD_INLINE V F(psi)(V x) { return POLYNOMIAL(PSI, x); }
+/* log(p/q) as two numbers. */
+FD_INLINE V F(log_pieces)(V p, V q, V d, V *low) {
+    F(ratio) s = F(split)(p, q, d);
+    V inverse = v_div(C(1.0), s.t), r = v_mul(s.d, inverse), rest = v_mul(v_fnma(r, s.t, s.d), inverse);
+    /* log(1 + r) = r - r^2 / 2 + r^3 ((phi(r) - 1/2) / r + 1/2) / (1 + r), where only the last is rounded more than once */
+    V square = v_mul(r, r), half = v_mul(C(0.5), square), half_rest = v_mul(C(0.5), v_fms(r, r, square));
+    V cubic = v_mul(v_mul(r, square), v_div(v_mul(v_add(F(phi_slope)(r), C(0.5)), s.t), p));
+    V high = v_mul(s.k, C(LN2_HIGH)), first = v_add(high, r), sum = v_sub(first, half); /* each the larger one first, or 0 */
+    V lost = v_add(v_sub(r, v_sub(first, high)), v_sub(v_sub(first, sum), half));
+    *low = v_add(lost, v_add(v_add(v_sub(rest, half_rest), cubic), v_mul(s.k, C(LN2_LOW))));
+    V x = v_add(sum, *low);
+    *low = v_sub(*low, v_sub(x, sum));
+    return x;
+}
+
+/* The first two steps are Horner's: a sum of even powers alone is larger than the whole, and so is its rounding. */
+FD_INLINE V F(psi)(V x) {
+    V rest = F(polynomial)(F(PSI) + 2, LENGTH(F(PSI)) - 3, x);
+    return v_fma(v_fma(rest, x, VNAME(set1)(F(PSI)[1])), x, VNAME(set1)(F(PSI)[0]));
+}
 
 /* p log(p/q) - p + q where x = log(p/q) and d = p - q are known. */
 FD_INLINE V F(kl_log)(V p, V d, V x) {

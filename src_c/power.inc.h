@@ -7,18 +7,6 @@
  *                divergence: >= 0; near q it is p x^2 (beta psi(beta x) + psi(-x)), and for beta = 0 it is that of KL
  * entropy_excess -p expm1(beta x) / beta, where q is the sum of the row: that of the Tsallis entropy
  */
-FD_INLINE V F(log_pieces)(V p, V q, V d, V *low) {
-    F(ratio) s = F(split)(p, q, d);
-    V inverse = v_div(C(1.0), s.t), r = v_mul(s.d, inverse), rest = v_mul(v_fnma(r, s.t, s.d), inverse);
-    /* log(1 + r) = r + r^2 (PHI(r) - 1) / (1 + r) */
-    V tail = v_mul(v_mul(v_mul(r, r), v_sub(F(phi)(r), C(1.0))), v_div(s.t, p));
-    V high = v_mul(s.k, C(LN2_HIGH)), sum = v_add(high, r); /* |high| > |r|, or 0 */
-    *low = v_add(v_sub(r, v_sub(sum, high)), v_add(v_add(rest, tail), v_mul(s.k, C(LN2_LOW))));
-    V x = v_add(sum, *low);
-    *low = v_sub(*low, v_sub(x, sum));
-    return x;
-}
-
 typedef struct { V x, y, y_low, power; } F(powers);
 FD_INLINE F(powers) F(power)(int logits, const frame *f, F(pair) o, double shift) {
     F(powers) r;

@@ -7,6 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+# Hooks of pytest, and the fixture `worst`.
+from contract import (  # noqa: F401
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    worst,
+)
 from hypothesis import HealthCheck, settings
 from layouts import LAYOUTS
 from registry import DIVERGENCES, Divergence
@@ -105,13 +113,3 @@ def divergences() -> list[Divergence]:
 def layout(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no-untyped-def]
     """Lays an array out; returns the array and the axis along which its rows lie now."""
     return lambda x: LAYOUTS[request.param](x, tmp_path)
-
-
-@pytest.fixture
-def worst(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Tells the worst figure that a test of the contract has seen."""
-
-    def tell(figure: float, of: str, bound: float | None = None) -> None:
-        request.node.user_properties.append(("worst", (figure, of, bound)))
-
-    return tell

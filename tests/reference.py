@@ -359,15 +359,25 @@ def bound(name: str, case: Case, form: Form) -> Bound:
     return Bound(_by_closeness(u, kl))
 
 
+def share(got: float, want: mpf, allowed: Bound) -> float:
+    """The error in units of what is allowed: a promise is kept up to 1."""
+    if abs(want) > np.finfo(np.float64).max:
+        return 0.0 if got == math.copysign(math.inf, want) else math.inf
+    if not math.isfinite(got):
+        return math.inf
+    error = abs(mpf(float(got)) - want)
+    return float(error / (allowed.relative * abs(want) + allowed.absolute)) if error else 0.0
+
+
 def excess(got: float, want: mpf, allowed: Bound) -> str | None:
     """None where `got` keeps the bound, else what to print."""
     if abs(want) > np.finfo(np.float64).max:
         return None if got == math.copysign(math.inf, want) else f"got {got!r}, want an infinity"
     if not math.isfinite(got):
         return f"got {got!r}, want {mp.nstr(want, 17)}"
-    error = abs(mpf(float(got)) - want)
-    if error <= allowed.relative * abs(want) + allowed.absolute:
+    if share(got, want, allowed) <= 1:
         return None
+    error = abs(mpf(float(got)) - want)
     relative = mp.nstr(error / abs(want), 3) if want else "inf"
     return (
         f"got {got!r}, want {mp.nstr(want, 17)}: relative error {relative}, "

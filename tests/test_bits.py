@@ -85,6 +85,7 @@ def statistic(request, dtype, divergences):
     return TOKEN_FUNCTIONS.get(name, columns), partial(batch, dtype, form)
 
 
+@pytest.mark.promise("P7")
 def test_instruction_sets(each_isa, statistic):
     """10,000 rows: no bit differs between any two."""
     function, make = statistic
@@ -95,6 +96,7 @@ def test_instruction_sets(each_isa, statistic):
             same(other, first)
 
 
+@pytest.mark.promise("P7")
 def test_batches(isa, statistic):
     """A row alone, in a slice, in another order and in a batch of more dimensions."""
     function, make = statistic
@@ -112,6 +114,7 @@ def test_batches(isa, statistic):
         same([column.ravel() for column in folded], whole)
 
 
+@pytest.mark.promise("P7")
 def test_threads(isa, statistic):
     function, make = statistic
     p, q = make(2051, 150)
@@ -122,6 +125,7 @@ def test_threads(isa, statistic):
             same(function(p, q), want)
 
 
+@pytest.mark.promise("P7")
 def test_alignment(isa, statistic):
     """The same rows at every element offset from a cache line."""
     function, make = statistic
@@ -138,6 +142,7 @@ def test_alignment(isa, statistic):
             same(function(*moved), want)
 
 
+@pytest.mark.promise("P7")
 @pytest.mark.parametrize("form", FORMS)
 def test_layouts(isa, dtype, divergence, layout, form):
     for n in (1, 17, 300):
@@ -162,6 +167,7 @@ def test_layouts(isa, dtype, divergence, layout, form):
 ROUNDING = {"x86_64": (0x400, 0x800, 0xC00), "aarch64": (0x800000, 0x400000, 0xC00000)}
 
 
+@pytest.mark.promise("P9")
 @pytest.mark.parametrize("mode", range(3), ids=["downward", "upward", "toward zero"])
 def test_rounding_mode(isa, statistic, mode):
     library = ctypes.util.find_library("m")
@@ -182,6 +188,7 @@ def test_rounding_mode(isa, statistic, mode):
     same(got, want)
 
 
+@pytest.mark.promise("P9")
 def test_flush_to_zero(isa, statistic):
     torch = pytest.importorskip("torch")
     function, make = statistic

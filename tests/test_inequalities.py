@@ -110,6 +110,7 @@ def weight_rows(dtype):
     return st.lists(st.integers(0, 2**28 - 1), min_size=1, max_size=12).map(decoded)
 
 
+@pytest.mark.promise("P5")
 def test_any_pair(isa, dtype):
     @settings(max_examples=300)
     @given(pair=weight_rows(dtype))
@@ -163,6 +164,7 @@ def batch(dtype, count):
     return p.astype(DTYPES[dtype]), q.astype(DTYPES[dtype])
 
 
+@pytest.mark.promise("P5")
 @pytest.mark.slow
 def test_many_pairs(each_isa, dtype):
     """25,000 rows a dtype; what another instruction set computes with the same bits is checked."""

@@ -29,6 +29,7 @@ def python(code, **environment):
     )
 
 
+@pytest.mark.promise("P7")
 def test_what_the_cpu_can_do_is_available():
     """Without this, a broken detection would leave half of the suite unrun, and green."""
     assert set(fd.available_isas()) <= set(ALL)

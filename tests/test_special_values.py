@@ -53,6 +53,7 @@ def close(dtype):
     return 64 * UNIT[dtype]
 
 
+@pytest.mark.promise("P5")
 @pytest.mark.parametrize("row", [0, 1], ids=["zero in p", "zero in q"])
 def test_limits_by_hand(isa, dtype, divergence, array, close, row):
     p, q = ONE_ZERO[row]
@@ -60,6 +61,7 @@ def test_limits_by_hand(isa, dtype, divergence, array, close, row):
     assert divergence(array(p), array(q)) == pytest.approx(want, rel=close, abs=0)
 
 
+@pytest.mark.promise("P5")
 @pytest.mark.parametrize(("p", "q"), ONE_ZERO + ZERO_IN_BOTH, ids=str)
 def test_zeros_take_their_limits(isa, dtype, divergence, array, close, p, q):
     oracle = ORACLES[divergence.name]
@@ -135,6 +137,7 @@ def test_negative_zero_is_zero(isa, dtype, divergence, array):
         assert divergence(array(p), array(q)) == divergence(abs(array(p)), abs(array(q)))
 
 
+@pytest.mark.promise("P4")
 def test_masked_logits(isa, dtype, divergence, array, close):
     """−inf in both is nothing; in one it is a probability of 0, with that zero's limit."""
     a, b = array([0.5, -INF, 1.5, 2]), array([1, -INF, 0.25, -1])

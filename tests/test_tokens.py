@@ -23,6 +23,7 @@ from reference import (
     mpf,
     reference,
     rows_in_form,
+    share,
     token_nll,
     truncated_kl,
 )
@@ -69,19 +70,24 @@ def nll_and_bound(case, which, label):
     return want, Bound(log_tolerance(case.dtype, want, logits_magnitude(row)))
 
 
-def test_token_nll(isa, dtype):
+@pytest.mark.promise("P4")
+def test_token_nll(isa, dtype, worst):
     """P4, with labels on the maximum, beside it and behind a mask."""
-    problems = []
+    problems, nearest = [], 0.0
     for case in cases(dtype):
         for which, row in enumerate(rows(case)):
             for label in {*labels_of(case.n), int(np.argmax(row.astype(np.float64)))}:
                 want, allowed = nll_and_bound(case, which, label)
-                problem = excess(fd.token_nll(row, label), want, allowed)
+                got = fd.token_nll(row, label)
+                nearest = max(nearest, share(got, want, allowed))
+                problem = excess(got, want, allowed)
                 if problem:
                     problems.append(f"{case}, label {label}: {problem}")
+    worst(nearest, f"of what is allowed: NLL against 50 digits, {dtype}", 1)
     assert problems == []
 
 
+@pytest.mark.promise("P4")
 def test_peaked_nll(isa, dtype):
     """The label's own e⁰ must not swallow an NLL of 1e-20."""
     for gap in (10, 46, 80):
@@ -92,6 +98,7 @@ def test_peaked_nll(isa, dtype):
         assert excess(fd.token_nll(row, 700), want, allowed) is None
 
 
+@pytest.mark.promise("P4")
 def test_logsumexp(isa, dtype):
     problems = []
     for case in cases(dtype):
@@ -129,6 +136,7 @@ def truncated(case, floor):
     return log_p, truncated_kl(x, y, floor), float(size)
 
 
+@pytest.mark.promise("P4")
 def test_truncated_kl(isa, dtype):
     """A literal sum of terms of both signs has the accuracy of the logarithms in it."""
     problems = []
@@ -181,18 +189,22 @@ def comparison(case, label):
     return wants
 
 
-def test_compare_logits(isa, dtype):
+@pytest.mark.promise("P4")
+def test_compare_logits(isa, dtype, worst):
     """Each field has the accuracy of the divergence that it is."""
-    problems = []
+    problems, nearest = [], 0.0
     for case in cases(dtype):
         a, b = rows(case)
         for label in labels_of(case.n):
             result = fd.compare_logits(a, b, label, fields=EVERY)
             for field, (want, allowed) in comparison(case, label).items():
-                problem = excess(getattr(result, field), want, allowed)
+                got = getattr(result, field)
+                nearest = max(nearest, share(got, want, allowed))
+                problem = excess(got, want, allowed)
                 if problem:
                     problems.append(f"{case}, label {label}, {field}: {problem}")
             assert result.same_top == (np.argmax(a.astype(float)) == np.argmax(b.astype(float)))
+    worst(nearest, f"of what is allowed: fields of compare_logits against 50 digits, {dtype}", 1)
     assert problems == []
 
 
@@ -213,6 +225,7 @@ def test_same_top_takes_the_first_of_equals(isa):
     assert result.same_top.dtype == bool
 
 
+@pytest.mark.promise("P4")
 def test_perplexity(isa, dtype):
     case = Case(dtype, "logits", 513)
     batch = np.stack([row for n in range(3) for row in rows(case._replace(size=float(n)))])

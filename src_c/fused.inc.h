@@ -55,6 +55,7 @@ FD_INLINE void F(near_add)(int which, const frame *f, V x, V a, V b, V both, F(f
         VNAME(compress)(far->b + far->count, is_far, b);
         far->count += m_count(is_far);
         both = v_sel(is_far, C(0.0), both);
+        x = v_sel(is_far, C(0.0), x); /* its powers may be infinite */
     }
     V u = v_mul(x, x), gx = v_mul(both, x), gu = v_mul(gx, x), d = v_mul(gx, F(by_powers)(F(NEAR_SINH), LENGTH(F(NEAR_SINH)) - 1, u));
     s->S = v_add(s->S, d);
@@ -106,11 +107,12 @@ FD_INLINE F(fused) F(near_sums)(int which, const T *a, const T *b, const T *both
         F(near_add)(which, f, x, p, q, VNAME(load)(both + j), &s, far);
         p = next_p, q = next_q, x = next_x;
     }
-    if (whole < count) { /* behind the end there is a token of no weight, near */
-        int some = count - whole;
-        p = v_sel(VNAME(first)(some), VNAME(loadn)(a + whole, some), C(f->shift + f->shift_low));
-        q = VNAME(loadn)(b + whole, some);
-        F(near_add)(which, f, F(log_ratio_of)(f, p, q), p, q, VNAME(loadn)(both + whole, some), &s, far);
+    if (whole < count) { /* behind the end there is a token of no weight, with x = 0 */
+        M in = VNAME(first)(count - whole);
+        p = VNAME(loadn)(a + whole, count - whole);
+        q = VNAME(loadn)(b + whole, count - whole);
+        x = v_sel(in, F(log_ratio_of)(f, p, q), C(0.0));
+        F(near_add)(which, f, x, p, q, VNAME(loadn)(both + whole, count - whole), &s, far);
     }
     return s;
 }
@@ -139,7 +141,8 @@ FD_INLINE sums F(fused_pass)(int which, fd_row a, fd_row b, ptrdiff_t n, frame f
     T buffer_a[LOAD], buffer_b[LOAD];
     row_lanes row = row_zero(which);
     const reference max_p = {f.max_a, 0.0}, max_q = {f.max_b, 0.0};
-    double log_unit = NAN, unit = 0.0;
+    reference last_p = {NAN, 0.0}, last_q = last_p;
+    double unit = 0.0;
     F(distant) far;
     far.count = 0;
     int expected = 0; /* far tokens come in groups */
@@ -149,12 +152,14 @@ FD_INLINE sums F(fused_pass)(int which, fd_row a, fd_row b, ptrdiff_t n, frame f
         for (int i = 0; i < count; i += 256) {
             int m = count - i < 256 ? count - i : 256;
             reference of_p = e.of_p[(start + i) / 256], of_q = e.of_q[(start + i) / 256];
-            double log_both = 0.5 * (between(of_p, max_p) + between(of_q, max_q));
             if (isinf(of_p.exponent) || isinf(of_q.exponent)) {
                 F(careful_block)(which, FD_LOGITS, 0, &f, x + i, y + i, m, &row);
                 continue;
             }
-            if (log_both != log_unit) unit = scalar_exp(log_unit = log_both) * sqrt(f.ratio);
+            if (of_p.from != last_p.from || of_q.from != last_q.from || of_p.exponent != last_p.exponent || of_q.exponent != last_q.exponent) {
+                last_p = of_p, last_q = of_q;
+                unit = sqrt(exp_between(of_p, max_p)) * sqrt(exp_between(of_q, max_q) * f.ratio);
+            }
             const char *next_a = of_next_row(a, n, start + i), *next_b = of_next_row(b, n, start + i);
             F(fused) s;
             if (!expected) s = F(near_sums)(which, x + i, y + i, both + i, m, next_a, next_b, &f, NULL);

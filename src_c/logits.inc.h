@@ -14,9 +14,13 @@ typedef struct {
 
 #if COMPUTES_DOUBLE
 typedef struct { double from, exponent; } reference; /* from + 2 exponent log2; one of both is 0 */
-static double between(reference a, reference b) {
-    double exponent = a.exponent - b.exponent;
-    return ((a.from - b.from) + exponent * (2.0 * LN2_HIGH)) + exponent * (2.0 * LN2_LOW);
+/* e^(a - b), of an exponent in two pieces: a difference of some hundreds that was rounded would be felt. */
+static double exp_between(reference a, reference b) {
+    double from = a.from - b.from, back = from - a.from, low = (a.from - (from - back)) - (b.from + back);
+    double exponent = a.exponent - b.exponent, powers = exponent * (2.0 * LN2_HIGH), high = from + powers;
+    back = high - from;
+    low += (from - (high - back)) + (powers - back) + exponent * (2.0 * LN2_LOW);
+    return first_lane(exp_double(vd_set1(high), vd_set1(isfinite(high) ? low : 0.0)));
 }
 #endif
 static reference F(reference_of)(double peak) {
@@ -76,7 +80,7 @@ static T F(largest_lane)(V x) {
 /* The sum with that of elements that no longer have the maximum. */
 static lanes F(retired)(lanes rest, vd sum, double ties, double max, reference r) {
     lanes_add(&rest, sum);
-    if (ties > 0.0) lanes_add(&rest, vd_set1(0.125 * ties * scalar_exp(between((reference){max, 0.0}, r))));
+    if (ties > 0.0) lanes_add(&rest, vd_set1(0.125 * ties * exp_between((reference){max, 0.0}, r)));
     return rest;
 }
 
@@ -103,7 +107,7 @@ FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, int times, T *keep, referen
         for (int i = 0; i < count; i += 256) {
             int some = count - i < 256 ? count - i : 256, first = limit == -INFINITY;
             T *to = keep ? keep + start + i : NULL;
-            F(found) f = {.top = C(-INFINITY)};
+            F(found) f;
             if (!first) f = F(sum_exp)(0, times, a + i, some, next + i * sizeof(T), max, r, to);
             T top = first ? F(peak)(a + i, some) : m_any(v_lt(VNAME(set1)(max), f.top)) ? F(largest_lane)(f.top) : max;
             if (top == (T)INFINITY) return (F(log_sum)){NAN, NAN, 0, FD_INVALID};
@@ -114,7 +118,7 @@ FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, int times, T *keep, referen
                 limit = (double)top + HEADROOM;
                 r = F(reference_of)(first && limit == -INFINITY ? 0.0 : (double)top);
                 f = F(sum_exp)(1, times, a + i, some, next + i * sizeof(T), top, r, to);
-                vd fall = vd_set1(scalar_exp(between(before, r)));
+                vd fall = vd_set1(exp_between(before, r));
                 if (again) rest = (lanes){vd_mul(rest.high, fall), vd_mul(rest.low, fall)};
             }
             if (top > max) {
@@ -142,7 +146,7 @@ FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, int times, T *keep, referen
     }
     lanes_add(&rest, pending);
     while (*a != max) a++, at++;
-    return (F(log_sum)){(double)max, lanes_total(&rest) * scalar_exp(between(r, (reference){(double)max, 0.0})) + (ties - 1.0), at, 0};
+    return (F(log_sum)){(double)max, lanes_total(&rest) * exp_between(r, (reference){(double)max, 0.0}) + (ties - 1.0), at, 0};
 }
 
 /* What one token leaves to all others together is double's where float has no such numbers. */

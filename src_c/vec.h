@@ -33,8 +33,8 @@
 #define i_from_exponent(a) _Generic((a), vfi: vfi_from_exponent, vdi: vdi_from_exponent)(a) /* k << mantissa -> (float)k */
 
 /* The lanes of a that are in m, one behind the other, into an array of as many elements as there are lanes. */
-#ifndef FD_COMPRESS
-#define FD_COMPRESS(P, V, M, T, N)                                                                                             \
+#ifndef FD_HAS_COMPRESS
+#define COMPRESS(P, V, M, T, N)                                                                                             \
     FD_INLINE void P##_compress(T *x, M m, V a) {                                                                              \
         T lane[N], in[N];                                                                                                      \
         P##_store(lane, a);                                                                                                    \
@@ -44,7 +44,8 @@
             x += in[i] != 0;                                                                                                   \
         }                                                                                                                      \
     }
-FD_COMPRESS(vf, vf, mf, float, 16)
-FD_COMPRESS(vd, vd, md, double, 8)
+COMPRESS(vf, vf, mf, float, 16)
+COMPRESS(vd, vd, md, double, 8)
+#undef COMPRESS
 #endif
 #endif

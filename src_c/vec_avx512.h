@@ -2,7 +2,7 @@
 #ifndef FASTDIV_VEC_AVX512_H
 #define FASTDIV_VEC_AVX512_H
 #include <stdint.h>
-#define FD_COMPRESS /* has an instruction */
+#define FD_HAS_COMPRESS /* an instruction */
 
 typedef __m512 vf;
 typedef __m512d vd;

@@ -651,7 +651,7 @@ def truncated_kl(
     --------
     >>> import fastdiv as fd
     >>> fd.truncated_kl([-0.1, -2.5, -17.0], [3.0, 1.0, -9.0])
-    np.float64(-0.006252800698672314)
+    np.float64(-0.006252800698672286)
     """
     return _core.tokens(
         "truncated_kl",

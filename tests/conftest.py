@@ -105,3 +105,13 @@ def divergences() -> list[Divergence]:
 def layout(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no-untyped-def]
     """Lays an array out; returns the array and the axis along which its rows lie now."""
     return lambda x: LAYOUTS[request.param](x, tmp_path)
+
+
+@pytest.fixture
+def worst(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Report the worst figure that a test saw, which `make contract` puts into its table."""
+
+    def report(figure: float, of: str, bound: float | None = None) -> None:
+        request.node.user_properties.append(("worst", (figure, of, bound)))
+
+    return report

@@ -80,6 +80,17 @@ def force_isa(str name):
     raise ValueError(f"instruction set {name!r} is not available here; available: {', '.join(available_isas())}")
 
 
+def kernel_tables():
+    """Addresses of the tables of kernels (fd_kernels) by instruction set, for tests in C."""
+    cdef int i = 0
+    tables = {}
+    while fd_isas[i].name != NULL:
+        if fd_isas[i].supported():
+            tables[fd_isas[i].name.decode()] = <size_t>fd_isas[i].kernels
+        i += 1
+    return tables
+
+
 def isa():
     """Name of the instruction set whose kernels are in use.
 

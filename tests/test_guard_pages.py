@@ -66,7 +66,10 @@ def test_the_guard_is_there():
         capture_output=True,
         check=False,
     )
-    assert run.returncode == -11, run.stderr.decode()
+    # A segmentation fault, which a sanitizer turns into an exit of its own.
+    assert run.returncode != 0
+    assert b"Traceback" not in run.stderr, run.stderr.decode()
+    assert run.stdout == b""
 
 
 def rows_of(n: int, dtype: str, form: str) -> tuple[np.ndarray, np.ndarray]:

@@ -124,7 +124,7 @@ class _Strip:
         whole = rows.dtype == compute and rows.flags.aligned and rows.strides[1] == rows.itemsize
         if not whole:
             kind = np.float64 if rows.dtype.itemsize == 8 else np.float32
-            rows = np.ascontiguousarray(rows, kind)
+            rows = np.require(rows, kind, "CA")
         self.rows = _core.widen(rows) if rows.dtype != compute else rows
         self._prepared: tuple[Matrix, Matrix] | None = None
 
@@ -477,6 +477,8 @@ def _check_out(out: Matrix, shape: tuple[int, int]) -> None:
         raise ValueError(f"pairwise: out has shape {out.shape}; the result has {shape}")
     if not out.flags.writeable:
         raise ValueError("pairwise: out is read-only")
+    if not out.flags.aligned:
+        raise ValueError("pairwise: out begins within a number; it takes an aligned array")
 
 
 def _check_top_k(k: Any, across: int, of_itself: bool) -> int:

@@ -107,6 +107,28 @@ def test_misaligned_byteswapped_and_read_only(isa, divergences, order, kind):
             same([divergence(p, q)], [divergence(*plain)])
 
 
+def test_all_pairs_of_misaligned_rows(isa, divergences):
+    """The rows are copied; `out`, which is written to in place, is refused."""
+    room = np.zeros(1 + 8 * 36, np.uint8)
+    misaligned = room[1:].view(np.float64).reshape(6, 6)
+    for dtype in (np.float32, np.float64):
+        plain = np.random.default_rng(4).random((6, 6)).astype(dtype)
+        rows = np.zeros(1 + plain.nbytes, np.uint8)[1:].view(dtype).reshape(6, 6)
+        rows[...] = plain
+        for divergence in divergences:
+            if not divergence.unary:
+                name, options = divergence.kernel, divergence.options
+                if name == "weighted_js_divergence":
+                    name = "js_divergence"
+                same(
+                    [fd.pairwise(rows, divergence=name, **options)],
+                    [fd.pairwise(plain, divergence=name, **options)],
+                )
+        with pytest.raises(ValueError, match="aligned"):
+            fd.pairwise(rows, out=misaligned)
+    assert not room.any()
+
+
 @pytest.fixture(scope="module")
 def sparse(tmp_path_factory) -> Path:
     """A file of 40 GiB that takes no room."""

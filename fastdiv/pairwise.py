@@ -477,8 +477,6 @@ def _check_out(out: Matrix, shape: tuple[int, int]) -> None:
         raise ValueError(f"pairwise: out has shape {out.shape}; the result has {shape}")
     if not out.flags.writeable:
         raise ValueError("pairwise: out is read-only")
-    if not out.flags.aligned:
-        raise ValueError("pairwise: out begins within a number; it takes an aligned array")
 
 
 def _check_top_k(k: Any, across: int, of_itself: bool) -> int:

@@ -1,7 +1,7 @@
 # One verb per task.  PYTHON is the interpreter of an environment with the extra `test` (and `bench` for bench).
 PYTHON ?= python3
 
-.PHONY: build test contract contract-slow bench lint sanitize tsan clean
+.PHONY: build test contract contract-slow bench lint sanitize tsan neon fuzz clean
 
 build:  ## compile the extension next to its sources
 	$(PYTHON) setup.py build_ext --inplace
@@ -35,6 +35,15 @@ sanitize:
 # The C sources with threads of their own under ThreadSanitizer, and that it would find a race.
 tsan:
 	$(PYTHON) -m pytest -q -n 0 -k race tests/test_process.py
+
+# Every kernel for AArch64, compiled by Debian's cross compiler (gcc-aarch64-linux-gnu) and run by qemu-user, in every floating-point environment.
+neon:
+	FASTDIV_LONG=1 $(PYTHON) -m pytest -n 0 -q tests/test_digest.py -k "compilers and aarch64"
+
+# Both fuzzers, each for FUZZ_SECONDS; what the first finds interesting is kept in build/fuzz for the next run.
+FUZZ_SECONDS ?= 3600
+fuzz:
+	FASTDIV_FUZZ_SECONDS=$(FUZZ_SECONDS) FASTDIV_FUZZ_CORPUS=build/fuzz $(PYTHON) -m pytest -n 2 -q -rP tests/fuzz
 
 clean:
 	rm -rf build dist *.egg-info fastdiv/*.so fastdiv/_core.c

@@ -88,6 +88,17 @@ def force_isa(str name):
     raise ValueError(f"instruction set {name!r} is not available here; available: {', '.join(available_isas())}")
 
 
+def kernel_tables():
+    """Addresses of the tables of kernels (fd_kernels) by instruction set, for tests in C."""
+    cdef int i = 0
+    tables = {}
+    while fd_isas[i].name != NULL:
+        if fd_isas[i].supported():
+            tables[fd_isas[i].name.decode()] = <size_t>fd_isas[i].kernels
+        i += 1
+    return tables
+
+
 def isa():
     """Name of the instruction set whose kernels are in use.
 
@@ -690,7 +701,7 @@ cdef int resampling_work(void *context, Py_ssize_t first, Py_ssize_t last) noexc
 
 def resampled_sums(columns, Py_ssize_t drawn, uint64_t seed, Py_ssize_t resamples):
     """Sums over `drawn` rows, drawn with replacement `resamples` times: (resamples, columns) of columns (columns, rows)."""
-    cdef cnp.ndarray x = np.ascontiguousarray(columns, np.float64)
+    cdef cnp.ndarray x = np.require(columns, np.float64, "CA")
     if x.ndim != 2 or x.shape[0] == 0 or not 0 < x.shape[1] < 1 << 32 or drawn < 1 or resamples < 0:
         raise ValueError(f"resampled_sums: columns of shape {columns.shape}, {drawn} rows to draw, {resamples} times")
     cdef cnp.ndarray sums = np.empty((resamples, x.shape[0]))
@@ -1153,7 +1164,7 @@ def weights(x, str function, str argument, dtype=None):
     x = np.asarray(operand(x, function, argument, dtype))
     if x.dtype == np.uint16:  # bfloat16, since integers were cast
         x = (x.astype(np.uint32) << 16).view(np.float32)
-    return np.asarray(x, np.float64 if x.dtype.itemsize == 8 else np.float32, order="C")
+    return np.require(x, np.float64 if x.dtype.itemsize == 8 else np.float32, "CA")
 
 
 def sparse(str name, int source, SparseRows p not None, SparseRows q, parameter, Py_ssize_t first, out):

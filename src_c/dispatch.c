@@ -5,11 +5,13 @@ extern const fd_kernels fd_kernels_scalar;
 static int always(void) { return 1; }
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 extern const fd_kernels fd_kernels_avx2, fd_kernels_avx512;
-/* __builtin_cpu_supports also asks whether the operating system saves the registers. */
+/* __builtin_cpu_supports also asks whether the operating system saves the registers; clang's knows f16c only from version 18 on. */
 static int has_avx2(void) {
+    unsigned eax, ebx, ecx = 0, edx;
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
 }
 static int has_avx512(void) {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

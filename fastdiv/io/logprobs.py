@@ -342,7 +342,8 @@ def _documents(path: FilePath) -> Iterator[tuple[int, dict[str, Any]]]:
         if _is_document(first):
             lines = iter(lambda: file.readline(_LARGEST_DOCUMENT + 1), b"")
         else:
-            lines = [file.read(_LARGEST_DOCUMENT + 1)]
+            # Never more than there is: room for all that is asked for would be taken first.
+            lines = [file.read(min(_LARGEST_DOCUMENT + 1, file_size(path)))]
         number = 0
         for line in lines:
             if line.strip():

@@ -187,10 +187,10 @@ def open_index(
 
 def _read_shard(index: FilePath, shard: str) -> dict[str, StoredArray]:
     beside = os.path.join(os.path.dirname(os.fsdecode(index)), shard)
-    try:
-        return _read_tensors(beside)
-    except FileNotFoundError:
-        raise FileFormatError(index, f"names the shard {shard!r}, which is not there") from None
+    # Also false for what no file can be called: a zero byte, half of a surrogate pair, too much.
+    if not os.path.exists(beside):
+        raise FileFormatError(index, f"names the shard {shard!r}, which is not there")
+    return _read_tensors(beside)
 
 
 def _open(

@@ -1,0 +1,237 @@
+"""P7 and P9: one digest of the bits of every kernel, whatever compiles, runs, splits or places it.
+
+`digest.c` hashes 10,240 pairs of rows.  It is compiled here by each compiler there is, for this
+machine and for AArch64 (run by qemu), and as a library that is handed the kernels of the package
+under test, as they were built.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from layouts import DTYPES
+from test_bits import TOKEN_FUNCTIONS, batch, same
+
+import fastdiv as fd
+from fastdiv import _core
+
+# A change of this is a change of the bits of fastdiv's results, or of what digest.c hashes.
+DIGEST = "ec30d19712250ed9"
+CHANGED = (
+    "The bits of results are not those that are pinned: {found}, not {DIGEST}, in {where}.\n"
+    "If that is meant (other bits of a result, or another kernel hashed), note it in CHANGELOG.md "
+    "and pin the new digest here; it must be the same in every test of this file."
+)
+ENVIRONMENTS = ("nearest", "downward", "upward", "toward_zero", "flush")
+LONG = os.environ.get("FASTDIV_LONG") == "1"
+
+TESTS = Path(__file__).parent
+KERNELS = TESTS.parent / "src_c"
+# FD_SANITIZE and FD_COMPACT leave inlining and unrolling to the compiler: seconds, not minutes.
+FLAGS = ["-std=c11", "-O1", "-ffp-contract=off", "-pthread"]
+FLAGS += ["-DFD_SANITIZE", "-DFD_COMPACT", "-DAHEAD=1"]
+
+needs = {
+    "gcc": ["gcc"],
+    "clang": ["clang"],
+    "aarch64": ["aarch64-linux-gnu-gcc", "qemu-aarch64"],
+}
+
+
+def compiled(compiler: str, to: Path, *flags: str) -> Path:
+    sources = [TESTS / "digest.c"]
+    if "-DFD_LIBRARY" in flags:
+        sources += [KERNELS / "parallel.c", KERNELS / "resample.c"]
+    else:
+        sources += sorted(KERNELS.glob("*.c"))
+    command = [compiler, *FLAGS, *flags, f"-I{KERNELS}", *map(str, sources), "-o", str(to), "-lm"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return to
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    compiler = shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("no C compiler is here")
+    path = tmp_path_factory.mktemp("digest") / "digest.so"
+    found = ctypes.CDLL(str(compiled(compiler, path, "-DFD_LIBRARY", "-shared", "-fPIC")))
+    found.fastdiv_digest_column.restype = ctypes.c_char_p
+    found.fastdiv_control_word.restype = ctypes.c_uint64
+    return found
+
+
+@pytest.fixture(params=needs)
+def driver(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """The command of the driver that one compiler made."""
+    name = request.param
+    for tool in needs[name]:
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not here")
+    static = ["-static"] if name == "aarch64" else []
+    path = compiled(needs[name][0], tmp_path / f"digest-{name}", *static)
+    return [*needs[name][1:], str(path)]
+
+
+def digests(command: list[str], *arguments: str) -> dict[str, dict[str, str]]:
+    """What the driver prints: by instruction set, by kernel."""
+    run = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr or "the floating-point environment was not put back"
+    found: dict[str, dict[str, str]] = {}
+    for line in run.stdout.splitlines():
+        isa, kernel, digest = line.split()
+        found.setdefault(isa, {})[kernel] = digest
+    assert found, "no instruction set ran"
+    return found
+
+
+def differing(found: dict[str, str], wanted: dict[str, str]) -> list[str]:
+    return [kernel for kernel in wanted if found[kernel] != wanted[kernel]]
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.promise("P8")
+def test_compilers_and_processors(driver, worst):
+    """gcc, clang, and NEON under qemu: every instruction set that the driver was built with.
+
+    The driver puts half of its rows flush against pages that nobody may touch.
+    """
+    emulated = len(driver) > 1
+    if emulated and not LONG:
+        runs = [("neon", "2", "upward", "3")]
+    else:
+        runs = [("all", "2", "nearest", "1")]
+    if LONG:
+        which = "neon" if emulated else "all"
+        runs += [(which, "3", environment, "2") for environment in ENVIRONMENTS]
+    for arguments in runs:
+        found = digests(driver, *arguments)
+        if arguments[0] == "all" and emulated:
+            assert set(found) == {"scalar", "neon"}
+        elif arguments[0] == "all":
+            assert set(found) == set(fd.available_isas())
+        first, *others = found
+        for isa in others:
+            kernels = differing(found[isa], found[first])
+            assert not kernels, f"{isa} and {first} differ in {kernels}"
+        assert found[first]["all"] == DIGEST, CHANGED.format(
+            found=found[first]["all"], DIGEST=DIGEST, where=f"{first} of {driver[-1]}"
+        )
+    worst(0, f"differing bits of results, {Path(driver[0]).name}", 0)
+    if LONG or "gcc" in Path(driver[0]).name:
+        # FD_SCRATCH(n) bytes before a page that nobody may touch, n from 0 on.
+        assert all(seen == {"scratch": "0"} for seen in digests(driver, "scratch").values())
+
+
+# Together every number of threads from 1 to 64, each with some environment and some placement.
+SPLITS = list(zip(range(1, 65), cycle(ENVIRONMENTS), strict=False))
+RUNS = SPLITS if LONG else [SPLITS[i] for i in (0, 1, 2, 18, 63, 29, 34)]
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.promise("P9")
+@pytest.mark.parametrize("isa_name", fd.available_isas())
+def test_kernels_as_they_were_built(library, isa_name, worst):
+    """The compiled package itself, over threads, floating-point environments and placements."""
+    assert {environment for _, environment in RUNS} == set(ENVIRONMENTS)
+    table = ctypes.c_void_p(_core.kernel_tables()[isa_name])
+    first: dict[str, int] = {}
+    for placement, (threads, environment) in enumerate(RUNS):
+        digest = (ctypes.c_uint64 * 256)()
+        lost = library.fastdiv_digest(
+            table, threads, environment.encode(), ctypes.c_uint64(placement), digest
+        )
+        assert not lost, f"{environment} was not put back"
+        columns = {}
+        while name := library.fastdiv_digest_column(len(columns)):
+            columns[name.decode()] = digest[len(columns)]
+        assert columns, "nothing was hashed"
+        assert set(_core.DIVERGENCES) <= set(columns)
+        first = first or columns
+        kernels = [kernel for kernel in columns if columns[kernel] != first[kernel]]
+        where = f"{threads} threads, {environment}, placement {placement}"
+        assert not kernels, f"{where}: other bits of {kernels}"
+        found = f"{digest[len(columns)]:016x}"
+        assert found == DIGEST, CHANGED.format(found=found, DIGEST=DIGEST, where=isa_name)
+    worst(0, f"differing bits over threads, modes and places, {isa_name}", 0)
+
+
+# --- through Python -------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.parametrize("name", ["divergences", *TOKEN_FUNCTIONS])
+def test_every_number_of_threads(isa, divergences, name):
+    """1 to 64 threads; what is computed is enough for more than one of them."""
+    dtype = list(DTYPES)[sum(map(ord, name + isa)) % len(DTYPES)]
+    n, count = 2051, 67
+    p, q = batch(dtype, "logits", n, count)
+    function = TOKEN_FUNCTIONS.get(
+        name, lambda p, q: tuple(d(p, q, from_logits=True) for d in islice(divergences, 0, None, 4))
+    )
+    with fd.num_threads(1):
+        want = function(p, q)
+    for threads in range(2, 65) if LONG else (4, 5, 8, 16, 31, 33, 64):
+        with fd.num_threads(threads):
+            same(function(p, q), want)
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.parametrize("form", ["normalised", "logits"])
+def test_every_byte_offset(dtype, divergences, form):
+    """0 to 63 bytes from a line of the cache: no multiple of the elements' size, mostly."""
+    options = {"from_logits": form == "logits"}
+    p, q = batch(dtype, form, 67, 9)
+    want = [d(p, q, **options) for d in divergences]
+    room = np.empty(2 * (p.nbytes + 192), np.uint8)
+    start = -room.ctypes.data % 64
+    half = room.size // 2 // 64 * 64
+    for offset in range(64):
+        views = []
+        for x, at in ((p, start + offset), (q, start + half + (5 * offset + 1) % 64)):
+            view = room[at : at + x.nbytes].view(x.dtype).reshape(x.shape)
+            view[...] = x
+            views.append(view)
+        assert views[0].ctypes.data % 64 == offset
+        some = range(offset % 3, len(divergences), 3)
+        same([divergences[i](*views, **options) for i in some], [want[i] for i in some])
+
+
+@pytest.mark.promise("P9")
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_environment_of_the_caller(isa, library, divergences, environment, threads):
+    """Through Python, subnormals flushed too: the same bits, and the caller gets its mode back."""
+    p, q = batch("float32", "normalised", 515, 300)
+    a, b = batch("float32", "logits", 515, 300)
+
+    def everything():
+        columns = [d(p, q) for d in islice(divergences, threads, None, 5)]
+        for function in TOKEN_FUNCTIONS.values():
+            columns += function(a, b)
+        return columns
+
+    with fd.num_threads(threads):
+        want = everything()
+        before = library.fastdiv_control_word()
+        library.fastdiv_environment(environment.encode())
+        entered = library.fastdiv_control_word()
+        try:
+            got = everything()
+            after = library.fastdiv_control_word()
+        finally:
+            library.fastdiv_environment(b"reset")
+    assert library.fastdiv_control_word() == before
+    assert after == entered
+    if platform.machine() in ("x86_64", "aarch64"):
+        assert (entered != before) == (environment != "nearest"), "the mode was not entered"
+    same(got, want)

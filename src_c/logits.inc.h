@@ -107,7 +107,7 @@ FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, int times, T *keep, referen
         for (int i = 0; i < count; i += 256) {
             int some = count - i < 256 ? count - i : 256, first = limit == -INFINITY;
             T *to = keep ? keep + start + i : NULL;
-            F(found) f;
+            F(found) f = {.ties = 0};
             if (!first) f = F(sum_exp)(0, times, a + i, some, next + i * sizeof(T), max, r, to);
             T top = first ? F(peak)(a + i, some) : m_any(v_lt(VNAME(set1)(max), f.top)) ? F(largest_lane)(f.top) : max;
             if (top == (T)INFINITY) return (F(log_sum)){NAN, NAN, 0, FD_INVALID};

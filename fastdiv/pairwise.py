@@ -124,7 +124,7 @@ class _Strip:
         whole = rows.dtype == compute and rows.flags.aligned and rows.strides[1] == rows.itemsize
         if not whole:
             kind = np.float64 if rows.dtype.itemsize == 8 else np.float32
-            rows = np.require(rows, kind, "CA")
+            rows = np.require(rows, kind, ["C", "A"])
         self.rows = _core.widen(rows) if rows.dtype != compute else rows
         self._prepared: tuple[Matrix, Matrix] | None = None
 

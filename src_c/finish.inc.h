@@ -35,6 +35,7 @@ static double log1p_minus(double x, double one_plus_x) {
     return scalar_log(one_plus_x) - x;
 }
 static double scalar_log1p(double x) {
+    if (x == 0.0) return x; /* with its sign, which the caller may turn */
     double whole = 1.0 + x, back = whole - 1.0;
     if (!(whole > 0x1p-900 && whole < INFINITY)) return scalar_log(whole);
     return log_of_sum(whole, (1.0 - (whole - back)) + (x - back));

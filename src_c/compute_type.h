@@ -4,7 +4,8 @@
  * EXP_LIMIT: e^-EXP_LIMIT is normal, and below the window in float.  HEADROOM, WINDOW: e^-WINDOW is inside it, and sums
  * of a few hundred e^HEADROOM times what is inside it are finite.
  * NEAR_0: what is that near to 0 need not be moved before it is split into a power of two and a rest.  Rows whose sums are
- * beyond SUM_LIMIT or below its inverse are scaled by powers of two first, in double.
+ * beyond SUM_LIMIT or below its inverse are scaled by powers of two first, in double.  A pair of which one is below LOW and the other
+ * above IMMENSE has no room to be lifted.
  */
 #ifdef COMPUTE_IN_DOUBLE
 #define T double
@@ -31,6 +32,9 @@
 #define LOW 0x1p-900
 #define HIGH 0x1p60
 #define LIFT 0x1p200
+#define LIFT_LOG 0x1.1542457337d43p+7
+#define LIFT_LOG_LOW -0x1.e3948c376279dp-49
+#define IMMENSE 0x1p800
 #define LEAST 0x1p-1000
 #define SUM_LIMIT 0x1p400
 #define SCALE_LIMIT 1000
@@ -59,6 +63,7 @@
 #define LOW 0x1p-96
 #define HIGH 0x1p14
 #define LEAST LOW
+#define IMMENSE INFINITY
 #define LIFT 1.0 /* what is below the window is computed in double */
 #define SUM_LIMIT 0x1p40
 #endif

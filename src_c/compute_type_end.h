@@ -22,6 +22,9 @@
 #undef LOW
 #undef HIGH
 #undef LIFT
+#undef LIFT_LOG
+#undef LIFT_LOG_LOW
+#undef IMMENSE
 #undef LEAST
 #undef SUM_LIMIT
 #undef SCALE_LIMIT

@@ -15,7 +15,7 @@ typedef struct {
     V p, q, d, x;
     M no_p, no_q; /* careful only: a true zero, not one that underflowed */
     V lift;       /* p, q and d were multiplied by this power of two */
-    V log_p, log_p_low, log_q, x_low; /* logits only: a - max a exactly; b - max b; the rest of x */
+    V log_p, log_p_low, log_q, x_low; /* logits, and by_logarithms, only: a - max a exactly; b - max b; the rest of x */
 } F(pair);
 
 #if COMPUTES_DOUBLE
@@ -60,8 +60,12 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
         V times_p = scale, times_q = high, low = C(f->low);
         if (careful) { /* what is small before the scale, which would round a subnormal; what is large after it */
             V one = C(1.0), there_p = v_sel(o.no_p, q, p), there_q = v_sel(o.no_q, p, q), least = v_min(there_p, there_q);
-            if (scaled) least = v_min(least, v_min(v_mul(there_p, scale), v_mul(there_q, high)));
-            o.lift = v_sel(v_lt(least, C(LOW)), C(LIFT), one);
+            V most = v_max(p, q);
+            if (scaled) {
+                least = v_min(least, v_min(v_mul(there_p, scale), v_mul(there_q, high)));
+                most = v_max(most, v_max(v_mul(p, scale), v_mul(q, high)));
+            }
+            o.lift = v_sel(m_and(v_lt(least, C(LOW)), v_lt(most, C(IMMENSE))), C(LIFT), one);
             M small_p = v_lt(p, one), small_q = v_lt(q, one);
             V after_p = v_sel(small_p, one, o.lift), after_q = v_sel(small_q, one, o.lift);
             p = v_mul(p, v_sel(small_p, o.lift, one));
@@ -87,6 +91,34 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
     o.x = o.x_low = o.log_p = o.log_p_low = o.log_q = p;
     return o;
 }
+
+#if COMPUTES_DOUBLE
+/* Positive weights as logits: for terms that the lift makes overflow, and for pairs that can't be lifted. */
+FD_INLINE M F(immense)(F(pair) o) { return m_and(v_lt(v_min(o.p, o.q), C(LOW)), v_eq(o.lift, C(1.0))); }
+FD_INLINE V F(log_weight)(V x, V lift, V *low) {
+    V more = v_sel(v_lt(x, C(1.0)), C(LIFT), C(1.0)), one = C(1.0), zero = C(0.0);
+    x = v_mul(x, more);
+    V times = v_add(v_sel(v_lt(one, lift), one, zero), v_sel(v_lt(one, more), one, zero)), rest;
+    V y = F(log_pieces)(x, one, v_sub(x, one), &rest), high = F(difference)(y, v_mul(times, C(LIFT_LOG)), low);
+    *low = v_add(*low, v_fnma(times, C(LIFT_LOG_LOW), rest));
+    return high;
+}
+FD_INLINE F(pair) F(by_logarithms)(F(pair) o) {
+    V log_q_low, more;
+    M extreme = F(immense)(o);
+    o.log_p = F(log_weight)(o.p, o.lift, &o.log_p_low);
+    o.log_q = F(log_weight)(o.q, o.lift, &log_q_low);
+    V x = F(difference)(o.log_p, o.log_q, &o.x_low);
+    o.x_low = v_add(o.x_low, v_sub(o.log_p_low, log_q_low));
+    o.x = F(difference)(x, NEG(o.x_low), &more);
+    o.x_low = more;
+    o.d = v_div(o.d, o.lift); /* beside what is immense anything below LEAST is as good, and is normal */
+    o.p = v_sel(extreme, v_max(o.p, C(LEAST)), v_div(o.p, o.lift));
+    o.q = v_sel(extreme, v_max(o.q, C(LEAST)), v_div(o.q, o.lift));
+    o.lift = C(1.0);
+    return o;
+}
+#endif
 
 /* lift e^(y + low), or 0 where it is no normal number or `gone`. */
 FD_INLINE V F(lifted_exp)(M gone, V lift, V y, V low) {

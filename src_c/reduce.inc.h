@@ -50,7 +50,7 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
     t = v_div(t, o.lift);
     if (COMPUTES_DOUBLE && squares)
         t = F(far_chi2)(which == FD_neyman_divergence, o, t);
-    else if (COMPUTES_DOUBLE && (!logits || exact)) { /* what only the lift made overflow */
+    else if (COMPUTES_DOUBLE && logits && exact) { /* what only the lift made overflow */
         F(pair) plain = safe;
         plain.p = v_div(safe.p, o.lift);
         plain.q = v_div(safe.q, o.lift);
@@ -58,6 +58,13 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
         plain.lift = C(1.0);
         t = v_sel(v_lt(t, C(INFINITY)), t, F(term)(which, logits, f, plain));
     }
+#if COMPUTES_DOUBLE
+    if (!logits) {
+        t = v_sel(F(immense)(safe), C(INFINITY), t);
+        M wrong = v_eq(v_sel(v_lt(t, C(INFINITY)), C(0.0), C(1.0)), C(1.0)); /* NaN too */
+        if (m_any(wrong)) t = v_sel(wrong, F(term)(which, 1, f, F(by_logarithms)(safe)), t);
+    }
+#endif
     if (!isinf(at_inf)) t = v_sel(no_q, v_mul(v_div(o.p, o.lift), C(at_inf)), t);
     if (!isinf(at_0)) t = v_sel(no_p, v_mul(v_div(o.q, o.lift), C(at_0)), t);
     t = v_sel(both, C(0.0), t);

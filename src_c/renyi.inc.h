@@ -97,8 +97,10 @@ FD_INLINE extremes extremes_in(int which, int source, fd_row p, fd_row q, ptrdif
         o.p = vd_sel(here, o.p, one);
         o.q = vd_sel(here, o.q, one);
         o.d = vd_sel(here, o.d, zero);
-        vd x = source == FD_LOGITS ? o.x : log_pieces_double(o.p, o.q, o.d, &low), lift = vd_sel(here, o.lift, one);
-        vd log_p = source == FD_LOGITS ? o.log_p : log_pieces_double(o.p, lift, vd_sub(o.p, lift), &low);
+        o.lift = vd_sel(here, o.lift, one);
+        vd x = source == FD_LOGITS ? o.x : log_pieces_double(o.p, o.q, o.d, &low);
+        vd log_p = source == FD_LOGITS ? o.log_p : log_weight_double(o.p, o.lift, &low);
+        if (source != FD_LOGITS) x = vd_sel(immense_double(o), by_logarithms_double(o).x, x);
         vd y = vd_fma(vd_set1(f->beta), x, log_p);
         power = vd_max(vd_sel(here, y, power), power);
         least = vd_min(vd_sel(here, x, least), least);

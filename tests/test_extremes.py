@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from reference import ORACLES, exact, excess, generalised_bound
 
 import fastdiv as fd
 
@@ -33,6 +34,20 @@ def test_padding_is_no_zero(others):
 def test_raw_weights_near_the_largest():
     x = 2.0**1000
     assert fd.kl_divergence([x, 0], [x, x], normalize=False) == x
+
+
+ENDS = [5e-324, 1e-320, 2.3e-308, 1e-300, 1.4e-133, 1e-20, 1.0, 1e150, 1e300]
+
+
+@pytest.mark.promise("P2")
+def test_weights_of_both_ends(each_isa, proper):
+    """A pair that spans the doubles can't be lifted, and some terms are immense by the lift."""
+    for p, q in [(np.array([p]), np.array([q])) for p in ENDS for q in ENDS]:
+        want = ORACLES[proper.name](exact(p), exact(q))
+        allowed = generalised_bound(proper.name, exact(p), exact(q), 2.0**-53)
+        for isa in each_isa():
+            problem = excess(proper(p, q, normalize=False), want, allowed)
+            assert problem is None, (p[0], q[0], isa, problem)
 
 
 @pytest.mark.parametrize("name", ["kl_divergence", "js_divergence", "chi2_divergence"])

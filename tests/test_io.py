@@ -115,6 +115,32 @@ class TestNpy:
         for x, y in zip(reader.blocks(2), reader.blocks(2), strict=True):
             np.testing.assert_array_equal(x.values, y.values)
 
+    def test_a_file_that_becomes_shorter(self, tmp_path: Path) -> None:
+        """Reading on would end the process."""
+        path = tmp_path / "a.npy"
+        np.save(path, np.zeros((8, 1 << 18), np.float32))
+        blocks = open_logits(path).blocks(1)
+        next(blocks)
+        os.truncate(path, 3 << 20)
+        with pytest.raises(FileFormatError, match=r"a\.npy: became shorter while it was read"):
+            for _ in blocks:
+                pass
+
+    def test_a_walk_goes_on_in_a_child(self, tmp_path: Path) -> None:
+        """The thread that maps pages is not copied."""
+        path = tmp_path / "a.npy"
+        values = np.arange(6 << 18, dtype=np.float32).reshape(6, 1 << 18)
+        np.save(path, values)
+        blocks = open_logits(path).blocks(1)
+        seen = [float(next(blocks).values[0, 1]) for _ in range(2)]
+        child = os.fork()
+        if child == 0:
+            rest = [float(block.values[0, 1]) for block in blocks]
+            os._exit(rest != values[2:, 1].tolist())
+        seen += [float(block.values[0, 1]) for block in blocks]
+        assert os.waitpid(child, 0)[1] == 0
+        assert seen == values[:, 1].tolist()
+
     def test_values_that_no_boundary_aligns(self, write: Write) -> None:
         array = RNG.normal(size=(2, 3))
         for padding in range(8):

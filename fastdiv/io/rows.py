@@ -1,21 +1,32 @@
 """Rows of fixed size in a mapped file: what every reader of this package is built on.
 
-A file is mapped, never read whole: a block of rows is a view of the map, and once the next
-block is asked for the pages of the last one are handed back, so that the resident memory of a
-walk over any file stays at about one block. (Plain reads into one buffer are as small, and
-measured three to four times slower.)
+A file is mapped, never read whole: a block of rows is a view of the map. While it is used, a thread
+maps the pages of the next one and hands back those of the last, so that the resident memory of a
+walk over any file stays at about three blocks, and the walk takes no longer than what is done with
+the rows. (Plain reads into one buffer measured half as fast, faults of single pages two thirds.)
 """
 
+import ctypes
+import errno
 import mmap
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 FilePath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+#: Linux's advice of this name maps pages before they are touched. Python has no name for it yet.
+_POPULATE_READ = 22
+_LIBRARY = ctypes.CDLL(None, use_errno=True)
+#: Bytes of a block from which a thread gains more than it costs.
+_WORTH_A_THREAD = 1 << 20
 
 #: Bytes that one block of rows may take, unless a single row is larger. Arrays made from a block
 #: are still in the cache when they are used: 2 to 4 MiB measured faster than 16 by half.
@@ -209,11 +220,18 @@ def read_head(path: FilePath, count: int) -> bytes:
         return file.read(min(count, size))
 
 
+@cache
+def _thread_of(process: int) -> ThreadPoolExecutor:
+    """Return the thread that turns the pages of all files of a process: a child needs its own."""
+    return ThreadPoolExecutor(1, "fastdiv-pages")
+
+
 class MappedRows:
     """`rows` records of `row_bytes` bytes each from `offset` on.
 
     The caller has checked these numbers against the size of the file. A file that another process
-    shortens while it is mapped ends this one (SIGBUS), as for every mapped file.
+    shortens is noticed when a block is mapped that is no longer there; one shortened under a block
+    in use ends this process (SIGBUS), as for every mapped file.
     """
 
     def __init__(self, path: FilePath, *, offset: int, rows: int, row_bytes: int) -> None:
@@ -221,15 +239,19 @@ class MappedRows:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         if len(self._map) < offset + rows * row_bytes:
             raise FileFormatError(path, "became shorter while it was being opened")
+        self._path = path
+        self._is_shorter = False
+        self._turn: tuple[int, Future[None]] | None = None
+        self._behind = (0, 0)
         self._offset = offset
         self._rows = rows
         self._row_bytes = row_bytes
 
     def bytes_at(self, start: int, count: int) -> NDArray[np.uint8]:
-        """Return a view of `count` bytes from row `start` on, as (count, row_bytes)."""
+        """Return a view of `count` rows from row `start` on, as (count, row_bytes) bytes."""
+        self._turn_to((start + count, min(count, self._rows - start - count)))
         first = self._offset + start * self._row_bytes
-        size = count * self._row_bytes
-        flat = np.frombuffer(self._map, np.uint8, size, first)
+        flat = np.frombuffer(self._map, np.uint8, count * self._row_bytes, first)
         return flat.reshape(count, self._row_bytes)
 
     def walk(self, rows_per_block: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -240,10 +262,41 @@ class MappedRows:
             self.release(start, count)
 
     def release(self, start: int, count: int) -> None:
-        """Hand back the pages of `count` rows from row `start` on."""
-        if not hasattr(mmap, "MADV_DONTNEED"):
-            return
+        """Hand back the pages of `count` rows from row `start` on, when the next are asked for."""
+        self._behind = (start, count)
+
+    def _turn_to(self, ahead: tuple[int, int]) -> None:
+        """Begin to map the rows `ahead` once what was begun is done."""
+        process = os.getpid()
+        if (
+            self._turn is not None and self._turn[0] == process
+        ):  # the thread of a parent is not here
+            self._turn[1].result()
+        self._turn = None
+        if self._is_shorter:
+            raise FileFormatError(self._path, "became shorter while it was read")
+        behind, self._behind = self._behind, (0, 0)
+        if ahead[1] * self._row_bytes >= _WORTH_A_THREAD:
+            try:
+                self._turn = process, _thread_of(process).submit(self._turned, behind, ahead)
+                return
+            except RuntimeError:  # no more threads
+                pass
+        self._turned(behind, (0, 0))
+
+    def _turned(self, behind: tuple[int, int], ahead: tuple[int, int]) -> None:
+        # A dropped page of a read-only map is fetched again when touched: views stay valid.
+        self._advise(getattr(mmap, "MADV_DONTNEED", None), *behind)
+        error = self._advise(_POPULATE_READ if sys.platform == "linux" else None, *ahead)
+        self._is_shorter = error == errno.EFAULT  # EINVAL: before Linux 5.14, and not missed
+
+    def _advise(self, advice: int | None, start: int, count: int) -> int:
+        if not count or advice is None:
+            return 0
         first = self._offset + start * self._row_bytes
         aligned = first - first % mmap.PAGESIZE
-        # A dropped page of a read-only map is fetched again when touched: views stay valid.
-        self._map.madvise(mmap.MADV_DONTNEED, aligned, first - aligned + count * self._row_bytes)
+        size = first - aligned + count * self._row_bytes
+        address = np.frombuffer(self._map, np.uint8, size, aligned).ctypes.data
+        # The method of mmap would keep all other threads of Python waiting.
+        failed = _LIBRARY.madvise(ctypes.c_void_p(address), ctypes.c_size_t(size), advice)
+        return ctypes.get_errno() if failed else 0

@@ -60,7 +60,8 @@ cdef extern from "fastdiv.h" nogil:
     ctypedef int (*fd_work)(void *, Py_ssize_t, Py_ssize_t) noexcept nogil
     ctypedef int (*fd_poll)() noexcept nogil
     enum: FD_PIECE
-    int fd_parallel(fd_work work, void *context, Py_ssize_t count, Py_ssize_t cost, int threads, fd_poll poll)
+    int fd_parallel(fd_work work, void *context, Py_ssize_t count, Py_ssize_t cost, int threads, int can_share, fd_poll poll)
+    int fd_leads()
     void fd_pause()
     void *fd_scratch(size_t size)
     void fd_draw(uint32_t, Py_ssize_t, uint64_t, uint64_t, int64_t *)

@@ -145,6 +145,7 @@ cdef struct Loop:  # what distinguishes one loop of one gufunc from another
     int operands
     int rows  # how many of them have the core dimension
     int parameters  # numbers beside the rows
+    int can_share  # its kernels share a long row
     int which
     int source
     int dtype[3]
@@ -182,10 +183,10 @@ cdef inline double *cell(const Job *job, int operand, Py_ssize_t i) noexcept nog
     return <double *>(job.args[operand] + i * job.steps[operand])
 
 
-cdef inline void settle(double *result) noexcept nogil:
+cdef inline void write(double *to, double x) noexcept nogil:
     # The sign and payload of a NaN are the processor's business; results have the same bits everywhere.
-    if result[0] != result[0]:
-        result[0] = NAN
+    if fd_leads():
+        to[0] = NAN if x != x else x
 
 
 cdef inline double *output(const Job *job, Py_ssize_t i) noexcept nogil:
@@ -200,63 +201,66 @@ cdef int pair_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept no
     cdef const Job *job = <const Job *>context
     cdef int status = 0, rows = job.loop.rows  # a unary kernel takes its row twice
     cdef fd_pair_kernel kernel = kernels.pair[job.loop.which][job.loop.source][in_double(job, rows)]
-    cdef double parameter = 0.0
+    cdef double result, parameter = 0.0
     cdef Py_ssize_t i
     for i in range(first, last):
         if job.loop.parameters:
             parameter = cell(job, rows, i)[0]
-        status |= kernel(row(job, 0, i), row(job, rows - 1, i), job.n, parameter, output(job, i))
-        settle(output(job, i))
+        status |= kernel(row(job, 0, i), row(job, rows - 1, i), job.n, parameter, &result)
+        write(output(job, i), result)
     return status
 
 
 cdef int f_divergence_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef const Job *job = <const Job *>context
     cdef fd_generator generator
+    cdef double result
     cdef int status = 0
     cdef Py_ssize_t i
     for i in range(first, last):
         generator.f = <double (*)(double) noexcept nogil>integer(job, 2, i)
         generator.at_0 = cell(job, 3, i)[0]
         generator.at_inf = cell(job, 4, i)[0]
-        status |= kernels.f_divergence[job.loop.source][1](row(job, 0, i), row(job, 1, i), job.n, generator, output(job, i))
-        settle(output(job, i))
+        status |= kernels.f_divergence[job.loop.source][1](row(job, 0, i), row(job, 1, i), job.n, generator, &result)
+        write(output(job, i), result)
     return status
 
 
 cdef int wasserstein_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef const Job *job = <const Job *>context
+    cdef double result
     cdef int status = 0
     cdef Py_ssize_t i
     for i in range(first, last):
         status |= kernels.wasserstein[job.loop.source][1](
-            row(job, 0, i), row(job, 1, i), row(job, 2, i), job.n, output(job, i)
+            row(job, 0, i), row(job, 1, i), row(job, 2, i), job.n, &result
         )
-        settle(output(job, i))
+        write(output(job, i), result)
     return status
 
 
 cdef int log_sum_exp_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef const Job *job = <const Job *>context
+    cdef double result
     cdef int status = 0
     cdef Py_ssize_t i
     for i in range(first, last):
-        status |= kernels.log_sum_exp[in_double(job, 1)](row(job, 0, i), job.n, cell(job, 1, i))
-        settle(cell(job, 1, i))
+        status |= kernels.log_sum_exp[in_double(job, 1)](row(job, 0, i), job.n, &result)
+        write(output(job, i), result)
     return status
 
 
 cdef int token_nll_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef const Job *job = <const Job *>context
     cdef int status = 0
-    cdef double temperature
+    cdef double result, temperature
     cdef Py_ssize_t i
     for i in range(first, last):
         temperature = cell(job, 2, i)[0]
         status |= kernels.token_nll[in_double(job, 1) or temperature != 1](
-            tempered(job, 0, i, temperature), job.n, integer(job, 1, i), cell(job, 3, i)
+            tempered(job, 0, i, temperature), job.n, integer(job, 1, i), &result
         )
-        settle(cell(job, 3, i))
+        write(output(job, i), result)
     return status
 
 
@@ -288,20 +292,20 @@ cdef int token_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept n
         else:
             status |= kernels.statistics[double_](tempered(job, 0, i, temperature), job.n, &token, result)
         for k in range(fields):
-            settle(&result[k])
-            cell(job, rows + 5 + k, i)[0] = result[k]
+            write(cell(job, rows + 5 + k, i), result[k])
     return status
 
 
 cdef int truncated_kl_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef const Job *job = <const Job *>context
+    cdef double result
     cdef int status = 0
     cdef Py_ssize_t i
     for i in range(first, last):
         status |= kernels.truncated_kl[in_double(job, 2)](
-            row(job, 0, i), row(job, 1, i), job.n, cell(job, 2, i)[0], cell(job, 3, i)
+            row(job, 0, i), row(job, 1, i), job.n, cell(job, 2, i)[0], &result
         )
-        settle(cell(job, 3, i))
+        write(output(job, i), result)
     return status
 
 
@@ -351,7 +355,7 @@ cdef int together(fd_work work, void *job, Py_ssize_t count, Py_ssize_t cost) ex
     cdef int status, threads = thread_count if count * cost >= THREADED else 1
     this_call = &call
     with nogil:
-        status = fd_parallel(work, job, count, cost, threads, interrupted)
+        status = fd_parallel(work, job, count, cost, threads, False, interrupted)
     ended(&call, outer)
     return status
 
@@ -375,7 +379,7 @@ cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *
         threads = 1
     elif PyGILState_Check():  # NumPy keeps the lock for few rows, however long they are
         held = PyEval_SaveThread()
-    status = fd_parallel(kind.work, &job, count, job.n, threads, interrupted)
+    status = fd_parallel(kind.work, &job, count, job.n, threads, kind.can_share, interrupted)
     if held != NULL:
         PyEval_RestoreThread(held)
     if status & NO_MEMORY:
@@ -417,6 +421,7 @@ cdef object make(str name, fd_work work, int rows, str parameters, str outputs, 
         loops[k].operands = operands
         loops[k].rows = rows
         loops[k].parameters = len(parameters)
+        loops[k].can_share = work in (pair_work, log_sum_exp_work, token_nll_work, token_work)
         loops[k].which = which
         loops[k].source = source
         loops[k].dtype[0] = a
@@ -575,7 +580,7 @@ cdef int tiles_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept n
                 fd_pause()
             for j in range(max(right * tiles.tile, i if tiles.half else 0), min((right + 1) * tiles.tile, tiles.count_y)):
                 status |= one_pair(tiles, i, j, &result)
-                settle(&result)
+                write(&result, result)
                 # A caller's array may start anywhere.
                 memcpy(tiles.out + i * tiles.down + j * tiles.right, &result, 8)
                 if tiles.half and i != j:
@@ -1050,7 +1055,7 @@ cdef int merged_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept 
                 put_nothing(q, <char *>to_q.data, 0)
                 n = 1
         status |= job.kernel(to_p, to_q, n, parameter, result)
-        settle(result)
+        write(result, result[0])
     return status
 
 
@@ -1088,7 +1093,7 @@ cdef int sparse_in_slices(fd_work work, SparseJob *job, Py_ssize_t count) except
                 last += 1
             threads = thread_count if elements >= SPARSE_THREADED else 1
             some = last - job.done
-            status |= fd_parallel(work, job, some, elements // some, threads, interrupted)
+            status |= fd_parallel(work, job, some, elements // some, threads, False, interrupted)
             job.done = last
         if call.error != NULL:
             break

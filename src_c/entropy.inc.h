@@ -5,12 +5,12 @@
  * weights, raw         sum p log(1/q), as given.
  * logits               log1p(others of b) + sum p (max b - b): both >= 0.
  */
-FD_INLINE row_sum F(sum_row)(fd_row row, ptrdiff_t n, double scale) {
-    T buffer[LOAD], high[N], low[N];
-    V largest = C(0.0), least = C(0.0);
-    lanes others = lanes_zero();
-    for (ptrdiff_t start = 0; start < n; start += LOAD) {
-        int count = n - start < LOAD ? (int)(n - start) : LOAD;
+typedef struct { lanes others; V largest, least; } F(row_parts);
+FD_INLINE F(row_parts) F(sum_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, double scale) {
+    T buffer[LOAD];
+    F(row_parts) s = {lanes_zero(), C(0.0), C(0.0)};
+    for (ptrdiff_t start = from; start < to; start += LOAD) {
+        int count = to - start < LOAD ? (int)(to - start) : LOAD;
         const T *a = F(load)(row, start, count, buffer);
         for (int i = 0; i < count; i += 256) {
             int end = count - i < 256 ? count : i + 256;
@@ -18,16 +18,28 @@ FD_INLINE row_sum F(sum_row)(fd_row row, ptrdiff_t n, double scale) {
             for (int j = i; j < end; j += N) {
                 V x = end - j < N ? VNAME(loadn)(a + j, end - j) : VNAME(load)(a + j);
                 if (scale != 1.0) x = v_mul(x, C(scale));
-                sum = v_add(sum, v_sel(v_lt(largest, x), largest, x)); /* a NaN x is added */
-                largest = v_max(x, largest);
-                least = v_min(x, least);
+                sum = v_add(sum, v_sel(v_lt(s.largest, x), s.largest, x)); /* a NaN x is added */
+                s.largest = v_max(x, s.largest);
+                s.least = v_min(x, s.least);
             }
-            F(flush)(&others, sum);
+            F(flush)(&s.others, sum);
         }
     }
-    row_sum s = {.others = lanes_total(&others)};
-    v_store(high, largest);
-    v_store(low, least);
+    return s;
+}
+static void F(sum_join)(F(row_parts) *s, const F(row_parts) *more) {
+    lanes_join(&s->others, &more->others);
+    F(flush)(&s->others, v_sel(v_lt(s->largest, more->largest), s->largest, more->largest));
+    s->largest = v_max(more->largest, s->largest);
+    s->least = v_min(more->least, s->least);
+}
+FD_INLINE row_sum F(sum_row)(fd_row row, ptrdiff_t n, double scale) {
+    T high[N], low[N];
+    F(row_parts) r = {lanes_zero(), C(0.0), C(0.0)}, part;
+    BY_SEGMENTS(n, r, part, F(sum_over)(row, from, to, scale), F(sum_join));
+    row_sum s = {.others = lanes_total(&r.others)};
+    v_store(high, r.largest);
+    v_store(low, r.least);
     for (int k = 0; k < N; k++) {
         double x = (double)high[k];
         s.others += x < s.largest ? x : s.largest;

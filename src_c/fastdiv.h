@@ -120,15 +120,28 @@ extern const fd_isa fd_isas[]; /* worst first; ends with a NULL name */
 /* parallel.c: work(context, first, last) over 0 <= first < last <= count, on at most `threads` threads, in pieces of about FD_PIECE
  * elements, of which each item has `cost`.  The floating-point environment of every worker is the default one, and the caller's is
  * put back; returns the bits that the workers returned, or-ed.  `poll`, unless it is NULL, is asked now and then by the calling
- * thread; if it returns nonzero all workers stop where they are, and what they have not written stays as it was. */
+ * thread; if it returns nonzero all workers stop where they are, and what they have not written stays as it was.  `can_share`: the work is
+ * of kernels that share a long row (below) and writes through fd_leads. */
 enum { FD_PIECE = 1 << 16 };
 typedef int (*fd_work)(void *context, ptrdiff_t first, ptrdiff_t last);
 typedef int (*fd_poll)(void);
-int fd_parallel(fd_work work, void *context, ptrdiff_t count, ptrdiff_t cost, int threads, fd_poll poll);
+int fd_parallel(fd_work work, void *context, ptrdiff_t count, ptrdiff_t cost, int threads, int can_share, fd_poll poll);
 /* For what runs inside a worker.  fd_pause: a place where it can be made to stop; it does not come back then, so nothing may be
  * held there.  fd_scratch: `size` bytes aligned for anything, until the worker ends or asks again; NULL if there is no memory. */
 void fd_pause(void) __attribute__((cold));
 void *fd_scratch(size_t size);
+/* Sums over a row are those over its segments, joined in their order, whoever added them up: so the bits are the same.  fd_owns: whether
+ * this worker is to do a segment.  fd_share: it is done, or another's, `part` is what came of it; to be called for all segments in order.
+ * Returns how many more parts are known now, 0 to all; fd_part: one of them.  fd_leads: whether what is computed is this worker's to
+ * write. */
+#ifndef FD_SEGMENT_LENGTH
+#define FD_SEGMENT_LENGTH (1 << 20)
+#endif
+enum { FD_SEGMENT = FD_SEGMENT_LENGTH, FD_WORTH_SHARING = 4 * FD_SEGMENT, FD_PART = 2048 };
+int fd_owns(ptrdiff_t segment);
+int fd_share(ptrdiff_t segment, ptrdiff_t segments, const void *part, size_t size);
+const void *fd_part(int i);
+int fd_leads(void);
 
 /* resample.c: rows drawn with replacement, of which `seed` and `resample` decide; and the sums of `count` columns over the same. */
 void fd_draw(uint32_t rows, ptrdiff_t drawn, uint64_t seed, uint64_t resample, int64_t *to);

@@ -263,6 +263,13 @@ FD_INLINE row_lanes row_zero(int which) {
     r.invalid = 0;
     return r;
 }
+FD_INLINE void row_join(int which, row_lanes *r, const row_lanes *more) {
+    FD_UNROLL for (int i = 0; i < members(which); i++) lanes_join(&r->A[i], &more->A[i]);
+    lanes_join(&r->P, &more->P);
+    lanes_join(&r->Q, &more->Q);
+    lanes_join(&r->S, &more->S);
+    r->invalid |= more->invalid;
+}
 FD_INLINE sums row_total(int which, const row_lanes *r) {
     sums s = {.invalid = r->invalid};
     for (int i = 0; i < members(which); i++) s.A[i] = lanes_total(&r->A[i]);

@@ -58,8 +58,9 @@ static int js_result(double E_p, double E_q, double E_m, ptrdiff_t n, double *re
     return r >= JS_LOSS * both && r >= JS_LEAST * (double)n;
 }
 
-/* n / 2P, or 0 for a row that is left to the exact sum. */
+/* n / 2P, or 0 for a row that is left to the exact sum, as those are that may be shared. */
 static double js_scale(fd_row row, ptrdiff_t n) {
+    if (n > FD_SEGMENT) return 0.0;
     row_sum s = sum_row_double(row, n, 1.0);
     return !s.invalid && s.total < SUM_LIMIT && s.total > 1.0 / SUM_LIMIT ? 0.5 * (double)n / s.total : 0.0;
 }

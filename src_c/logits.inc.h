@@ -92,23 +92,23 @@ static T F(peak)(const T *a, int count) {
 
 /* With `keep` also e^((a - reference) / 2) of every element, or with `times` what was there times that; and the reference of every 256:
  * its exponent is infinite where they need care. */
-FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, int times, T *keep, reference *references) {
+FD_INLINE F(log_sum) F(lse_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, int times, T *keep, reference *references) {
     T buffer[LOAD], max = (T)-INFINITY;
     reference r = {0.0, 0.0};
     double limit = -INFINITY, ties = 0.0;
     lanes rest = lanes_zero();
     vd pending = vd_set1(0.0); /* the sum of the 256 elements at `at`, which have the maximum; with ties, without it */
-    ptrdiff_t at = 0;
-    for (ptrdiff_t start = 0; start < n; start += LOAD) {
-        int count = n - start < LOAD ? (int)(n - start) : LOAD;
+    ptrdiff_t at = from;
+    for (ptrdiff_t start = from; start < to; start += LOAD) {
+        int count = to - start < LOAD ? (int)(to - start) : LOAD;
         const T *a = F(load)(row, start, count, buffer);
         /* The next block, or row, comes into the cache while this one is computed. */
         const char *next = (const char *)a + (a != buffer ? LOAD * sizeof(T) : 0);
         for (int i = 0; i < count; i += 256) {
             int some = count - i < 256 ? count - i : 256, first = limit == -INFINITY;
-            T *to = keep ? keep + start + i : NULL;
+            T *roots = keep ? keep + start + i : NULL;
             F(found) f = {.ties = 0};
-            if (!first) f = F(sum_exp)(0, times, a + i, some, next + i * sizeof(T), max, r, to);
+            if (!first) f = F(sum_exp)(0, times, a + i, some, next + i * sizeof(T), max, r, roots);
             T top = first ? F(peak)(a + i, some) : m_any(v_lt(VNAME(set1)(max), f.top)) ? F(largest_lane)(f.top) : max;
             if (top == (T)INFINITY) return (F(log_sum)){NAN, NAN, 0, FD_INVALID};
             if (top > max) rest = F(retired)(rest, pending, ties, (double)max, r);
@@ -117,7 +117,7 @@ FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, int times, T *keep, referen
                 reference before = r;
                 limit = (double)top + HEADROOM;
                 r = F(reference_of)(first && limit == -INFINITY ? 0.0 : (double)top);
-                f = F(sum_exp)(1, times, a + i, some, next + i * sizeof(T), top, r, to);
+                f = F(sum_exp)(1, times, a + i, some, next + i * sizeof(T), top, r, roots);
                 vd fall = vd_set1(exp_between(before, r));
                 if (again) rest = (lanes){vd_mul(rest.high, fall), vd_mul(rest.low, fall)};
             }
@@ -137,7 +137,7 @@ FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, int times, T *keep, referen
     }
     if (isnan(lanes_total(&rest)) || isnan(halved(pending))) return (F(log_sum)){NAN, NAN, 0, 0};
     if (max == (T)-INFINITY) return (F(log_sum)){-INFINITY, 0.0, 0, 0};
-    int some = n - at < 256 ? (int)(n - at) : 256;
+    int some = to - at < 256 ? (int)(to - at) : 256;
     const T *a = F(load)(row, at, some, buffer);
     if (ties == 0.0) {
         F(found) f = F(sum_exp)(1, 0, a, some, (const char *)a, max, r, NULL);
@@ -147,6 +147,38 @@ FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, int times, T *keep, referen
     lanes_add(&rest, pending);
     while (*a != max) a++, at++;
     return (F(log_sum)){(double)max, lanes_total(&rest) * exp_between(r, (reference){(double)max, 0.0}) + (ties - 1.0), at, 0};
+}
+
+static void F(lse_join)(F(log_sum) *whole, const F(log_sum) *part, double *low) {
+    if (whole->invalid || isnan(whole->others) || part->max == -INFINITY) return;
+    if (part->invalid || isnan(part->others) || whole->max == -INFINITY) {
+        *whole = *part;
+        return;
+    }
+    double more = part->others, rest = 0.0;
+    if (part->max > whole->max) {
+        double fall = exp_between((reference){whole->max, 0.0}, (reference){part->max, 0.0});
+        more = fma(whole->others, fall, fall);
+        rest = *low * fall;
+        *whole = *part;
+        *low = 0.0;
+    } else {
+        double fall = exp_between((reference){part->max, 0.0}, (reference){whole->max, 0.0});
+        more = fma(more, fall, fall);
+    }
+    double sum = whole->others + more, back = sum - whole->others;
+    *low += rest + ((whole->others - (sum - back)) + (more - back));
+    whole->others = sum;
+}
+
+FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, int times, T *keep, reference *references) {
+    F(log_sum) whole = {-INFINITY, 0.0, 0, 0}, part;
+    double low = 0.0; /* the rest of what others are there */
+#define JOIN(whole, part) F(lse_join)(whole, part, &low)
+    BY_SEGMENTS(n, whole, part, F(lse_over)(row, from, to, times, keep, references), JOIN);
+#undef JOIN
+    whole.others += low;
+    return whole;
 }
 
 /* What one token leaves to all others together is double's where float has no such numbers. */

@@ -170,11 +170,11 @@ FD_INLINE void F(fast_add)(int which, int source, int scaled, const frame *f, V 
     s->S = v_add(s->S, o.d);
 }
 
-FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t n, frame f) {
+FD_INLINE row_lanes F(pass_over)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t from, ptrdiff_t to, const frame *f) {
     T buffer_p[LOAD], buffer_q[LOAD];
     row_lanes row = row_zero(which);
-    for (ptrdiff_t start = 0; start < n; start += LOAD) {
-        int count = n - start < LOAD ? (int)(n - start) : LOAD;
+    for (ptrdiff_t start = from; start < to; start += LOAD) {
+        int count = to - start < LOAD ? (int)(to - start) : LOAD;
         const T *a = F(load)(p, start, count, buffer_p), *b = F(load)(q, start, count, buffer_q);
         for (int i = 0; i < count; i += 256, a += 256, b += 256) {
             int m = count - i < 256 ? count - i : 256, j = 0;
@@ -186,21 +186,29 @@ FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, pt
                     __builtin_prefetch((const char *)(b + j + k * N) + PREFETCH);
                 }
                 FD_UNROLL for (int k = 0; k < ahead; k++)
-                    F(fast_add)(which, source, scaled, &f, VNAME(load)(a + j + k * N), VNAME(load)(b + j + k * N), N, &s, &least, &most);
+                    F(fast_add)(which, source, scaled, f, VNAME(load)(a + j + k * N), VNAME(load)(b + j + k * N), N, &s, &least, &most);
             }
-            for (; j + N <= m; j += N) F(fast_add)(which, source, scaled, &f, VNAME(load)(a + j), VNAME(load)(b + j), N, &s, &least, &most);
+            for (; j + N <= m; j += N) F(fast_add)(which, source, scaled, f, VNAME(load)(a + j), VNAME(load)(b + j), N, &s, &least, &most);
             if (j < m)
-                F(fast_add)(which, source, scaled, &f, VNAME(loadn)(a + j, m - j), VNAME(loadn)(b + j, m - j), m - j, &s, &least, &most);
+                F(fast_add)(which, source, scaled, f, VNAME(loadn)(a + j, m - j), VNAME(loadn)(b + j, m - j), m - j, &s, &least, &most);
             if (m_any(m_or(v_lt(least, C(LOW)), v_lt(C(HIGH), most))))
-                F(careful_block)(which, source, scaled, &f, a, b, m, &row);
+                F(careful_block)(which, source, scaled, f, a, b, m, &row);
             else
                 F(block_flush)(which, &row, &s);
         }
     }
+    return row;
+}
+FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t n, frame f) {
+    row_lanes row = row_zero(which), part;
+#define JOIN(whole, part) row_join(which, whole, part)
+    BY_SEGMENTS(n, row, part, F(pass_over)(which, source, scaled, p, q, from, to, &f), JOIN);
+#undef JOIN
     sums total = row_total(which, &row);
     total.unit = UNIT;
     return total;
 }
+
 
 /* The scales of the next pass over weights; 0 if none is needed. */
 FD_INLINE int F(next_frame)(frame *f, const sums *s, int again, int tries) {

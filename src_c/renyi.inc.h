@@ -17,21 +17,31 @@ FD_INLINE pair_double pair_at(int which, int source, const frame *f, const doubl
 }
 #define EACH_VECTOR(p, q)                                                                                                      \
     double buffer_p[LOAD], buffer_q[LOAD];                                                                                     \
-    for (ptrdiff_t start = 0; start < n; start += LOAD)                                                                        \
-        for (int count = n - start < LOAD ? (int)(n - start) : LOAD, i = 0, once = 1; once; once = 0)                          \
+    for (ptrdiff_t start = from; start < to; start += LOAD)                                                                    \
+        for (int count = to - start < LOAD ? (int)(to - start) : LOAD, i = 0, once = 1; once; once = 0)                        \
             for (const double *a = load_double(p, start, count, buffer_p), *b = load_double(q, start, count, buffer_q);        \
                  i < count; i += 8)
 
 /* What the rounding of both sums leaves of sum (p - q), as a part of the sum of q: near-equal rows would feel it at every position. */
-FD_INLINE double drift_of(int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
-    lanes difference = lanes_zero(), total = lanes_zero();
+typedef struct { lanes difference, total; } drift_parts;
+FD_INLINE drift_parts drift_over(int source, fd_row p, fd_row q, ptrdiff_t from, ptrdiff_t to, const frame *f) {
+    drift_parts r = {lanes_zero(), lanes_zero()};
     EACH_VECTOR(p, q) {
         int some = count - i < 8 ? count - i : 8;
         pair_double o = pair_at(POWERS, source, f, a + i, b + i, some);
-        lanes_add(&difference, vd_div(o.d, o.lift));
-        lanes_add(&total, vd_div(o.q, o.lift));
+        lanes_add(&r.difference, vd_div(o.d, o.lift));
+        lanes_add(&r.total, vd_div(o.q, o.lift));
     }
-    return lanes_total(&difference) / lanes_total(&total);
+    return r;
+}
+static void drift_join(drift_parts *r, const drift_parts *more) {
+    lanes_join(&r->difference, &more->difference);
+    lanes_join(&r->total, &more->total);
+}
+FD_INLINE double drift_of(int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
+    drift_parts r = {lanes_zero(), lanes_zero()}, part;
+    BY_SEGMENTS(n, r, part, drift_over(source, p, q, from, to, f), drift_join);
+    return lanes_total(&r.difference) / lanes_total(&r.total);
 }
 
 /* Rows as they will be compared; nonzero `stop`: there is nothing to compare, and the status says why. */
@@ -82,7 +92,7 @@ static sums powers_of_row(int source, fd_row p, ptrdiff_t n, frame f) {
 
 /* The extremes of log(p/q) where both are positive; only_p, only_q: there are others. */
 typedef struct { double least, most, power; int only_p, only_q; } extremes; /* power: of log p + beta x */
-FD_INLINE extremes extremes_in(int which, int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
+FD_INLINE extremes extremes_over(int which, int source, fd_row p, fd_row q, ptrdiff_t from, ptrdiff_t to, const frame *f) {
     vd least = vd_set1(INFINITY), most = vd_set1(-INFINITY), power = most;
     md only_p = vd_first(0), only_q = only_p;
     EACH_VECTOR(p, q) {
@@ -114,6 +124,18 @@ FD_INLINE extremes extremes_in(int which, int source, fd_row p, fd_row q, ptrdif
     for (int k = 0; k < 8; k++) r.most = lane[k] > r.most ? lane[k] : r.most;
     vd_store(lane, power);
     for (int k = 0; k < 8; k++) r.power = lane[k] > r.power ? lane[k] : r.power;
+    return r;
+}
+static void extremes_join(extremes *r, const extremes *more) {
+    r->least = more->least < r->least ? more->least : r->least;
+    r->most = more->most > r->most ? more->most : r->most;
+    r->power = more->power > r->power ? more->power : r->power;
+    r->only_p |= more->only_p;
+    r->only_q |= more->only_q;
+}
+FD_INLINE extremes extremes_in(int which, int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
+    extremes r = {INFINITY, -INFINITY, -INFINITY, 0, 0}, part;
+    BY_SEGMENTS(n, r, part, extremes_over(which, source, p, q, from, to, f), extremes_join);
     return r;
 }
 static extremes extremes_of_pair(int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
@@ -228,6 +250,7 @@ static int entropy_family(int renyi, int source, fd_row p, ptrdiff_t n, double a
 
 /* q f(p/q), element by element. */
 FD_INLINE double generated(int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f, fd_generator g, double *mass) {
+    const ptrdiff_t from = 0, to = n;
     lanes sum = lanes_zero(), total = lanes_zero();
     EACH_VECTOR(p, q) {
         int some = count - i < 8 ? count - i : 8;
@@ -266,6 +289,7 @@ static int generated_divergence(int source, fd_row p, fd_row q, ptrdiff_t n, fd_
 
 /* The distance of the distribution functions: the sum of |sum of p - q so far| times the gap to the next position. */
 FD_INLINE double area_between(int source, fd_row p, fd_row q, fd_row gaps, ptrdiff_t n, const frame *f, double *mass) {
+    const ptrdiff_t from = 0, to = n;
     double drift = source == FD_LOGITS ? drift_of(source, p, q, n, f) : 0.0, high = 0.0, low = 0.0, area = 0.0, rest = 0.0;
     lanes total = lanes_zero();
     EACH_VECTOR(p, q) {

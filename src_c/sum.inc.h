@@ -9,6 +9,12 @@ FD_INLINE void lanes_add(lanes *sum, vd x) {
     sum->high = total;
 }
 
+/* The sum of both. */
+FD_INLINE void lanes_join(lanes *sum, const lanes *more) {
+    lanes_add(sum, more->high);
+    sum->low = vd_add(sum->low, more->low);
+}
+
 static double lanes_total(const lanes *sum) {
     double high[8], low[8], total = 0.0, rest = 0.0, plain = 0.0;
     vd_store(high, sum->high);

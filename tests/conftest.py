@@ -65,6 +65,14 @@ def each_isa() -> Iterator[Callable[[], Iterator[str]]]:
     _core.force_isa(before)
 
 
+@pytest.fixture
+def threads() -> Iterator[tuple[int, ...]]:
+    """Numbers of threads that are more and fewer than there are cores or segments of a row."""
+    before = fd.get_num_threads()
+    yield tuple(range(2, 65)) if os.environ.get("FASTDIV_LONG") == "1" else (2, 3, 64)
+    fd.set_num_threads(before)
+
+
 @pytest.fixture(params=_core.DTYPES)
 def dtype(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -213,7 +213,7 @@ int fastdiv_digest(const fd_kernels *kernels, int threads, const char *environme
     fegetenv(&before);
     fastdiv_environment(environment);
     uint64_t control = fastdiv_control_word();
-    fd_parallel(hash_rows, &j, ROWS, 1000, threads, NULL);
+    fd_parallel(hash_rows, &j, ROWS, 1000, threads, 0, NULL);
     int lost = fastdiv_control_word() != control;
     fesetenv(&before);
     memset(digest, 0, (COLUMNS + 1) * sizeof *digest);

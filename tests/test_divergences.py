@@ -189,6 +189,32 @@ def test_long_rows(isa, dtype, divergence, kind, form, worst):
     assert excess(got, want, allowed) is None
 
 
+@pytest.mark.promise("P7")
+@pytest.mark.parametrize(("kind", "form"), BY_FORM)
+def test_shared_rows(threads, divergence, kind, form, worst):
+    """Rows of more than four million elements are added up by all threads together: the same bits.
+
+    The 1100 copies of a block are more than four segments and no whole number of them.
+    """
+    copies = 1100
+    case = Case("float32", kind, 4096, layouts.perturbations("float32")[-1])
+    pair = [np.tile(x, copies) for x in rows(case)]
+    fd.set_num_threads(1)
+    got = divergence(*pair, **OPTIONS[form])
+    want, allowed = reference(divergence.name, case, form), bound(divergence.name, case, form)
+    want = tiled(divergence.name, form, copies, want)
+    if form == "generalised":
+        relative = allowed.relative * amplification(divergence.name, want)
+        allowed = Bound(relative, allowed.absolute * copies)
+    assert excess(got, want, allowed) is None
+    differing = 0
+    for count in threads:
+        fd.set_num_threads(count)
+        differing += divergence(*pair, **OPTIONS[form]).tobytes() != got.tobytes()
+    worst(float(differing), "results that depend on the threads that share a row", 0)
+    assert differing == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "form"),

@@ -695,3 +695,46 @@ def test_rows_that_start_at_one_address(isa):
     aliased = fd.cross_entropy(logits, logits.T, from_logits=True)
     apart = fd.cross_entropy(logits, logits.T.copy(), from_logits=True)
     assert (aliased == apart).all()
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_that_threads_share(dtype, threads):
+    """A maximum in a late segment, ties across segments, far tokens and a mask: the same bits."""
+    rng = np.random.default_rng(5)
+    base = rng.normal(0, 3, (3, 4_500_000)).astype(dtype)
+    candidate = base + rng.normal(0, 0.5, base.shape).astype(dtype)
+    candidate[:, ::1000] += 7
+    base[:, -5] = base[:, 3] = 31  # the first of both is the top
+    candidate[:, 2_500_000] = 45
+    candidate[1, :2_200_000] = -np.inf
+    labels = np.array([4_400_000, 7, -100])
+    fields = [*fd.LogitComparison._fields]
+
+    def all_of_them(rows):
+        some = base[rows], candidate[rows], labels[rows]
+        found = [np.asarray(x) for x in fd.compare_logits(*some, fields=fields)]
+        found += [np.asarray(x) for x in fd.token_stats(some[0], some[2])]
+        return [*found, fd.token_nll(some[1], some[2])]
+
+    fd.set_num_threads(1)
+    want = all_of_them(slice(3))
+    names = [*fields, *(f"token_stats {name}" for name in fd.TokenStatistics._fields), "token_nll"]
+    for count in threads:
+        fd.set_num_threads(count)
+        for part in (slice(3), slice(1), slice(1, 2)):
+            for name, x, y in zip(names, all_of_them(part), want, strict=True):
+                assert x.tobytes() == y[part].tobytes(), (name, count, part)
+    assert want[fields.index("top_base")].tolist() == [3, 3, 3]
+    assert want[fields.index("top_candidate")].tolist() == [2_500_000] * 3
+    # In long double, and not by segments.
+    a, b = (x[0].astype(np.longdouble) for x in (base, candidate))
+    p, q = np.exp(a - a.max()), np.exp(b - b.max())
+    ratio = (a - b) - (a.max() - b.max()) - np.log(p.sum() / q.sum())
+    kl = np.sum(p * ratio) / p.sum()
+    assert want[fields.index("kl")][0] == pytest.approx(float(kl), rel=1e-6)
+    nll = np.log(q.sum()) + b.max() - b[labels[0]]
+    assert want[-1][0] == pytest.approx(float(nll), rel=1e-6 if dtype == "float32" else 1e-14)
+    entropy = np.log(p.sum()) - np.sum(p * (a - a.max())) / p.sum()
+    tolerance = 1e-6 if dtype == "float32" else 1e-14
+    assert want[fields.index("entropy_base")][0] == pytest.approx(float(entropy), rel=tolerance)

@@ -200,22 +200,22 @@ class Mixture:
         forward = 0.0
         for share, centre, own in zip(self.weights, self.means, self.factors, strict=True):
             if share:
-                x = centre + z @ own.T
+                x = centre + _turned(z, own)
                 excess = self._parts(x)[0] - _log_normal(x, mean, factor)
-                forward += float(share * (weights @ excess))
-        x = mean + z @ factor.T
-        reverse = float(weights @ (_log_normal(x, mean, factor) - self._parts(x)[0]))
+                forward += float(share * (weights * excess).sum())
+        x = mean + _turned(z, factor)
+        reverse = float((weights * (_log_normal(x, mean, factor) - self._parts(x)[0])).sum())
         # Quadrature of what is 0 or more may end a rounding below.
         return max(forward, 0.0), max(reverse, 0.0)
 
     def objective(self, mean: _Floats, factor: _Floats) -> tuple[float, _Floats, _Floats]:
         """Return KL(Q‖P) + constant and its gradient by mean and lower factor."""
         z, weights = _nodes(len(mean))
-        log_p, slope = self._parts(mean + z @ factor.T)
+        log_p, slope = self._parts(mean + _turned(z, factor))
         diagonal = np.diag(factor)
-        by_mean = -(weights @ slope)
-        by_factor = -np.tril((weights[:, None] * slope).T @ z) - np.diag(1 / diagonal)
-        return float(-(weights @ log_p) - np.log(diagonal).sum()), by_mean, by_factor
+        by_mean = -_moment(weights, slope)
+        by_factor = -np.tril(_moments(weights, slope, z)) - np.diag(1 / diagonal)
+        return float(-(weights * log_p).sum() - np.log(diagonal).sum()), by_mean, by_factor
 
     def starts(self, rng: np.random.Generator, count: int) -> Iterator[tuple[_Floats, _Floats]]:
         """Yield means and factors to begin from."""
@@ -311,13 +311,13 @@ class GridDensity:
     @property
     def mean(self) -> _Floats:
         """Mean, shape (d,)."""
-        return cast(_Floats, np.exp(self.log_mass) @ self.points)
+        return _moment(np.exp(self.log_mass), self.points)
 
     @property
     def covariance(self) -> _Floats:
         """Covariance, shape (d, d)."""
         apart = self.points - self.mean
-        return cast(_Floats, (np.exp(self.log_mass)[:, None] * apart).T @ apart)
+        return _moments(np.exp(self.log_mass), apart, apart)
 
     def divergences(self, mean: _Floats, factor: _Floats) -> tuple[float, float]:
         """Return KL(P‖Q) and KL(Q‖P) for Q of that mean and Cholesky factor."""
@@ -334,8 +334,8 @@ class GridDensity:
         value = float(kl_divergence(log_q, self.log_mass, from_logits=True))
         # The slope of log q is s − Σ q s: of the excess only what is left without its mean counts.
         excess -= q * excess.sum()
-        by_mean = whitening.T @ (excess @ z)
-        by_factor = np.tril(whitening.T @ ((excess[:, None] * z).T @ z))
+        by_mean = whitening.T @ _moment(excess, z)
+        by_factor = np.tril(whitening.T @ _moments(excess, z, z))
         return value, by_mean, by_factor
 
     def starts(self, rng: np.random.Generator, count: int) -> Iterator[tuple[_Floats, _Floats]]:
@@ -357,7 +357,7 @@ class GridDensity:
     def _log_cells(self, mean: _Floats, factor: _Floats) -> tuple[_Floats, _Floats, _Floats]:
         """Logarithm of Q's probability of each cell; whitened points; what whitens them."""
         whitening = np.asarray(np.linalg.inv(factor), np.float64)
-        z = (self.points - mean) @ whitening.T
+        z = _turned(self.points - mean, whitening)
         logs = self._log_width - (z * z).sum(-1) / 2  # type: ignore[attr-defined]
         return logs - logsumexp(logs), z, whitening
 
@@ -659,11 +659,27 @@ def _cholesky(covariance: _Floats) -> _Floats:
     return np.asarray(np.linalg.cholesky(covariance), np.float64)
 
 
+# Sums over many points of few dimensions by einsum: a BLAS would wake threads for next to nothing.
+
+
+def _turned(points: _Floats, matrix: _Floats) -> _Floats:
+    """Return each point (n, d) times a matrix."""
+    return cast(_Floats, np.einsum("nj,ij->ni", points, matrix))
+
+
+def _moment(weights: _Floats, points: _Floats) -> _Floats:
+    return cast(_Floats, np.einsum("n,ni->i", weights, points))
+
+
+def _moments(weights: _Floats, points: _Floats, others: _Floats) -> _Floats:
+    return cast(_Floats, np.einsum("n,ni,nj->ij", weights, points, others))
+
+
 # --- integrals over a Gaussian --------------------------------------------------------------------
 
 
 def _log_normal(x: _Floats, mean: _Floats, factor: _Floats) -> _Floats:
-    z = (x - mean) @ np.linalg.inv(factor).T
+    z = _turned(x - mean, np.asarray(np.linalg.inv(factor)))
     log_scale = np.log(np.diag(factor)).sum()
     return cast(_Floats, -(z * z).sum(-1) / 2 - log_scale - len(mean) * _LOG_TAU / 2)
 

@@ -158,10 +158,10 @@ def f_gan_bound_of(
     --------
     >>> import fastdiv as fd
     >>> p, q = [0.5, 0.25, 0.25], [0.25, 0.25, 0.5]
-    >>> f_gan_bound_of(p, q, [0.5, 0.0, -0.5]), fd.kl_divergence(p, q)
-    (np.float64(0.15955435246865124), np.float64(0.17328679513998632))
-    >>> f_gan_bound_of(p, q, optimal_critic(p, q))
-    np.float64(0.17328679513998632)
+    >>> f_gan_bound_of(p, q, [0.5, 0.0, -0.5]).round(12), fd.kl_divergence(p, q).round(12)
+    (np.float64(0.159554352469), np.float64(0.17328679514))
+    >>> f_gan_bound_of(p, q, optimal_critic(p, q)).round(12)
+    np.float64(0.17328679514)
     """
     name = "f_gan_bound_of"
     g = generator_of(name, generator)
@@ -330,8 +330,9 @@ def f_gan_bound(critic_p: ArrayLike, critic_q: ArrayLike, generator: _Named = "k
     >>> rng = np.random.default_rng(0)
     >>> x, y = rng.normal(1, 1, 10_000), rng.normal(0, 1, 10_000)
     >>> critic = lambda z: z - 0.5  # log p/q, of which KL is 1/2
-    >>> f_gan_bound(critic(x), critic(y))
-    Estimate(value=0.5093588439830762, se=0.016413616041346932)
+    >>> value, se = f_gan_bound(critic(x), critic(y))
+    >>> round(value, 6), round(se, 6)
+    (0.509359, 0.016414)
     """
     g = generator_of("f_gan_bound", generator)
     return _f_gan_bound("f_gan_bound", critic_p, critic_q, g)
@@ -494,8 +495,9 @@ class DonskerVaradhanMeter:
     >>> meter = DonskerVaradhanMeter()
     >>> meter.update([2.0, 1.0], [0.0, 1.0])
     >>> meter.update([0.0], [-1.0])
-    >>> meter.value, donsker_varadhan_bound([2.0, 1.0, 0.0], [0.0, 1.0, -1.0]).value
-    (0.6910063242237292, 0.6910063242237294)
+    >>> whole = donsker_varadhan_bound([2.0, 1.0, 0.0], [0.0, 1.0, -1.0])
+    >>> round(meter.value, 12), round(whole.value, 12)
+    (0.691006324224, 0.691006324224)
     """
 
     def __init__(self, decay: float | None = None) -> None:

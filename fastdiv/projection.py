@@ -13,7 +13,7 @@ others, so it is searched from many starts.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, cast
@@ -48,6 +48,8 @@ _FAMILIES: dict[str, Family] = {
     "Normal": "normal",
     "MultivariateNormal": "full",
 }
+# A mean, a Cholesky factor, and how many starts lead there.
+_Begin: TypeAlias = tuple[_Floats, _Floats, int]
 _LOG_TAU = math.log(2 * math.pi)
 # Optima within so many standard deviations are one; so are variance ratios within it of 1.
 _SAME = 1e-3
@@ -73,7 +75,9 @@ class Target(Protocol):
         """Return KL(P‖Q) and KL(Q‖P) for Q of that mean and Cholesky factor."""
         ...
 
-    def objective(self, mean: _Floats, factor: _Floats) -> tuple[float, _Floats, _Floats]:
+    def objective(
+        self, mean: _Floats, factor: _Floats, *, fine: bool = False
+    ) -> tuple[float, _Floats, _Floats]:
         """Return KL(Q‖P) + constant and its gradient by mean and lower factor."""
         ...
 
@@ -93,7 +97,8 @@ class Mixture:
     Parameters
     ----------
     weights : array_like of float
-        One for each component, shape (k,); divided by their sum.
+        One for each component, shape (k,); divided by their sum. Components of weight 0 are left
+        out.
     means : array_like of float
         Shape (k, d), or (k,) for one dimension.
     covariances : array_like of float
@@ -118,6 +123,7 @@ class Mixture:
     covariances: Any
     factors: Any = field(init=False, repr=False)
     _whitening: Any = field(init=False, repr=False)
+    _log_heights: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the shapes and factor the covariances."""
@@ -148,12 +154,18 @@ class Mixture:
                 raise np.linalg.LinAlgError(
                     f"Mixture: the covariance of component {place} is not positive definite"
                 ) from None
+        some = weights > 0
+        weights, means, covariances, factors = (
+            x[some] for x in (weights / weights.sum(), means, covariances, factors)
+        )
+        log_scale = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(-1)
         found = {
-            "weights": weights / weights.sum(),
+            "weights": weights,
             "means": means,
             "covariances": covariances,
             "factors": factors,
             "_whitening": np.linalg.inv(factors),
+            "_log_heights": np.log(weights) - log_scale - d * _LOG_TAU / 2,
         }
         for name, x in found.items():
             object.__setattr__(self, name, x)
@@ -199,18 +211,19 @@ class Mixture:
         z, weights = _nodes(len(mean), fine=True)
         forward = 0.0
         for share, centre, own in zip(self.weights, self.means, self.factors, strict=True):
-            if share:
-                x = centre + _turned(z, own)
-                excess = self._parts(x)[0] - _log_normal(x, mean, factor)
-                forward += float(share * (weights * excess).sum())
+            x = centre + _turned(z, own)
+            excess = self._parts(x)[0] - _log_normal(x, mean, factor)
+            forward += float(share * (weights * excess).sum())
         x = mean + _turned(z, factor)
         reverse = float((weights * (_log_normal(x, mean, factor) - self._parts(x)[0])).sum())
         # Quadrature of what is 0 or more may end a rounding below.
         return max(forward, 0.0), max(reverse, 0.0)
 
-    def objective(self, mean: _Floats, factor: _Floats) -> tuple[float, _Floats, _Floats]:
+    def objective(
+        self, mean: _Floats, factor: _Floats, *, fine: bool = False
+    ) -> tuple[float, _Floats, _Floats]:
         """Return KL(Q‖P) + constant and its gradient by mean and lower factor."""
-        z, weights = _nodes(len(mean))
+        z, weights = _nodes(len(mean), fine=fine)
         log_p, slope = self._parts(mean + _turned(z, factor))
         diagonal = np.diag(factor)
         by_mean = -_moment(weights, slope)
@@ -232,14 +245,13 @@ class Mixture:
 
     def _parts(self, x: _Floats) -> tuple[_Floats, _Floats]:
         """Log-density and its gradient at points (n, d)."""
-        z = np.einsum("kij,nkj->nki", self._whitening, x[:, None] - self.means)
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(self.weights)
-        log_scale = np.log(np.abs(np.diagonal(self._whitening, axis1=1, axis2=2))).sum(-1)
-        logs = log_weights + log_scale - (z * z).sum(-1) / 2 - x.shape[1] * _LOG_TAU / 2
-        found = np.asarray(logsumexp(logs))
-        shares = np.exp(logs - found[:, None])
-        slope = -np.einsum("nk,kji,nkj->ni", shares, self._whitening, z)
+        z = [_turned(x - m, w) for m, w in zip(self.means, self._whitening, strict=True)]
+        logs = np.stack([np.einsum("ni,ni->n", each, each) for each in z]) / -2
+        logs += self._log_heights[:, None]
+        found = np.logaddexp.reduce(logs, axis=0)
+        slope = np.zeros(x.shape)
+        for each, own, whitening in zip(z, logs, self._whitening, strict=True):
+            slope -= np.exp(own - found)[:, None] * _turned(each, whitening.T)
         return found, slope
 
 
@@ -326,8 +338,10 @@ class GridDensity:
         forward, reverse = (float(kl_divergence(*pair, from_logits=True)) for pair in rows)
         return forward, reverse
 
-    def objective(self, mean: _Floats, factor: _Floats) -> tuple[float, _Floats, _Floats]:
-        """Return KL(Q‖P) and its gradient by mean and lower factor."""
+    def objective(
+        self, mean: _Floats, factor: _Floats, *, fine: bool = False
+    ) -> tuple[float, _Floats, _Floats]:
+        """Return KL(Q‖P) and its gradient by mean and lower factor; a grid is as fine as it is."""
         log_q, z, whitening = self._log_cells(mean, factor)
         q = np.exp(log_q)
         excess = q * np.where(q > 0, log_q - self.log_mass, 0.0)
@@ -611,48 +625,49 @@ def _searched(p: Target, kind: Family, starts: int, rng: np.random.Generator) ->
         factor[rows, columns] = np.where(diagonal, np.exp(np.where(diagonal, x[d:], 0.0)), x[d:])
         return x[:d], factor
 
-    def objective(x: _Floats) -> tuple[float, _Floats]:
+    def objective(x: _Floats, fine: bool) -> tuple[float, _Floats]:
         mean, factor = unpacked(x)
-        value, by_mean, by_factor = p.objective(mean, factor)
+        value, by_mean, by_factor = p.objective(mean, factor, fine=fine)
         slopes = by_factor[rows, columns] * np.where(diagonal, factor[rows, columns], 1.0)
         return value, np.concatenate([by_mean, slopes])
 
-    ends: list[tuple[float, _Floats, _Floats, int]] = []
-    for mean, factor in p.starts(rng, starts):
-        # Off the symmetries of the target, where a gradient may be 0 at what is no minimum.
-        mean = mean + 0.1 * factor @ rng.standard_normal(d)
-        entries = factor[rows, columns]
-        entries[diagonal] = np.log(np.abs(entries[diagonal]))
-        first = np.concatenate([mean, entries])
-        found = minimize(
-            objective, first, jac=True, method="L-BFGS-B",
-            options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500},
-        )  # fmt: skip
-        end = unpacked(found.x)
-        if np.isfinite(found.x).all() and p.holds(*end):
-            _merge(ends, float(found.fun), *end)
-    if not ends:
+    def ends(begins: Iterable[_Begin], step: float, fine: bool) -> list[_Begin]:
+        merged: list[_Begin] = []
+        for mean, factor, count in begins:
+            # Off the symmetries of the target, where a gradient may be 0 at what is no minimum.
+            aside = mean + step * factor @ rng.standard_normal(d)
+            entries = factor[rows, columns]
+            entries[diagonal] = np.log(np.abs(entries[diagonal]))
+            found = minimize(
+                objective, np.concatenate([aside, entries]), args=(fine,), jac=True,
+                method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500},
+            )  # fmt: skip
+            end = unpacked(found.x)
+            if np.isfinite(found.x).all() and p.holds(*end):
+                _merge(merged, *end, count)
+        return merged
+
+    coarse = ends(((*begin, 1) for begin in p.starts(rng, starts)), 0.1, False)
+    if not coarse:
         raise ValueError(
             "project: no optimum lies inside the grid, three deviations from its ends; it takes a"
             " longer or a finer grid"
         )
-    optima = [_optimum(p, mean, factor, count) for _, mean, factor, count in ends]
+    # Quadrature with fewer points may have minima of its own, which this leaves.
+    optima = [_optimum(p, *end) for end in ends(coarse, 0.02, True)]
     return sorted(optima, key=lambda each: each.reverse_kl)
 
 
-def _merge(
-    ends: list[tuple[float, _Floats, _Floats, int]], value: float, mean: _Floats, factor: _Floats
-) -> None:
-    """Add an end of a search, or count it with the one it is next to."""
-    for place, (known, centre, own, count) in enumerate(ends):
+def _merge(known: list[_Begin], mean: _Floats, factor: _Floats, count: int) -> None:
+    """Add an end of a search, or count it with the one that it is next to."""
+    for place, (centre, own, before) in enumerate(known):
         whitening = np.linalg.inv(own)
         apart = np.abs(whitening @ (mean - centre)).max()
         turned = np.abs(whitening @ factor - np.eye(len(mean))).max()
         if max(apart, turned) < _SAME:
-            better = (value, mean, factor) if value < known else (known, centre, own)
-            ends[place] = (*better, count + 1)
+            known[place] = (centre, own, before + count)
             return
-    ends.append((value, mean, factor, 1))
+    known.append((mean, factor, count))
 
 
 def _cholesky(covariance: _Floats) -> _Floats:

@@ -117,6 +117,14 @@ def test_overhead_of_dyadic_rows_is_exact() -> None:
     assert found.entropy == 30 / 16
 
 
+def test_whole_words_are_never_said_to_beat_ideal_ones():
+    """Dyadic rows of which rounding would make 1.625 and 1.6249999999999998."""
+    p = np.array([0.125, 0.5, 0.25, 0.0625, 0.03125, 0.03125])
+    found = coding.coding_overhead(p, [0.5, 0.0625, 0.0625, 0.0625, 0.0625, 0.25])
+    assert found.shannon >= found.ideal
+    assert found.shannon == pytest.approx(1.625, rel=1e-15)
+
+
 def test_overhead_without_a_word() -> None:
     found = coding.coding_overhead([[0.5, 0.5, 0], [0.5, 0, 0.5]], [0.5, 0.5, 0])
     assert found.ideal.tolist() == found.shannon.tolist() == found.huffman.tolist() == [0, math.inf]

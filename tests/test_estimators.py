@@ -120,7 +120,7 @@ def test_total_variation_of_log_ratios() -> None:
     """Which has a kink at 1."""
     for d in (1e-20, -1e-20, 3e-17, -3e-17, 1e-9, -1e-9, 0.3, -2.0):
         found = estimators.f_divergence_samples([d], [0.0], "total_variation", sampled="q")[0]
-        assert found == pytest.approx(abs(math.expm1(d)) / 2, rel=1e-14)
+        assert found == pytest.approx(abs(math.expm1(d)) / 2, rel=1e-14, abs=0)
     assert estimators.f_divergence_samples([1.0], [1.0], "total_variation")[0] == 0
 
 

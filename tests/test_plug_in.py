@@ -100,6 +100,18 @@ def test_without_correction_it_is_the_package():
     np.testing.assert_allclose(known, want, rtol=1e-12)
 
 
+def test_outcomes_that_did_not_occur_do_not_count():
+    plain = entropy([5, 3])
+    assert entropy_from_counts([5, 3, 0, 0]) == pytest.approx(plain + 1 / 16, rel=1e-13)
+    assert entropy_from_counts([5, 3, 0, 0], "jackknife") == pytest.approx(
+        jackknife(entropy, [5, 3]), rel=1e-12
+    )
+    found = kl_divergence_from_counts([5, 3, 0, 0], [4, 4, 2, 0])
+    want = divergence([5, 3], [5, 5]) + math.log(10 / 8)
+    want -= 1 / 16 + (5 / 8 / 0.4 + 3 / 8 / 0.4 - 1) / 20
+    assert found == pytest.approx(want, rel=1e-12)
+
+
 def test_axes_units_and_broadcasting():
     c, d = RNG.integers(1, 50, (2, 3, 8))
     bits = kl_divergence_from_counts(c.T, d.T, axis=0, base=2)

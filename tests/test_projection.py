@@ -55,6 +55,12 @@ def test_divergences_against_quadrature(mean, deviation):
         assert got == pytest.approx(by_quadrature(*pair), rel=1e-9)
 
 
+def test_a_component_of_weight_0_is_none():
+    target = Mixture([0.6, 0.0, 0.4], [-3, 50, 3], [1, 1, 1.44])
+    np.testing.assert_array_equal(target.means, BIMODAL.means)
+    assert project(target).best.forward_kl == project(BIMODAL).best.forward_kl
+
+
 def test_mixture_density_and_moments():
     x = np.linspace(-9, 9, 31)
     np.testing.assert_allclose(BIMODAL.log_density(x), log_bimodal(x), rtol=1e-12)
@@ -150,6 +156,36 @@ def test_diagonal_of_a_correlated_gaussian():
         assert found.reverse_kl == pytest.approx(other, rel=1e-7)
     assert forward.variance == "matched"
     assert reverse.variance == "underestimated"
+
+
+def test_crossed_ridges():
+    """The isotropic Gaussian in the middle is a saddle: no start may be left on it."""
+    turn = np.array([[1, -1], [1, 1]]) / math.sqrt(2)
+    one, other = (r @ np.diag([9, 0.3]) @ r.T for r in (turn, turn.T))
+    target = Mixture([1, 1], np.zeros((2, 2)), np.stack([one, other]))
+    found = project(target, "full", "reverse", starts=6).optima
+    assert len(found) == 2
+    correlations = sorted(
+        c[0, 1] / math.sqrt(c[0, 0] * c[1, 1]) for c in (o.covariance for o in found)
+    )
+    assert correlations == pytest.approx([-0.877, 0.877], abs=2e-3)
+    assert found[0].reverse_kl == pytest.approx(found[1].reverse_kl, rel=1e-6)
+
+
+def test_two_dimensions_to_the_promised_digits():
+    """Two peaks 8 deviations apart, and a second dimension that is the same for all."""
+    covariances = np.array([np.diag([1.0, 3.0])] * 2)
+    target = Mixture([0.5, 0.5], [[-4, 0], [4, 0]], covariances)
+    line = Mixture([0.5, 0.5], [-4, 4], [1, 1])
+    for deviation, allowed in ((1.0, 1e-7), (3.0, 1e-4)):
+        found = target.divergences(np.array([0.5, 0]), np.diag([deviation, math.sqrt(3)]))
+        want = line.divergences(np.array([0.5]), np.array([[deviation]]))
+        np.testing.assert_allclose(found, want, rtol=allowed)
+    both = [
+        project(t, f, "reverse", starts=8).optima for t, f in ((target, "full"), (line, "normal"))
+    ]
+    for a, b in zip(*both, strict=True):
+        assert a.reverse_kl == pytest.approx(b.reverse_kl, rel=1e-4)
 
 
 @pytest.mark.parametrize("dimensions", [3, 4])

@@ -9,7 +9,11 @@ import pytest
 from scipy import stats
 
 import fastdiv as fd
-from fastdiv.plug_in import entropy_from_counts, kl_divergence_from_counts
+from fastdiv.plug_in import (
+    entropy_from_counts,
+    kl_divergence_from_counts,
+    mutual_information_from_counts,
+)
 
 RNG = np.random.default_rng(8)
 
@@ -89,6 +93,45 @@ def test_bias_of_the_divergence():
     assert bias[None] == pytest.approx(first_order, rel=0.1)
     assert abs(bias["miller-madow"]) < 0.15 * bias[None]
     assert abs(bias["jackknife"]) < 0.15 * bias[None]
+
+
+def information(flat, shape):
+    table = np.reshape(flat, shape)
+    return entropy(table.sum(0)) + entropy(table.sum(1)) - entropy(np.ravel(table))
+
+
+def test_mutual_information():
+    tables = RNG.integers(0, 6, (2, 3, 4))
+    tables[0, 1] = 0  # a row that did not occur
+    for table in tables:
+        counts = table.ravel().tolist()
+        plain = information(counts, (3, 4))
+        assert mutual_information_from_counts(table, None) == pytest.approx(plain, rel=1e-12)
+        found = mutual_information_from_counts(table)
+        cells = (table > 0).sum() - (table.any(0)).sum() - (table.any(1)).sum() + 1
+        assert found == pytest.approx(plain - cells / (2 * table.sum()), rel=1e-12)
+        left_out = jackknife(lambda c: information(c, (3, 4)), counts)
+        found = mutual_information_from_counts(table, "jackknife")
+        assert found == pytest.approx(left_out, rel=1e-10, abs=1e-12)
+    both = mutual_information_from_counts(tables, base=2)
+    assert both.shape == (2,)
+    assert both[1] == mutual_information_from_counts(tables[1], base=2)
+    with pytest.raises(ValueError, match="it takes tables"):
+        mutual_information_from_counts([1, 2])
+    with pytest.raises(ValueError, match=r"joint, row 1, has 0\.5 at 3"):
+        mutual_information_from_counts([[[1, 2], [3, 4]], [[1, 2], [3, 0.5]]])
+
+
+def test_independent_variables_have_none_on_average():
+    tables = RNG.multinomial(100, np.outer([0.2, 0.3, 0.5], [0.4, 0.3, 0.3]).ravel(), 4000)
+    tables = tables.reshape(-1, 3, 3)
+    means = {
+        how: mutual_information_from_counts(tables, how).mean()
+        for how in (None, "miller-madow", "jackknife")
+    }
+    assert means[None] == pytest.approx(4 / 200, rel=0.06)  # (3−1)(3−1)/2n
+    assert abs(means["miller-madow"]) < 0.002
+    assert abs(means["jackknife"]) < 0.002
 
 
 def test_without_correction_it_is_the_package():

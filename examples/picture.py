@@ -26,7 +26,7 @@ def picture(path: str | Path, *titles: str, height: float = 3.7) -> Iterator[lis
             each.set_title(title)
         yield axes
         # Nothing that tells by what version it was made: the same numbers are the same file.
-        figure.savefig(path, metadata={"Software": None})
+        figure.savefig(path, metadata={"Software": None}, pil_kwargs={"optimize": True})
 
 
 def run(name: str, main: Callable[[Path], Mapping[str, Any]]) -> None:

@@ -1,7 +1,7 @@
 # One verb per task.  PYTHON is the interpreter of an environment with the extra `test` (and `bench` for bench).
 PYTHON ?= python3
 
-.PHONY: build test contract contract-slow bench lint sanitize tsan neon fuzz clean
+.PHONY: build test contract contract-slow bench pictures lint sanitize tsan neon fuzz clean
 
 build:  ## compile the extension next to its sources
 	$(PYTHON) setup.py build_ext --inplace
@@ -20,8 +20,12 @@ bench: build  ## every public function against NumPy, and SciPy and torch where 
 	$(PYTHON) -m pytest -n 0 benchmarks --benchmark-only --benchmark-json=build/bench.json -q
 	$(PYTHON) benchmarks/ratios.py build/bench.json
 
+pictures: build  ## those of docs/theory.md, by the examples
+	for example in $(filter-out examples/picture.py,$(wildcard examples/*.py)); do \
+	    PYTHONPATH=. $(PYTHON) $$example docs/theory/$$(basename $$example .py).png || exit 1; done
+
 lint:
-	$(PYTHON) -m ruff check fastdiv tests benchmarks src_c setup.py
+	$(PYTHON) -m ruff check fastdiv tests benchmarks examples src_c setup.py
 	$(PYTHON) -m mypy
 	FASTDIV_CFLAGS=-Werror $(PYTHON) setup.py -q build_ext --build-lib build/lint --build-temp build/lint --force
 

@@ -12,7 +12,7 @@ floor  room                                             knows
 0      ``src_c/``                                       one term per divergence, one row loop
 1      ``_core.pyx``                                    gufuncs, dtypes, exceptions
 2      ``divergences.py``, ``tokens.py``                one typed function per public name
-2      ``evaluation.py``                                what they all do around the kernel
+2      ``evaluation.py``, ``probabilities.py``          what they all do around the kernel
 2      ``generators.py``, ``custom.py``                 f, f′, f*; the f-divergence of any f
 2      ``pairwise.py``                                  all pairs of rows, nearest rows
 2      ``joint.py``, ``transport.py``                   more than two rows; Wasserstein
@@ -20,7 +20,11 @@ floor  room                                             knows
 2      ``counts.py``                                    counts with keys
 2      ``uncertainty.py``                               errors, intervals, bootstrap, paired tests
 2      ``sums.py``, ``tail_probabilities.py``           exact sums; binomial and Student's tails
-2      ``estimators.py``, ``text.py``                   KL from samples; perplexity per word, byte
+2      ``estimators.py``, ``neighbours.py``             divergences from log-ratios, from distances
+2      ``plug_in.py``, ``permutation.py``               corrected counts; tests of two samples
+2      ``variational.py``, ``projection.py``            bounds by critics; the nearest Gaussian
+2      ``coding.py``, ``text.py``                       bits that a code wastes; perplexity per word
+2      ``extras.py``                                    SciPy, where it is needed
 2      ``windows.py``                                   which tokens of a long text are scored
 2      ``columns.py``                                   columns that grow, are saved and exported
 2      ``topk.py``, ``intervals.py``, ``full_rows.py``  what the known tokens of a row certify
@@ -76,10 +80,26 @@ from fastdiv.tokens import (
 from fastdiv.transport import wasserstein_distance
 
 if TYPE_CHECKING:
-    from fastdiv import bounds, estimators, generators, uncertainty, windows
+    from fastdiv import (
+        bounds,
+        coding,
+        estimators,
+        generators,
+        neighbours,
+        permutation,
+        plug_in,
+        projection,
+        uncertainty,
+        variational,
+        windows,
+    )
+    from fastdiv.coding import coding_overhead
     from fastdiv.custom import f_divergence
     from fastdiv.meters import ComparisonMeter, PerplexityMeter
+    from fastdiv.permutation import permutation_test
+    from fastdiv.projection import project
     from fastdiv.topk import TopKRows, compare_topk, top_k
+    from fastdiv.variational import gan_value
 
 __all__ = [
     "ComparisonMeter",
@@ -94,6 +114,8 @@ __all__ = [
     "bhattacharyya_distance",
     "bounds",
     "chi2_divergence",
+    "coding",
+    "coding_overhead",
     "compare_logits",
     "compare_topk",
     "cross_entropy",
@@ -101,6 +123,7 @@ __all__ = [
     "estimators",
     "f_divergence",
     "from_counts",
+    "gan_value",
     "generators",
     "get_num_threads",
     "hellinger_distance",
@@ -112,10 +135,16 @@ __all__ = [
     "kl_divergence",
     "logsumexp",
     "mutual_information",
+    "neighbours",
     "neyman_divergence",
     "num_threads",
     "pairwise",
+    "permutation",
+    "permutation_test",
     "perplexity",
+    "plug_in",
+    "project",
+    "projection",
     "renyi_divergence",
     "renyi_entropy",
     "reverse_kl_divergence",
@@ -129,6 +158,7 @@ __all__ = [
     "truncated_kl",
     "tsallis_entropy",
     "uncertainty",
+    "variational",
     "wasserstein_distance",
     "windows",
 ]
@@ -138,11 +168,27 @@ LATER = {
     "ComparisonMeter": "meters",
     "PerplexityMeter": "meters",
     "TopKRows": "topk",
+    "coding_overhead": "coding",
     "compare_topk": "topk",
     "f_divergence": "custom",
+    "gan_value": "variational",
+    "permutation_test": "permutation",
+    "project": "projection",
     "top_k": "topk",
 }
-ROOMS = ("bounds", "estimators", "generators", "uncertainty", "windows")
+ROOMS = (
+    "bounds",
+    "coding",
+    "estimators",
+    "generators",
+    "neighbours",
+    "permutation",
+    "plug_in",
+    "projection",
+    "uncertainty",
+    "variational",
+    "windows",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from fastdiv.evaluation import check_rows, legible, measure, placed
 from fastdiv.generators import Generator
 from fastdiv.tokens import logsumexp
 
-__all__ = ["f_divergence"]
+__all__ = ["f_divergence", "generator_of"]
 
 # Divergences that are called by name like generators.
 PLAIN = frozenset(_core.DIVERGENCES) - {
@@ -119,7 +119,7 @@ def f_divergence(
         return measure(generator, (p, q), *options)
     if check and callable(generator):  # before limits are looked for that might not be there
         Generator.from_function(generator, at_zero=0.0, at_infinity=0.0).check()
-    g = _generator(generator, at_zero, at_infinity)
+    g = generator_of(name, generator, at_zero, at_infinity)
     if check:
         g.check()
     # The offset is that of rows of sum 1.
@@ -152,26 +152,30 @@ def f_divergence(
     return result if out is not None else frames.labelled(result, labels, name)
 
 
-def _generator(
+def generator_of(
+    function: str,
     generator: str | Generator | Callable[..., Any],
-    at_zero: float | None,
-    at_infinity: float | None,
+    at_zero: float | None = None,
+    at_infinity: float | None = None,
 ) -> Generator:
+    """Return what was given as a name, as itself or as a function."""
     if isinstance(generator, str):
-        return _named(generator)
+        return _named(function, generator)
     if isinstance(generator, Generator):
         return generator
     return Generator.from_function(generator, at_zero=at_zero, at_infinity=at_infinity)
 
 
-def _named(name: str) -> Generator:
-    known = [*generators.GENERATORS, *sorted(PLAIN)]
-    if name in generators.GENERATORS:
+def _named(function: str, name: str) -> Generator:
+    known = [*generators.GENERATORS]
+    if name in known:
         return generators.get(name)
+    if function == "f_divergence":
+        known += sorted(PLAIN)
     nearest = difflib.get_close_matches(name.lower(), known, 1, 0.5)
     hint = f"; did you mean {nearest[0]!r}" if nearest else ""
     raise ValueError(
-        f"f_divergence: there is no generator {name!r}{hint}; it takes one of {', '.join(known)},"
+        f"{function}: there is no generator {name!r}{hint}; it takes one of {', '.join(known)},"
         " or alpha(…) and js_weighted(…) of fastdiv.generators"
     )
 

@@ -5,6 +5,7 @@ give their labels to the result; Dask arrays stay lazy.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def check_rows(
     axis: int,
     from_logits: bool,
     dtype: str | None,
-    arguments: str = "pq",
+    arguments: Sequence[str] = "pq",
 ) -> None:
     """Raise ValueError for the first row that is no distribution."""
     for argument, x in zip(arguments, operands, strict=False):

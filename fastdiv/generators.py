@@ -1243,7 +1243,7 @@ def _neyman_derivative(u: Array) -> Array:
 
 
 def _neyman_conjugate(t: Array) -> Array:
-    return np.asarray(2 * t / (1 + np.sqrt(1 - t)))
+    return np.asarray(t / (0.5 + 0.5 * np.sqrt(1 - t)))
 
 
 def _hellinger(u: Array) -> Array:
@@ -1256,7 +1256,7 @@ def _hellinger_derivative(u: Array) -> Array:
 
 
 def _hellinger_conjugate(t: Array) -> Array:
-    return t / (1 - 2 * t)
+    return 0.5 * (t / (0.5 - t))
 
 
 def _total_variation(u: Array) -> Array:
@@ -1361,14 +1361,16 @@ def _alpha_conjugate(t: Array, alpha: float) -> Array:
         return np.expm1(t)
     # Above −1: no float inside the domain, times β, rounds to it.
     x = beta * t
-    base, log_base = 1 + x, np.log1p(x)
+    base = 1 + x
+    beyond = np.isinf(base)
+    log_base = np.where(beyond, math.log(abs(beta)) + np.log(np.abs(t)), np.log1p(x))
     log_u = log_base / beta
     if abs(alpha) < _NEGLIGIBLE:
         return log_u
     # Far from base = 1 a power keeps more digits than the exponential of a logarithm.
     exponent, exponent_low = _rounded(Fraction(alpha) / (Fraction(alpha) - 1))
     power = np.power(base, exponent) * (1 + exponent_low * log_base)
-    near = (np.abs(log_base) < 1) | (np.abs(alpha * log_u) < 1)
+    near = beyond | (np.abs(log_base) < 1) | (np.abs(alpha * log_u) < 1)
     return np.asarray(np.where(near, np.expm1(alpha * log_u), power - 1) / alpha)
 
 

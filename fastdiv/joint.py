@@ -5,18 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv import _core
 from fastdiv.divergences import kl_divergence
-from fastdiv.evaluation import in_units, legible, row_name, units
-from fastdiv.tokens import logsumexp
+from fastdiv.evaluation import in_units, row_name, units
+from fastdiv.probabilities import normalised, widened
 
 __all__ = ["js_divergence_of", "mutual_information"]
-
-
-def _widened(x: Any, function: str, argument: str, dtype: str | None) -> NDArray[np.float64]:
-    """X in float64, which holds every supported dtype exactly."""
-    array = np.asarray(_core.array_of(x, function, argument, dtype))
-    return legible(array).astype(np.float64)
 
 
 def mutual_information(
@@ -73,7 +66,7 @@ def mutual_information(
     """
     name = "mutual_information"
     unit = units(name, base)
-    table = _widened(joint, name, "joint", dtype)
+    table = widened(joint, name, "joint", dtype)
     if table.ndim < 2 or 0 in table.shape[-2:]:
         raise ValueError(
             f"{name}: joint has shape {table.shape}; it takes tables (…, rows, columns), not empty"
@@ -174,7 +167,7 @@ def js_divergence_of(
     """
     name = "js_divergence_of"
     unit = units(name, base)
-    given = _widened(rows, name, "rows", dtype)
+    given = widened(rows, name, "rows", dtype)
     if given.ndim < 2 or 0 in given.shape[-2:]:
         raise ValueError(
             f"{name}: rows has shape {given.shape}; it takes (…, distributions, outcomes), none 0"
@@ -185,13 +178,7 @@ def js_divergence_of(
     given = np.where(shares[..., None] > 0, given, np.take_along_axis(given, most, axis=-2))
     nothing = kl_divergence(given, given, from_logits=from_logits)  # 0, or NaN and its warning
     with np.errstate(all="ignore"):
-        if from_logits:
-            p = np.exp(given - logsumexp(given)[..., None])
-            p[given == -np.inf] = 0.0
-        else:
-            _, exponent = np.frexp(given.max(axis=-1, keepdims=True))
-            p = np.ldexp(given, -exponent)
-            p = p / p.sum(axis=-1, keepdims=True)
+        p = normalised(given, from_logits=from_logits)
         # From the first row on, so that equal rows have themselves for their mixture; but from one
         # that is far greater a small one would be lost.
         first, part = p[..., :1, :], shares[..., None]

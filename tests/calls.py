@@ -11,7 +11,19 @@ from registry import DIVERGENCES
 from scipy.sparse import csr_array
 
 import fastdiv as fd
-from fastdiv import bounds, estimators, generators, uncertainty, windows
+from fastdiv import (
+    bounds,
+    coding,
+    estimators,
+    generators,
+    neighbours,
+    permutation,
+    plug_in,
+    projection,
+    uncertainty,
+    variational,
+    windows,
+)
 
 Array = npt.NDArray[Any]
 Calls = dict[str, Callable[[], Any]]
@@ -57,6 +69,10 @@ def _perplexity(x: Inputs) -> Any:
     return meter.compute()
 
 
+def _apart(x: Array, y: Array) -> Array:
+    return np.abs(x.mean(axis=-1) - y.mean(axis=-1))
+
+
 def calls_of(x: Inputs) -> Calls:
     """By the name of a public function and, after a dot, of one of its ways."""
     p, q, a, b, labels, nll = x.p, x.q, x.a, x.b, x.labels, x.nll
@@ -99,7 +115,24 @@ def calls_of(x: Inputs) -> Calls:
             lambda c: c.mean(axis=-1), nll, resamples=100
         ),
         "windows": lambda: list(windows.strided_windows(100, 16, 4)),
+        "coding": lambda: coding.huffman_lengths(p[:2, :200]),
+        "coding_overhead": lambda: fd.coding_overhead(p[:2, :100], q[:2, :100]),
+        "gan_value": lambda: fd.gan_value(p, q),
+        "neighbours": lambda: neighbours.nearest_neighbour_kl(a[0, :400], b[0, :400]),
+        "permutation": lambda: permutation.permutation_test(
+            nll, nll + 1, _apart, samples=True, vectorized=True, permutations=20
+        ),
+        "permutation_test": lambda: fd.permutation_test([5, 3, 2], [2, 3, 5], permutations=50),
+        "plug_in": lambda: plug_in.kl_divergence_from_counts([5, 3, 1], [4, 2, 2], "jackknife"),
+        "project": lambda: fd.project(PEAKS).best,
+        "projection": lambda: fd.project(PEAKS, "normal", "reverse", starts=1).best,
+        "variational": lambda: variational.f_gan_bound_of(
+            p, q, variational.optimal_critic(p, q, "js"), "js"
+        ),
     }
+
+
+PEAKS = projection.Mixture([0.6, 0.4], [-3, 3], [1, 1])
 
 
 # Above the size from which calls use threads; and small ones, for many calls.
@@ -143,6 +176,16 @@ WRONG: Calls = {
     "uncertainty": lambda: uncertainty.bootstrap("nothing", SMALL.nll),
     "windows": lambda: list(windows.strided_windows(100, 0, 4)),
     "set_num_threads": lambda: fd.set_num_threads(0),
+    "coding": lambda: coding.canonical_code([1, 1, 1]),
+    "coding_overhead": lambda: fd.coding_overhead(ONE, LONGER),
+    "gan_value": lambda: fd.gan_value(ONE, ONE, 2 * ONE),
+    "neighbours": lambda: neighbours.nearest_neighbour_kl(np.ones(9), np.ones(9)),
+    "permutation": lambda: permutation.permutation_test([1, 2], [1, -2]),
+    "permutation_test": lambda: fd.permutation_test([1, 2], [1, 2], "nothing"),
+    "plug_in": lambda: plug_in.entropy_from_counts([0.5, 1]),
+    "project": lambda: fd.project(ONE),
+    "projection": lambda: projection.Mixture([1], [0, 1], [1]),
+    "variational": lambda: variational.nwj_bound([], []),
 }
 
 

@@ -95,3 +95,73 @@ def test_expected_agreement_rate() -> None:
     np.testing.assert_allclose(out, expected, rtol=1e-14)
     with pytest.raises(ValueError, match="normalize=False"):
         estimators.expected_agreement_rate(p, q, normalize=False)
+
+
+@pytest.mark.parametrize("name", ["kl", "reverse_kl", "js", "pearson_chi2", "jeffreys"])
+@pytest.mark.parametrize("sampled", ["p", "q"])
+def test_f_of_log_ratios_to_the_last_digits(name: str, sampled: estimators.Sampled) -> None:
+    """Of d down to 1e-20, where e^d is 1."""
+    f = {
+        "kl": lambda u: u * mp.log(u) - u + 1,
+        "reverse_kl": lambda u: u - 1 - mp.log(u),
+        "js": lambda u: (u * mp.log(u) - (1 + u) * mp.log((1 + u) / 2)) / 2,
+        "pearson_chi2": lambda u: (u - 1) ** 2,
+        "jeffreys": lambda u: (u - 1) * mp.log(u),
+    }[name]
+    for d in (d for d in DISTANCES if 1e-100 < abs(d) < 100):
+        with mp.workdps(80):
+            u = mp.exp(mp.mpf(d))  # p/q
+            wanted = f(u) / (u if sampled == "p" else 1)
+        found = estimators.f_divergence_samples([d], [0.0], name, sampled=sampled)[0]
+        assert found == pytest.approx(float(wanted), rel=4e-15 * max(1, abs(d)), abs=1e-320), d
+
+
+def test_total_variation_of_log_ratios() -> None:
+    """Which has a kink at 1."""
+    for d in (1e-20, -1e-20, 3e-17, -3e-17, 1e-9, -1e-9, 0.3, -2.0):
+        found = estimators.f_divergence_samples([d], [0.0], "total_variation", sampled="q")[0]
+        assert found == pytest.approx(abs(math.expm1(d)) / 2, rel=1e-14, abs=0)
+    assert estimators.f_divergence_samples([1.0], [1.0], "total_variation")[0] == 0
+
+
+def test_k3_is_the_f_estimate_of_kl() -> None:
+    p, q = np.random.default_rng(3).normal(-5, 3, (2, 200))
+    for pair, sampled, name in (((p, q), "p", "kl"), ((q, p), "q", "reverse_kl")):
+        found = estimators.f_divergence_samples(*pair, name, sampled=sampled)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found, estimators.kl_samples(p, q, kind="k3"))
+
+
+@pytest.mark.parametrize("name", ["kl", "js", "squared_hellinger", "neyman_chi2", "gan"])
+def test_f_estimates_of_known_divergences(name: str) -> None:
+    p, q = np.array([0.5, 0.3, 0.2]), np.array([0.3, 0.3, 0.4])
+    n = 20_000
+    rng = np.random.default_rng(6)
+    for sampled, weights in (("p", p), ("q", q)):
+        each = estimators.f_divergence_samples(np.log(p), np.log(q), name, sampled=sampled)  # type: ignore[arg-type]
+        assert weights @ each == pytest.approx(fd.f_divergence(p, q, name), rel=1e-12)
+        x = rng.choice(3, n, p=weights)
+        found = estimators.f_divergence_from_samples(
+            np.log(p[x]),
+            np.log(q[x]),
+            name,
+            sampled=sampled,  # type: ignore[arg-type]
+        )
+        spread = math.sqrt(weights @ each**2 - (weights @ each) ** 2)
+        assert found.se == pytest.approx(spread / math.sqrt(n), rel=0.05)
+        assert abs(found.value - weights @ each) < 4 * found.se
+
+
+def test_limits_and_refusals_of_f_estimates() -> None:
+    inf = math.inf
+    found = estimators.f_divergence_samples([-1.0, -inf, 0.0], [-inf, -1.0, inf], "js")
+    assert found[0] == pytest.approx(math.log(2) / 2)
+    assert np.isnan(found[1:]).all()
+    other = estimators.f_divergence_samples([-inf, 0.0], [-1.0, -inf], "kl", sampled="q")
+    assert other[0] == 1
+    assert np.isnan(other[1])
+    with pytest.raises(ValueError, match="sampled is 'r'"):
+        estimators.f_divergence_samples([0.0], [0.0], "kl", sampled="r")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="f_divergence_samples: logp has shape"):
+        estimators.f_divergence_samples([0.0], [0.0, 1.0], "kl")
+    with pytest.raises(ValueError, match="f_divergence_samples: there is no generator 'klx'"):
+        estimators.f_divergence_samples([0.0], [0.0], "klx")

@@ -234,6 +234,25 @@ def test_conjugate(g, name, parameter):
 
 
 @every
+def test_conjugate_at_the_largest_numbers(g, name, parameter):
+    """Of a critic that lost its bounds: f* there is finite, or what is beyond float64."""
+    for t in (-1.7e308, -1e200, 1e200, 1.7e308):
+        got = float(g.conjugate(t))
+        if t > g.at_infinity:
+            assert got == INF
+        elif t < float(g.derivative(0.0)):
+            assert got == -g.at_zero
+        elif name in ("neyman_chi2", "squared_hellinger", "alpha"):
+            u = None
+            if name == "alpha" and abs(parameter - 1) > 1e-9:
+                u = (1 + (mp.mpf(parameter) - 1) * mp.mpf(t)) ** (1 / (mp.mpf(parameter) - 1))
+            want = conjugate_of(mp, name, mp.mpf(t), parameter, u)
+            assert units(got, deep.mpf(want)) <= 1e4, t
+        else:
+            assert not math.isnan(got)
+
+
+@every
 def test_fenchel_young(g, name, parameter):
     """f(u) + f*(f′(u)) = u f′(u): of the definitions in 50 digits, and of the code."""
     for u in np.exp2(np.linspace(-6, 6, 25)):

@@ -1,0 +1,43 @@
+"""Rows as the probabilities that they stand for, where Python computes with them and no kernel."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastdiv import _core
+from fastdiv.evaluation import check_rows, legible
+from fastdiv.tokens import logsumexp
+
+__all__ = ["normalised", "probabilities", "widened"]
+
+
+def widened(x: Any, function: str, argument: str, dtype: str | None = None) -> NDArray[np.float64]:
+    """X in float64, which holds every supported dtype exactly."""
+    array = np.asarray(_core.array_of(x, function, argument, dtype))
+    return legible(array).astype(np.float64)
+
+
+def normalised(rows: NDArray[np.float64], *, from_logits: bool) -> NDArray[np.float64]:
+    """Rows of sum 1 along the last axis, whatever their magnitude."""
+    if from_logits:
+        p = np.exp(rows - logsumexp(rows)[..., None])
+        p[rows == -np.inf] = 0.0
+        return np.asarray(p)
+    _, exponent = np.frexp(rows.max(axis=-1, keepdims=True))
+    scaled = np.ldexp(rows, -exponent)
+    return np.asarray(scaled / scaled.sum(axis=-1, keepdims=True))
+
+
+def probabilities(
+    function: str, argument: str, x: ArrayLike, *, axis: int = -1, from_logits: bool = False
+) -> NDArray[np.float64]:
+    """Rows of sum 1 along the last axis; ValueError for what is no distribution."""
+    rows = widened(x, function, argument)
+    if rows.ndim == 0:
+        raise ValueError(f"{function}: {argument} is a single number; it takes an array")
+    rows = np.moveaxis(rows, axis, -1)
+    if rows.shape[-1] == 0:
+        raise ValueError(f"{function}: {argument} has shape {rows.shape}; its rows are empty")
+    check_rows(function, (rows,), -1, from_logits, None, (argument,))
+    return normalised(rows, from_logits=from_logits)

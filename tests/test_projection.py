@@ -1,0 +1,363 @@
+"""Fits against SciPy's quadrature, closed forms and a search over all Gaussians."""
+
+from __future__ import annotations
+
+import math
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from fastdiv.projection import GridDensity, Mixture, evidence_decomposition, project
+
+RNG = np.random.default_rng(12)
+BIMODAL = Mixture([0.6, 0.4], [-3, 3], [1, 1.44])
+
+
+def log_bimodal(x):
+    return np.logaddexp(
+        math.log(0.6) + stats.norm.logpdf(x, -3, 1), math.log(0.4) + stats.norm.logpdf(x, 3, 1.2)
+    )
+
+
+def by_quadrature(log_p, log_q):
+    def excess(x):
+        return math.exp(log_p(x)) * (log_p(x) - log_q(x))
+
+    value, error = integrate.quad(
+        excess, -40, 40, points=[-6, -3, 0, 3, 6], limit=900, epsabs=1e-13, epsrel=1e-12
+    )
+    assert error < 1e-9
+    return value
+
+
+def gaussian_kl(m, s, n, t):
+    """KL of N(m, s) from N(n, t), by the textbook's formula."""
+    inverse = np.linalg.inv(t)
+    apart = np.asarray(n) - m
+    return 0.5 * (
+        np.trace(inverse @ s) + apart @ inverse @ apart - len(s)
+        + np.linalg.slogdet(t)[1] - np.linalg.slogdet(s)[1]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("mean", [-3.0, 0.5, 4.0])
+@pytest.mark.parametrize("deviation", [0.5, 1.0, 3.5])
+def test_divergences_against_quadrature(mean, deviation):
+    found = BIMODAL.divergences(np.array([mean]), np.array([[deviation]]))
+
+    def log_q(x):
+        return float(stats.norm.logpdf(x, mean, deviation))
+
+    for got, pair in zip(found, ((log_bimodal, log_q), (log_q, log_bimodal)), strict=True):
+        assert got == pytest.approx(by_quadrature(*pair), rel=1e-9)
+
+
+def test_a_component_of_weight_0_is_none():
+    target = Mixture([0.6, 0.0, 0.4], [-3, 50, 3], [1, 1, 1.44])
+    np.testing.assert_array_equal(target.means, BIMODAL.means)
+    assert project(target).best.forward_kl == project(BIMODAL).best.forward_kl
+
+
+def test_mixture_density_and_moments():
+    x = np.linspace(-9, 9, 31)
+    np.testing.assert_allclose(BIMODAL.log_density(x), log_bimodal(x), rtol=1e-12)
+    components = RNG.normal(size=(3, 2)), RNG.normal(size=(3, 2, 2))
+    covariances = components[1] @ components[1].transpose(0, 2, 1) + 0.1 * np.eye(2)
+    target = Mixture([1, 2, 3], components[0], covariances)
+    points = RNG.normal(size=(5, 4, 2))
+    want = np.log(sum(
+        w * stats.multivariate_normal.pdf(points, m, c)
+        for w, m, c in zip([1 / 6, 1 / 3, 1 / 2], components[0], covariances, strict=True)
+    ))  # fmt: skip
+    np.testing.assert_allclose(target.log_density(points), want, rtol=1e-10)
+    z = RNG.normal(size=(400_000, 2))
+    which = RNG.choice(3, 400_000, p=target.weights)
+    sample = components[0][which] + np.einsum("nij,nj->ni", target.factors[which], z)
+    np.testing.assert_allclose(target.mean, sample.mean(0), atol=0.02)
+    np.testing.assert_allclose(target.covariance, np.cov(sample.T), atol=0.05)
+
+
+def test_forward_is_the_moments_and_nothing_is_nearer():
+    found = project(BIMODAL, "normal", "forward")
+    best = found.best
+    mean = integrate.quad(lambda x: x * math.exp(log_bimodal(x)), -30, 30, points=[-3, 3])[0]
+    square = integrate.quad(lambda x: x * x * math.exp(log_bimodal(x)), -30, 30, points=[-3, 3])[0]
+    assert best.mean[0] == pytest.approx(mean, rel=1e-9)
+    assert best.covariance[0, 0] == pytest.approx(square - mean**2, rel=1e-9)
+    assert best.variance == "matched"
+    assert len(found.optima) == 1
+    deviation = math.sqrt(best.covariance[0, 0])
+    for shift, factor in ((0.05, 1), (-0.05, 1), (0, 1.02), (0, 0.98)):
+        other = BIMODAL.divergences(best.mean + shift, np.array([[deviation * factor]]))[0]
+        assert other > best.forward_kl
+
+
+def test_reverse_against_all_normals():
+    """Every local minimum of a table of KL over means and deviations, and no other."""
+    x = np.linspace(-25, 25, 2001)
+    log_p = log_bimodal(x)
+    means, deviations = np.linspace(-4.5, 4.5, 91), np.exp(np.linspace(-1, 1.6, 90))
+    log_q = stats.norm.logpdf(x, means[:, None, None], deviations[:, None])
+    table = (np.exp(log_q) * (log_q - log_p)).sum(-1) * (x[1] - x[0])
+    inner = table[1:-1, 1:-1]
+    around = [table[1 + i : 90 + i, 1 + j : 89 + j] for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    lowest = np.argwhere(inner <= np.min(around, axis=0)) + 1
+    found = project(BIMODAL, "normal", "reverse")
+    assert len(found.optima) == len(lowest) == 3
+    for i, j in lowest:
+        near = min(found.optima, key=lambda o, at=means[i]: abs(o.mean[0] - at))
+        assert near.mean[0] == pytest.approx(means[i], abs=0.1)
+        assert math.sqrt(near.covariance[0, 0]) == pytest.approx(deviations[j], rel=0.04)
+        assert near.reverse_kl <= table[i, j] + 1e-9
+    assert found.best.reverse_kl == pytest.approx(inner.min(), abs=0.002)
+    assert [o.reverse_kl for o in found.optima] == sorted(o.reverse_kl for o in found.optima)
+    assert found.best.mean[0] < -2.9
+    assert found.best.variance == "underestimated"
+    assert found.best.variance_ratio[0] < 0.12
+    assert sum(o.reached for o in found.optima) == 23  # starts, all of which ended somewhere
+
+
+def test_the_two_directions_disagree_as_they_should():
+    forward, reverse = (project(BIMODAL, "normal", d).best for d in ("forward", "reverse"))
+    assert forward.forward_kl < reverse.forward_kl
+    assert reverse.reverse_kl < forward.reverse_kl
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_a_gaussian_is_its_own_projection(d):
+    root = RNG.normal(size=(d, d))
+    covariance = root @ root.T + 0.2 * np.eye(d)
+    target = Mixture([2.0], RNG.normal(size=(1, d)), covariance[None])
+    for direction in ("forward", "reverse"):
+        found = project(target, "full", direction, starts=4)
+        (only,) = found.optima
+        np.testing.assert_allclose(only.mean, target.means[0], rtol=1e-3, atol=2e-3)
+        np.testing.assert_allclose(only.covariance, covariance, rtol=5e-3, atol=5e-3)
+        assert only.forward_kl < 1e-4
+        assert only.reverse_kl < 1e-4
+
+
+def test_diagonal_of_a_correlated_gaussian():
+    """Bishop's figure: variances of the covariance forward, of the precision in reverse."""
+    covariance = np.array([[2.0, 1.2], [1.2, 1.5]])
+    target = Mixture([1], [[1, 2]], covariance[None])
+    forward = project(target, "diagonal", "forward").best
+    reverse = project(target, "diagonal", "reverse", starts=3).best
+    of_precision = np.diag(1 / np.diag(np.linalg.inv(covariance)))
+    np.testing.assert_allclose(forward.covariance, np.diag([2.0, 1.5]), rtol=1e-14)
+    np.testing.assert_allclose(reverse.covariance, of_precision, rtol=1e-6, atol=0)
+    for found in (forward, reverse):
+        one = gaussian_kl([1, 2], covariance, found.mean, found.covariance)
+        other = gaussian_kl(found.mean, found.covariance, [1, 2], covariance)
+        assert found.forward_kl == pytest.approx(one, rel=1e-7)
+        assert found.reverse_kl == pytest.approx(other, rel=1e-7)
+    assert forward.variance == "matched"
+    assert reverse.variance == "underestimated"
+
+
+def test_crossed_ridges():
+    """The isotropic Gaussian in the middle is a saddle: no start may be left on it."""
+    turn = np.array([[1, -1], [1, 1]]) / math.sqrt(2)
+    one, other = (r @ np.diag([9, 0.3]) @ r.T for r in (turn, turn.T))
+    target = Mixture([1, 1], np.zeros((2, 2)), np.stack([one, other]))
+    found = project(target, "full", "reverse", starts=6).optima
+    assert len(found) == 2
+    correlations = sorted(
+        c[0, 1] / math.sqrt(c[0, 0] * c[1, 1]) for c in (o.covariance for o in found)
+    )
+    assert correlations == pytest.approx([-0.877, 0.877], abs=2e-3)
+    assert found[0].reverse_kl == pytest.approx(found[1].reverse_kl, rel=1e-6)
+
+
+def test_two_dimensions_to_the_promised_digits():
+    """Two peaks 8 deviations apart, and a second dimension that is the same for all."""
+    covariances = np.array([np.diag([1.0, 3.0])] * 2)
+    target = Mixture([0.5, 0.5], [[-4, 0], [4, 0]], covariances)
+    line = Mixture([0.5, 0.5], [-4, 4], [1, 1])
+    for deviation, allowed in ((1.0, 1e-7), (3.0, 1e-4)):
+        found = target.divergences(np.array([0.5, 0]), np.diag([deviation, math.sqrt(3)]))
+        want = line.divergences(np.array([0.5]), np.array([[deviation]]))
+        np.testing.assert_allclose(found, want, rtol=allowed)
+    both = [
+        project(t, f, "reverse", starts=8).optima for t, f in ((target, "full"), (line, "normal"))
+    ]
+    for a, b in zip(*both, strict=True):
+        assert a.reverse_kl == pytest.approx(b.reverse_kl, rel=1e-4)
+
+
+@pytest.mark.parametrize("dimensions", [3, 4, 8])
+def test_many_dimensions_to_the_promised_digits(dimensions):
+    """Peaks off the axes, for which Sobol's points would be better than they are."""
+    turn = np.linalg.qr(np.random.default_rng(dimensions).normal(size=(dimensions, dimensions)))[0]
+    means = np.outer([-3, 3], turn[:, 0])
+    target = Mixture([0.5, 0.5], means, np.array([np.eye(dimensions)] * 2))
+    line = Mixture([0.5, 0.5], [-3, 3], [1, 1])
+    covariance = turn @ np.diag([2.25] + [1.0] * (dimensions - 1)) @ turn.T
+    found = target.divergences(turn[:, 0], np.linalg.cholesky(covariance))
+    want = line.divergences(np.array([1.0]), np.array([[1.5]]))
+    np.testing.assert_allclose(found, want, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Mixture([0.3, 0.7], [[0, 1], [2, -1]], [[[1, 0.3], [0.3, 0.5]], [[2, -0.4], [-0.4, 1]]]),
+        GridDensity(
+            (np.linspace(-6, 6, 60), np.linspace(-5, 5, 50)),
+            -np.add.outer(np.linspace(-6, 6, 60) ** 2 / 4, np.cosh(np.linspace(-5, 5, 50) / 2)),
+        ),
+    ],
+    ids=["mixture", "grid"],
+)
+def test_gradients_are_those_of_differences(target):
+    mean, factor = np.array([0.4, -0.2]), np.array([[1.1, 0.0], [0.5, 0.8]])
+    _, by_mean, by_factor = target.objective(mean, factor)
+    h = 1e-5
+
+    def slope(dm, df):
+        return (
+            target.objective(mean + h * dm, factor + h * df)[0]
+            - target.objective(mean - h * dm, factor - h * df)[0]
+        ) / (2 * h)
+
+    for i in range(2):
+        assert by_mean[i] == pytest.approx(slope(np.eye(2)[i], 0 * factor), abs=1e-8)
+        for j in range(i + 1):
+            change = np.zeros((2, 2))
+            change[i, j] = 1
+            assert by_factor[i, j] == pytest.approx(slope(np.zeros(2), change), abs=1e-8)
+    assert by_factor[0, 1] == 0
+
+
+def test_objective_is_the_divergence_up_to_a_constant():
+    ends = [(np.array([0.3]), np.array([[0.8]])), (np.array([-2.0]), np.array([[2.5]]))]
+    apart = [BIMODAL.objective(*end)[0] - BIMODAL.divergences(*end)[1] for end in ends]
+    assert apart[0] == pytest.approx(apart[1], rel=1e-10)
+
+
+def test_grid_finds_what_the_mixture_finds():
+    x = np.concatenate([np.linspace(-18, 0, 700)[:-1], np.linspace(0, 18, 900)])  # of two widths
+    grid = GridDensity(x, log_bimodal(x) + 5)
+    np.testing.assert_allclose(grid.mean, BIMODAL.mean, atol=1e-4)
+    np.testing.assert_allclose(grid.covariance, BIMODAL.covariance, rtol=1e-4)
+    wanted, found = (project(each, "normal", "reverse").optima for each in (BIMODAL, grid))
+    assert len(found) == len(wanted) == 3
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a.mean, b.mean, atol=1e-3)
+        np.testing.assert_allclose(a.covariance, b.covariance, rtol=1e-3)
+        assert a.reverse_kl == pytest.approx(b.reverse_kl, abs=1e-4)
+        assert a.forward_kl == pytest.approx(b.forward_kl, rel=1e-3)
+
+
+def test_grid_of_two_dimensions():
+    x, y = np.linspace(-7, 9, 120), np.linspace(-6, 8, 110)
+    covariance = np.array([[1.5, 0.6], [0.6, 1.0]])
+    points = np.stack(np.meshgrid(x, y, indexing="ij"), -1)
+    target = GridDensity((x, y), stats.multivariate_normal.logpdf(points, [1, 1], covariance))
+    full = project(target, "full", "reverse", starts=4).best
+    np.testing.assert_allclose(full.covariance, covariance, rtol=1e-4)
+    diagonal = project(target, "diagonal", "reverse", starts=4).best
+    np.testing.assert_allclose(
+        np.diag(diagonal.covariance), 1 / np.diag(np.linalg.inv(covariance)), rtol=1e-3
+    )
+    assert diagonal.variance == "underestimated"
+
+
+def test_quartic_density():
+    """exp(−x⁴): in reverse σ⁴ = 1/12, of E_Q 12x² = 1/σ²; the variance is Γ(3/4)/Γ(1/4)."""
+    x = np.linspace(-4, 4, 2001)
+    target = GridDensity(x, -(x**4))
+    (only,) = project(target, "normal", "reverse").optima
+    assert only.covariance[0, 0] == pytest.approx(12**-0.5, rel=1e-6)
+    assert target.covariance[0, 0] == pytest.approx(math.gamma(0.75) / math.gamma(0.25), rel=1e-9)
+    assert only.variance == "underestimated"
+
+
+def test_grids_without_an_answer():
+    x = np.linspace(0, 1, 50)
+    with pytest.raises(ValueError, match="no optimum lies inside the grid"):
+        project(GridDensity(x, np.zeros(50)), "normal", "reverse")
+    holes = np.where(x < 0.5, -np.inf, 0.0)
+    with pytest.raises(ValueError, match="density is 0 on a part of its grid"):
+        project(GridDensity(x, holes), "normal", "reverse")
+    forward = project(GridDensity(x, holes), "normal", "forward").best
+    assert forward.reverse_kl == math.inf
+    assert math.isfinite(forward.forward_kl)
+
+
+def test_other_objects_and_families():
+    other = SimpleNamespace(weights=[0.6, 0.4], means=[-3, 3], covariances=[1, 1.44])
+    found = project(other, type("Normal", (), {}), "reverse", starts=5).best
+    assert found.mean[0] == pytest.approx(project(BIMODAL, direction="reverse").best.mean[0])
+    assert project(BIMODAL, type("MultivariateNormal", (), {})).family == "full"
+    again = project(BIMODAL, "normal", "reverse", seed=0), project(BIMODAL, "normal", "reverse")
+    assert [o.reverse_kl for o in again[0].optima] == [o.reverse_kl for o in again[1].optima]
+
+
+def test_variances_of_both_kinds():
+    ratio = project(BIMODAL).best.__class__(
+        np.zeros(2), np.eye(2), 0.0, 0.0, np.array([0.5, 2.0]), 1
+    )  # fmt: skip
+    assert ratio.variance == "mixed"
+    above = ratio.__class__(np.zeros(1), np.eye(1), 0.0, 0.0, np.array([1.5]), 1)
+    assert above.variance == "overestimated"
+
+
+def test_refusals(monkeypatch):
+    with pytest.raises(ValueError, match="family is 'gamma'"):
+        project(BIMODAL, "gamma")
+    with pytest.raises(ValueError, match="direction is 'backward'"):
+        project(BIMODAL, "normal", "backward")
+    with pytest.raises(ValueError, match="'normal' is of the line, the target has 2 dimensions"):
+        project(Mixture([1], [[0, 0]], [np.eye(2)]))
+    with pytest.raises(TypeError, match="target has type ndarray"):
+        project(np.zeros(3))
+    with pytest.raises(np.linalg.LinAlgError, match="component 1 is not positive definite"):
+        Mixture([1, 1], [0, 0], [1, -1])
+    with pytest.raises(ValueError, match=r"means \(2,\)"):
+        Mixture([1, 1, 1], [0, 0], [1, 1])
+    with pytest.raises(ValueError, match="means has nan"):
+        Mixture([1, 1], [0, math.nan], [1, 1])
+    with pytest.raises(ValueError, match="not negative"):
+        Mixture([1, -1], [0, 1], [1, 1])
+    with pytest.raises(ValueError, match="at least 3 increasing"):
+        GridDensity([0, 2, 1], [0, 0, 0])
+    with pytest.raises(ValueError, match=r"log_density has shape \(2,\); the axes have \(3,\)"):
+        GridDensity([0, 1, 2], [0, 0])
+    with pytest.raises(ValueError, match="not −inf everywhere"):
+        GridDensity([0, 1, 2], [-math.inf] * 3)
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "fastdiv\[scipy\]"'):
+        project(BIMODAL, "normal", "reverse")
+
+
+# --- the evidence ---------------------------------------------------------------------------------
+
+
+def test_evidence_of_discrete_latents():
+    joint = RNG.dirichlet(np.ones(7), 4) * 0.03
+    q = RNG.dirichlet(np.ones(7), (5, 1))
+    found = evidence_decomposition(np.log(joint), np.log(q))
+    elbo = (q * (np.log(joint) - np.log(q))).sum(-1)
+    np.testing.assert_allclose(found.log_evidence, np.log(joint.sum(-1)) + np.zeros((5, 1)))
+    np.testing.assert_allclose(found.elbo, elbo, rtol=1e-13)
+    posterior = joint / joint.sum(-1, keepdims=True)
+    np.testing.assert_allclose(found.reverse_kl, (q * np.log(q / posterior)).sum(-1), rtol=1e-11)
+    assert (found.elbo == found.log_evidence - found.reverse_kl).all()
+    at_posterior = evidence_decomposition(np.log(joint), np.log(posterior))
+    np.testing.assert_allclose(at_posterior.elbo, np.log(joint.sum(-1)), rtol=1e-15)
+    along = evidence_decomposition(np.log(joint).T, np.log(q[0, 0])[:, None], axis=0)
+    np.testing.assert_allclose(along.elbo, found.elbo[0], rtol=1e-13)
+
+
+def test_evidence_of_a_conjugate_model():
+    """z ~ N(0, 1), x|z ~ N(z, 1/2): x ~ N(0, 3/2)."""
+    z = np.linspace(-8, 8, 1601)
+    joint = stats.norm.logpdf(z) + stats.norm.logpdf(1.3, z, math.sqrt(0.5)) + math.log(0.01)
+    found = evidence_decomposition(joint, stats.norm.logpdf(z, 0.5, 0.7))
+    assert found.log_evidence == pytest.approx(stats.norm.logpdf(1.3, 0, math.sqrt(1.5)), rel=1e-12)
+    want = gaussian_kl([0.5], np.array([[0.49]]), [1.3 * 2 / 3], np.array([[1 / 3]]))
+    assert found.reverse_kl == pytest.approx(want, rel=1e-9)

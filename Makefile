@@ -44,7 +44,7 @@ tsan:
 neon:
 	FASTDIV_LONG=1 $(PYTHON) -m pytest -n 0 -q tests/test_digest.py -k "compilers and aarch64"
 
-# Both fuzzers, each for FUZZ_SECONDS; what the first finds interesting is kept in build/fuzz for the next run.
+# All fuzzers, each for FUZZ_SECONDS; what the first finds interesting is kept in build/fuzz for the next run.
 FUZZ_SECONDS ?= 3600
 fuzz:
 	FASTDIV_FUZZ_SECONDS=$(FUZZ_SECONDS) FASTDIV_FUZZ_CORPUS=build/fuzz $(PYTHON) -m pytest -n 2 -q -rP tests/fuzz

@@ -1,4 +1,4 @@
-"""P8: short runs of both fuzzers; `make fuzz` lets them run for as long as is wished."""
+"""P8: short runs of the fuzzers; `make fuzz` lets them run for as long as is wished."""
 
 from __future__ import annotations
 
@@ -75,3 +75,12 @@ def test_readers(worst):
     files = int(said.split()[-2])
     assert files > 200, said
     worst(0, f"damaged files of {files} neither read nor refused", 0)
+
+
+def test_python_face(worst):
+    """Odd arrays, options and labels; with atheris by hand, whose input is guided by coverage."""
+    command = [sys.executable, str(HERE / "python_face.py"), "--seconds", str(SECONDS)]
+    said = run(*command, "--seed", "1")
+    calls = int(said.split()[-2])
+    assert calls > 500, said
+    worst(0, f"calls of {calls} with odd arrays that differ from plain ones", 0)

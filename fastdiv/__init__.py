@@ -25,6 +25,7 @@ floor  room                                             knows
 2      ``columns.py``                                   columns that grow, are saved and exported
 2      ``topk.py``, ``intervals.py``, ``full_rows.py``  what the known tokens of a row certify
 2      ``bounds.py``                                    what some divergences say of another
+2      ``_gaussian.pyx``, ``gaussians.py``              Gaussians, many at once
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens
 3      ``meter_reports.py``                             what they report
@@ -76,8 +77,18 @@ from fastdiv.tokens import (
 from fastdiv.transport import wasserstein_distance
 
 if TYPE_CHECKING:
-    from fastdiv import bounds, estimators, generators, uncertainty, windows
+    from fastdiv import bounds, estimators, gaussians, generators, uncertainty, windows
     from fastdiv.custom import f_divergence
+    from fastdiv.gaussians import (
+        gaussian_bhattacharyya,
+        gaussian_hellinger,
+        gaussian_jeffreys,
+        gaussian_kl,
+        gaussian_renyi,
+        gaussian_squared_hellinger,
+        gaussian_wasserstein,
+        normal_kl,
+    )
     from fastdiv.meters import ComparisonMeter, PerplexityMeter
     from fastdiv.topk import TopKRows, compare_topk, top_k
 
@@ -101,6 +112,14 @@ __all__ = [
     "estimators",
     "f_divergence",
     "from_counts",
+    "gaussian_bhattacharyya",
+    "gaussian_hellinger",
+    "gaussian_jeffreys",
+    "gaussian_kl",
+    "gaussian_renyi",
+    "gaussian_squared_hellinger",
+    "gaussian_wasserstein",
+    "gaussians",
     "generators",
     "get_num_threads",
     "hellinger_distance",
@@ -113,6 +132,7 @@ __all__ = [
     "logsumexp",
     "mutual_information",
     "neyman_divergence",
+    "normal_kl",
     "num_threads",
     "pairwise",
     "perplexity",
@@ -140,9 +160,17 @@ LATER = {
     "TopKRows": "topk",
     "compare_topk": "topk",
     "f_divergence": "custom",
+    "gaussian_bhattacharyya": "gaussians",
+    "gaussian_hellinger": "gaussians",
+    "gaussian_jeffreys": "gaussians",
+    "gaussian_kl": "gaussians",
+    "gaussian_renyi": "gaussians",
+    "gaussian_squared_hellinger": "gaussians",
+    "gaussian_wasserstein": "gaussians",
+    "normal_kl": "gaussians",
     "top_k": "topk",
 }
-ROOMS = ("bounds", "estimators", "generators", "uncertainty", "windows")
+ROOMS = ("bounds", "estimators", "gaussians", "generators", "uncertainty", "windows")
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,7 @@ floor  room                                             knows
 2      ``topk.py``, ``intervals.py``, ``full_rows.py``  what the known tokens of a row certify
 2      ``bounds.py``                                    what some divergences say of another
 2      ``_gaussian.pyx``, ``gaussians.py``              Gaussians, many at once
+2      ``densities.py``, ``families/``                  quadrature, mixtures; families
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens
 3      ``meter_reports.py``                             what they report
@@ -77,7 +78,16 @@ from fastdiv.tokens import (
 from fastdiv.transport import wasserstein_distance
 
 if TYPE_CHECKING:
-    from fastdiv import bounds, estimators, gaussians, generators, uncertainty, windows
+    from fastdiv import (
+        bounds,
+        densities,
+        estimators,
+        families,
+        gaussians,
+        generators,
+        uncertainty,
+        windows,
+    )
     from fastdiv.custom import f_divergence
     from fastdiv.gaussians import (
         gaussian_bhattacharyya,
@@ -108,9 +118,11 @@ __all__ = [
     "compare_logits",
     "compare_topk",
     "cross_entropy",
+    "densities",
     "entropy",
     "estimators",
     "f_divergence",
+    "families",
     "from_counts",
     "gaussian_bhattacharyya",
     "gaussian_hellinger",
@@ -170,7 +182,16 @@ LATER = {
     "normal_kl": "gaussians",
     "top_k": "topk",
 }
-ROOMS = ("bounds", "estimators", "gaussians", "generators", "uncertainty", "windows")
+ROOMS = (
+    "bounds",
+    "densities",
+    "estimators",
+    "families",
+    "gaussians",
+    "generators",
+    "uncertainty",
+    "windows",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ What is left falls to quadrature or Monte Carlo only when asked, with its error.
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.densities import Integral, kl_density
 from fastdiv.estimators import kl_from_samples
@@ -163,11 +163,12 @@ def kl_divergence(
     >>> from fastdiv import families
     >>> families.kl_divergence(families.Gamma(2.0, 1.0), families.Gamma([2.0, 3.0], 1.0))
     array([0.        , 0.27036285])
-    >>> families.kl_divergence(families.Laplace(0.0, 1.0), families.Normal(0.0, 1.0))
-    np.float64(0.22579135264472744)
-    >>> p, q = families.Cauchy(0.0, 1.0), families.Laplace(0.0, 1.0)
-    >>> families.kl_divergence(q, p, method="quadrature")
-    Integral(value=0.15843650489270, error=1e-12)
+    >>> p, q = families.Laplace(0.0, 1.0), families.Cauchy(0.0, 1.0)
+    >>> round(families.kl_divergence(p, families.Normal(0.0, 1.0)), 14)
+    np.float64(0.22579135264473)
+    >>> found = families.kl_divergence(p, q, method="quadrature")
+    >>> round(found.value, 12), found.error < 1e-12
+    (0.138338628402, True)
     """
     of_p, of_q = _both("kl_divergence", p, q)
     if method == "quadrature":
@@ -203,7 +204,7 @@ def reverse_kl_divergence(p: Any, q: Any, **options: Any) -> Any:
     --------
     >>> from fastdiv import families
     >>> families.reverse_kl_divergence(families.Poisson(1.0), families.Poisson(2.0))
-    np.float64(0.38629436111989057)
+    np.float64(0.3862943611198906)
     """
     return kl_divergence(q, p, **options)
 
@@ -392,14 +393,21 @@ def _closed(p: Family, q: Family) -> Floats:
         return p.divergence_from(q)
     if p.discrete != q.discrete:
         raise Missing
-    (low_p, high_p), (low_q, high_q) = p.support, q.support
-    outside = (low_p < low_q) | (high_p > high_q)
-    if isinstance(p, VonMises) or isinstance(q, VonMises):
-        raise Missing
+    outside = _outside(p, q)
     if outside.all():
         return np.asarray(np.where(outside, np.inf, np.nan))
     found = p.mean_log_density(p) - q.mean_log_density(p)
     return np.where(outside, np.inf, found)
+
+
+def _outside(p: Family, q: Family) -> NDArray[np.bool_]:
+    """Where P has probability beyond the ends of Q's support."""
+    if type(p) is type(q) and (p.axes or isinstance(p, VonMises)):
+        return np.zeros((), np.bool_)
+    if isinstance(p, VonMises) or isinstance(q, VonMises):
+        raise Missing  # the circle is no part of the line
+    (low_p, high_p), (low_q, high_q) = p.support, q.support
+    return np.asarray((low_p < low_q) | (high_p > high_q))
 
 
 def _cross_entropy(function: str, p: Any, q: Any) -> Any:
@@ -407,8 +415,7 @@ def _cross_entropy(function: str, p: Any, q: Any) -> Any:
     of_p, of_q = _as_one(of_p, of_q)
     try:
         with np.errstate(all="ignore"):
-            (low_p, high_p), (low_q, high_q) = of_p.support, of_q.support
-            outside = (low_p < low_q) | (high_p > high_q)
+            outside = _outside(of_p, of_q)
             found = np.where(outside, np.inf, -of_q.mean_log_density(of_p))
             return _in_shape(found, of_p, of_q)
     except Missing:
@@ -442,7 +449,10 @@ def _by_quadrature(p: Family, q: Family) -> Integral:
         raise TypeError(
             f"kl_divergence: of {name_of(p)} and {name_of(q)} one is discrete, and one is not"
         )
-    (low_p, high_p), (low_q, high_q) = ((float(a), float(b)) for a, b in (p.support, q.support))
+    ends_p, ends_q = (tuple(float(np.squeeze(end)) for end in x.support) for x in (p, q))
+    if isinstance(p, VonMises) and isinstance(q, VonMises):
+        ends_q = ends_p
+    (low_p, high_p), (low_q, high_q) = ends_p, ends_q
     if low_p < low_q or high_p > high_q:
         return Integral(np.inf, 0.0)
     if p.discrete:

@@ -230,7 +230,7 @@ class NegativeBinomial(Discrete, ExponentialFamily):
     nuisance: ClassVar[tuple[str, ...]] = ("r",)
 
     def divergence_from(self, other: "NegativeBinomial") -> Floats:
-        if (self.r != other.r).any():
+        if ((self.r < other.r) | (self.r > other.r)).any():
             raise Missing
         return np.asarray(self.r * (bernoulli_divergence(self.p, other.p) / self.p))
 

@@ -72,6 +72,30 @@ _NEW: dict[str, tuple[tuple[str, ...], _Maker]] = {
     "Binomial": (("n", "p"), lambda n, p: Binomial(n, p)),
     "_LogUniform": (("a", "b"), lambda a, b: LogUniform(a, b)),
 }
+# What scipy.stats.make_distribution calls the old ones.
+_MADE = {
+    "Normal": "norm",
+    "LogNormal": "lognorm",
+    "HalfNormal": "halfnorm",
+    "Exponential": "expon",
+    "Gamma": "gamma",
+    "ChiSquared": "chi2",
+    "InverseGamma": "invgamma",
+    "InverseGammma": "invgamma",  # as SciPy 1.15 to 1.17 spell it
+    "Chi": "chi",
+    "Beta": "beta",
+    "Laplace": "laplace",
+    "Cauchy": "cauchy",
+    "Gumbel": "gumbel_r",
+    "Weibull": "weibull_min",
+    "Pareto": "pareto",
+    "LogUniform": "loguniform",
+    "Bernoulli": "bernoulli",
+    "Binom": "binom",
+    "Geometric": "geom",
+    "NegativeBinomial": "nbinom",
+    "Poisson": "poisson",
+}
 
 _TORCH: dict[str, tuple[tuple[str, ...], _Maker]] = {
     "Normal": (("loc", "scale"), Normal),
@@ -226,7 +250,7 @@ def _of_new(x: Any, loc: Any, scale: Any) -> Family | None:
             return Normal(loc + scale * found.mu, np.abs(scale) * found.sigma)
         return found if np.all(loc == 0) and np.all(scale == 1) else None
     # Made by scipy.stats.make_distribution of an old one, which only its text names.
-    known = repr(x).partition("(")[0].lower()
+    known = _MADE.get(repr(x).partition("(")[0], "")
     shapes = getattr(x, "_parameters", None)
     return None if shapes is None or np.any(scale <= 0) else _made(known, shapes, loc, scale)
 

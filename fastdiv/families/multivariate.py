@@ -194,12 +194,13 @@ class Wishart(ExponentialFamily):
         nu_p, nu_q = (np.asarray(x.df)[..., None, None] for x in (self, other))
         found = np.asarray(gaussian_kl(none, self.scale * nu_p, none, other.scale * nu_q))
         # A product is rounded, and what tV₀ has beside V₁ with it: near V₁ by eigenvalues of that.
-        factor = np.linalg.cholesky(_whole(other.scale))
-        half = np.linalg.solve(factor, _whole(self.scale - other.scale))
+        known = np.isfinite(found)[..., None, None]
+        factor = np.linalg.cholesky(np.where(known, _whole(other.scale), np.eye(self._size)))
+        half = np.linalg.solve(factor, np.where(known, _whole(self.scale - other.scale), 0.0))
         beside = np.linalg.eigvalsh(np.linalg.solve(factor, np.swapaxes(half, -1, -2)))
         t_less_1 = ((self.df - other.df) / other.df)[..., None]
         x = t_less_1 + beside * (1 + t_less_1)
-        near = np.asarray(np.abs(x).max(axis=-1) < 0.5)
+        near = np.asarray(np.abs(x).max(axis=-1) < 0.5) & known[..., 0, 0]
         of_eigenvalues = excess(np.where(near[..., None], x, 0.0)).sum(axis=-1) / 2
         return np.where(near, of_eigenvalues, found)
 

@@ -44,7 +44,18 @@ typedef struct {
     vd bad;                  /* 1 where a pivot is not what it should be */
     vd *p, *q, *e, *b;       /* lower triangles, row after row */
     vd *y, *inverse, *pivot; /* k of each, of y 3 k; pivot: the b_j of the last factor */
+    const char *next[2][8];  /* the scales of the 8 problems after these, if they lie there */
+    ptrdiff_t row[2];
 } problem;
+
+/* Row by row while there is something to compute: all at once the requests would wait for each other, and in the first cache they
+ * would drive out what is computed with. */
+FD_INLINE void ask_for_next(const problem *w, ptrdiff_t i) {
+    for (int l = 0; l < 8; l++) {
+        __builtin_prefetch(w->next[0][l] + i * w->row[0], 0, 2);
+        __builtin_prefetch(w->next[1][l] + i * w->row[1], 0, 2);
+    }
+}
 
 FD_INLINE void minus_dots(int rows, vd *const *a, const vd *x, ptrdiff_t n, vd *sum) {
     for (ptrdiff_t m = 0; m < n; m++) {
@@ -76,6 +87,8 @@ FD_INLINE void factor_both(problem *w, vd *inverse_p) {
     for (ptrdiff_t j = 0; j < w->k; j++) {
         pivot_of(w, w->p, inverse_p, j);
         pivot_of(w, w->q, w->inverse, j);
+        ask_for_next(w, j);
+
         column_below(w, w->p, inverse_p, j);
         column_below(w, w->q, w->inverse, j);
     }
@@ -176,20 +189,33 @@ FD_INLINE vd gain_of_factors(const problem *w) {
     return sum;
 }
 
-/* Lanes l of 8 problems into to[i * 8 + l]. */
-static void gather(const fd_gaussians *g, int operand, const char *const at[8], int triangle, double *to) {
+/* A number of each of 8 problems.  Written one by one they would have to reach the cache before they are one vector. */
+FD_INLINE vd lanes_at(const char *const at[8], ptrdiff_t offset) {
+#define LANE(l) (*(const double *)(at[l] + offset))
+#if defined(FD_TARGET_AVX512)
+    return _mm512_set_pd(LANE(7), LANE(6), LANE(5), LANE(4), LANE(3), LANE(2), LANE(1), LANE(0));
+#elif defined(FD_TARGET_AVX2)
+    return (vd){_mm256_set_pd(LANE(3), LANE(2), LANE(1), LANE(0)), _mm256_set_pd(LANE(7), LANE(6), LANE(5), LANE(4))};
+#else
+    double lane[8] = {LANE(0), LANE(1), LANE(2), LANE(3), LANE(4), LANE(5), LANE(6), LANE(7)};
+    return vd_load(lane);
+#endif
+#undef LANE
+}
+/* A vector, or the lower triangle of a matrix, of 8 problems. */
+FD_INLINE void gather(const fd_gaussians *g, int operand, const char *const at[8], int triangle, vd *to) {
     ptrdiff_t row = g->row[operand], column = g->column[operand];
-    for (int l = 0; l < 8; l++) {
-        double *lane = to + l;
-        for (ptrdiff_t i = 0; i < g->k; i++) {
-            const char *from = at[l] + i * row;
-            for (ptrdiff_t j = 0; j <= (triangle ? i : 0); j++, lane += 8) *lane = *(const double *)(from + j * column);
-        }
+    for (ptrdiff_t i = 0; i < g->k; i++) {
+        for (ptrdiff_t j = 0; j <= (triangle ? i : 0); j++) *to++ = lanes_at(at, i * row + j * column);
     }
 }
 static void places(const fd_gaussians *g, int operand, ptrdiff_t first, const char *at[8]) {
     for (int l = 0; l < 8; l++) {
         ptrdiff_t i = first + l < g->count ? first + l : g->count - 1, offset = 0;
+        if (g->axes == 1) {
+            at[l] = g->data[operand] + i * g->steps[operand][0];
+            continue;
+        }
         for (int axis = g->axes - 1; axis >= 0; axis--) {
             offset += i % g->shape[axis] * g->steps[operand][axis];
             i /= g->shape[axis];
@@ -203,9 +229,7 @@ FD_INLINE vd eight(const fd_gaussians *g, int operand, ptrdiff_t first, const ch
     if (g->axes == 1 && g->steps[operand][0] == 0) return vd_set1(*(const double *)(g->data[operand] + offset));
     if (g->axes == 1 && g->steps[operand][0] == sizeof(double) && first + 8 <= g->count)
         return vd_load((const double *)(g->data[operand] + first * (ptrdiff_t)sizeof(double) + offset));
-    double lane[8];
-    for (int l = 0; l < 8; l++) lane[l] = *(const double *)(at[l] + offset);
-    return vd_load(lane);
+    return lanes_at(at, offset);
 }
 
 /* Renyi's from G(1), G(c) and the logarithms in its place; those are of the far, and then of an order below 1. */
@@ -252,14 +276,17 @@ FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, problem *w, int renyi)
     ptrdiff_t k = w->k;
     vd zero = vd_set1(0.0), one = vd_set1(1.0), half = vd_set1(0.5);
     w->bad = zero;
-    places(g, FD_SCALE_P, first, at);
-    gather(g, FD_SCALE_P, at, 1, (double *)w->p);
-    places(g, FD_SCALE_Q, first, at);
-    gather(g, FD_SCALE_Q, at, 1, (double *)w->q);
+    for (int q = 0; q < 2; q++) {
+        int operand = q ? FD_SCALE_Q : FD_SCALE_P;
+        places(g, operand, first, at);
+        gather(g, operand, at, 1, q ? w->q : w->p);
+        w->row[q] = g->row[operand];
+        for (int l = 0; l < 8; l++) w->next[q][l] = at[l] + 8 * g->steps[operand][g->axes - 1];
+    }
     places(g, FD_MEAN_P, first, at);
-    gather(g, FD_MEAN_P, at, 0, (double *)w->y);
+    gather(g, FD_MEAN_P, at, 0, w->y);
     places(g, FD_MEAN_Q, first, at);
-    gather(g, FD_MEAN_Q, at, 0, (double *)w->pivot);
+    gather(g, FD_MEAN_Q, at, 0, w->pivot);
     for (ptrdiff_t i = 0; i < k; i++) w->y[i] = v_sub(w->y[i], w->pivot[i]);
     if (g->factors) {
         for (ptrdiff_t j = 0; j < k; j++) {

@@ -88,7 +88,6 @@ FD_INLINE void factor_both(problem *w, vd *inverse_p) {
         pivot_of(w, w->p, inverse_p, j);
         pivot_of(w, w->q, w->inverse, j);
         ask_for_next(w, j);
-
         column_below(w, w->p, inverse_p, j);
         column_below(w, w->q, w->inverse, j);
     }

@@ -69,6 +69,9 @@ FD_INLINE void below_pivot(int rows, vd *a, ptrdiff_t i, ptrdiff_t j, vd inverse
     minus_dots(rows, row, a + TRIANGLE(j), j, sum);
     FD_UNROLL for (int g = 0; g < rows; g++) row[g][j] = v_mul(sum[g], inverse);
 }
+/* Steps of large matrices take so long that the caller may want to stop between them. */
+#define PAUSE_IF_LARGE(w) if ((w)->k > 64) fd_pause()
+
 /* a becomes its Cholesky factor L, one column of it. */
 FD_INLINE void pivot_of(problem *w, vd *a, vd *inverse, ptrdiff_t j) {
     vd *row = a + TRIANGLE(j), given = row[j], s = given;
@@ -88,6 +91,7 @@ FD_INLINE void factor_both(problem *w, vd *inverse_p) {
         pivot_of(w, w->p, inverse_p, j);
         pivot_of(w, w->q, w->inverse, j);
         ask_for_next(w, j);
+        PAUSE_IF_LARGE(w);
         column_below(w, w->p, inverse_p, j);
         column_below(w, w->q, w->inverse, j);
     }
@@ -99,6 +103,7 @@ FD_INLINE void factor_beside_one(problem *w, vd *a, vd *inverse) {
         vd *row = a + TRIANGLE(j), s = row[j];
         minus_dots(1, &row, row, j, &s);
         vd root = v_sqrt(v_add(one, s));
+        PAUSE_IF_LARGE(w);
         w->pivot[j] = s;
         row[j] = v_div(s, v_add(one, root));
         inverse[j] = v_div(one, root);
@@ -117,6 +122,7 @@ FD_INLINE void whiten(const problem *w) {
     for (ptrdiff_t i = 0; i < w->k; i++) {
         const vd *l = w->q + TRIANGLE(i);
         vd *row = w->e + TRIANGLE(i);
+        PAUSE_IF_LARGE(w);
         for (ptrdiff_t j = 0; j <= i; j += BLOCK) {
             int columns = i + 1 - j < BLOCK ? (int)(i + 1 - j) : BLOCK;
             vd sum[BLOCK];
@@ -137,6 +143,7 @@ FD_INLINE void whiten_both(const problem *w) {
     for (ptrdiff_t j = 0; j < k; j++) {
         vd inverse = w->inverse[j], head = w->b[TRIANGLE(j) + j] = v_mul(v_mul(w->b[TRIANGLE(j) + j], inverse), inverse);
         vd half = v_mul(vd_set1(0.5), head);
+        PAUSE_IF_LARGE(w);
         for (ptrdiff_t i = j + 1; i < k; i++) x[i] = v_fnma(half, l[TRIANGLE(i) + j], v_mul(w->b[TRIANGLE(i) + j], inverse));
         for (ptrdiff_t i = j + 1; i < k; i++) {
             vd *row = w->b + TRIANGLE(i), a = x[i], c = l[TRIANGLE(i) + j];
@@ -149,13 +156,15 @@ FD_INLINE void whiten_both(const problem *w) {
 }
 /* b = e + e' + e e'. */
 FD_INLINE void square(const problem *w) {
-    for (ptrdiff_t i = 0; i < w->k; i++)
+    for (ptrdiff_t i = 0; i < w->k; i++) {
+        PAUSE_IF_LARGE(w);
         for (ptrdiff_t j = 0; j <= i; j++) {
             const vd *a = w->e + TRIANGLE(i), *c = w->e + TRIANGLE(j);
             vd sum = i == j ? v_add(a[j], a[j]) : a[j];
             for (ptrdiff_t m = 0; m <= j; m++) sum = v_fma(a[m], c[m], sum);
             w->b[TRIANGLE(i) + j] = sum;
         }
+    }
 }
 FD_INLINE vd squares_below(ptrdiff_t k, const vd *a) {
     vd sum = vd_set1(0.0);

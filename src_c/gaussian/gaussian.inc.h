@@ -279,9 +279,10 @@ FD_INLINE vd diagonal(const fd_gaussians *g, ptrdiff_t first, int renyi) {
     return v_sel(v_eq(bad, zero), sum, vd_set1(NAN));
 }
 
-FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, problem *w, int renyi) {
+FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, const problem *place, ptrdiff_t k, int renyi) {
     const char *at[8];
-    ptrdiff_t k = w->k;
+    problem mine = *place, *w = &mine;
+    w->k = k;
     vd zero = vd_set1(0.0), one = vd_set1(1.0), half = vd_set1(0.5);
     w->bad = zero;
     for (int q = 0; q < 2; q++) {
@@ -358,12 +359,18 @@ static void all_diagonal(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last)
 static void all_diagonal_renyi(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last) {
     for (; first < last; first++) put(g, 8 * first, diagonal(g, 8 * first, 1));
 }
-static void all_full(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last, problem *w) {
-    for (; first < last; first++) put(g, 8 * first, full(g, 8 * first, w, 0));
-}
-static void all_full_renyi(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last, problem *w) {
-    for (; first < last; first++) put(g, 8 * first, full(g, 8 * first, w, 1));
-}
+#define ALL_FULL(NAME, K, RENYI)                                                                                               \
+    static void NAME(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last, const problem *w) {                               \
+        for (; first < last; first++) put(g, 8 * first, full(g, 8 * first, w, K, RENYI));                                      \
+    }
+ALL_FULL(all_full, w->k, 0)
+ALL_FULL(all_full_renyi, w->k, 1)
+#if !defined(FD_COMPACT) /* loops whose lengths a compiler knows */
+ALL_FULL(all_full_2, 2, 0)
+ALL_FULL(all_full_3, 3, 0)
+ALL_FULL(all_full_4, 4, 0)
+ALL_FULL(all_full_8, 8, 0)
+#endif
 
 int FD_GAUSSIANS(void *context, ptrdiff_t first, ptrdiff_t last) {
     const fd_gaussians *g = context;
@@ -380,6 +387,10 @@ int FD_GAUSSIANS(void *context, ptrdiff_t first, ptrdiff_t last) {
     w.y = at + 4 * triangle;
     w.inverse = w.y + 3 * k;
     w.pivot = w.inverse + k;
-    (g->data[FD_ORDER] ? all_full_renyi : all_full)(g, first, last, &w);
+    void (*all)(const fd_gaussians *, ptrdiff_t, ptrdiff_t, const problem *) = g->data[FD_ORDER] ? all_full_renyi : all_full;
+#if !defined(FD_COMPACT)
+    if (all == all_full) all = k == 2 ? all_full_2 : k == 3 ? all_full_3 : k == 4 ? all_full_4 : k == 8 ? all_full_8 : all;
+#endif
+    all(g, first, last, &w);
     return 0;
 }

@@ -44,7 +44,7 @@ typedef struct {
     vd bad;                  /* 1 where a pivot is not what it should be */
     vd *p, *q, *e, *b;       /* lower triangles, row after row */
     vd *y, *inverse, *pivot; /* k of each, of y 3 k; pivot: the b_j of the last factor */
-    const char *next[2][8];  /* the scales of the 8 problems after these, if they lie there */
+    const char *next[2][8];  /* scales of later problems, if they lie there: of the next 8, or of small ones that come in 4 rounds */
     ptrdiff_t row[2];
 } problem;
 
@@ -290,7 +290,7 @@ FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, const problem *place, 
         places(g, operand, first, at);
         gather(g, operand, at, 1, q ? w->q : w->p);
         w->row[q] = g->row[operand];
-        for (int l = 0; l < 8; l++) w->next[q][l] = at[l] + 8 * g->steps[operand][g->axes - 1];
+        for (int l = 0; l < 8; l++) w->next[q][l] = at[l] + (k <= 8 ? 32 : 8) * g->steps[operand][g->axes - 1];
     }
     places(g, FD_MEAN_P, first, at);
     gather(g, FD_MEAN_P, at, 0, w->y);

@@ -50,4 +50,4 @@ fuzz:
 	FASTDIV_FUZZ_SECONDS=$(FUZZ_SECONDS) FASTDIV_FUZZ_CORPUS=build/fuzz $(PYTHON) -m pytest -n 2 -q -rP tests/fuzz
 
 clean:
-	rm -rf build dist *.egg-info fastdiv/*.so fastdiv/_core.c
+	rm -rf build dist *.egg-info fastdiv/*.so fastdiv/_core.c fastdiv/_gaussian.c

@@ -1,4 +1,4 @@
-"""Builds the one extension; everything else stands in pyproject.toml."""
+"""Builds the two extensions; everything else stands in pyproject.toml."""
 
 import os
 import platform
@@ -60,19 +60,28 @@ class HardenedBuild(build_ext):
         return True
 
 
-extension = Extension(
-    "fastdiv._core",
-    sources=["fastdiv/_core.pyx", *sorted(str(path) for path in Path("src_c").glob("*.c"))],
-    depends=sorted(
-        str(path) for pattern in ("*.h", "*.def") for path in Path("src_c").glob(pattern)
-    ),
-    include_dirs=["src_c", np.get_include()],
-    define_macros=[
-        ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
-        ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
-    ],
-    extra_compile_args=flags,
-    extra_link_args=links,
-    libraries=["m"],
-)
-setup(ext_modules=cythonize([extension], build_dir="build"), cmdclass={"build_ext": HardenedBuild})
+DEPENDS = [str(path) for pattern in ("*.h", "*.def") for path in Path("src_c").rglob(pattern)]
+
+
+def compiled(name, sources):
+    """One extension of the package; all are built alike."""
+    return Extension(
+        f"fastdiv.{name}",
+        sources=[f"fastdiv/{name}.pyx", *sorted(str(path) for path in sources)],
+        depends=sorted(DEPENDS),
+        include_dirs=["src_c", np.get_include()],
+        define_macros=[
+            ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+            ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+        ],
+        extra_compile_args=list(flags),
+        extra_link_args=list(links),
+        libraries=["m"],
+    )
+
+
+extensions = [
+    compiled("_core", Path("src_c").glob("*.c")),
+    compiled("_gaussian", [*Path("src_c/gaussian").glob("*.c"), Path("src_c/parallel.c")]),
+]
+setup(ext_modules=cythonize(extensions, build_dir="build"), cmdclass={"build_ext": HardenedBuild})

@@ -29,6 +29,8 @@ floor  room                                             knows
 2      ``columns.py``                                   columns that grow, are saved and exported
 2      ``topk.py``, ``intervals.py``, ``full_rows.py``  what the known tokens of a row certify
 2      ``bounds.py``                                    what some divergences say of another
+2      ``_gaussian.pyx``, ``gaussians.py``              Gaussians, many at once
+2      ``densities.py``, ``families/``                  quadrature, mixtures; families
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens
 3      ``meter_reports.py``                             what they report
@@ -83,7 +85,10 @@ if TYPE_CHECKING:
     from fastdiv import (
         bounds,
         coding,
+        densities,
         estimators,
+        families,
+        gaussians,
         generators,
         neighbours,
         permutation,
@@ -95,6 +100,16 @@ if TYPE_CHECKING:
     )
     from fastdiv.coding import coding_overhead
     from fastdiv.custom import f_divergence
+    from fastdiv.gaussians import (
+        gaussian_bhattacharyya,
+        gaussian_hellinger,
+        gaussian_jeffreys,
+        gaussian_kl,
+        gaussian_renyi,
+        gaussian_squared_hellinger,
+        gaussian_wasserstein,
+        normal_kl,
+    )
     from fastdiv.meters import ComparisonMeter, PerplexityMeter
     from fastdiv.permutation import permutation_test
     from fastdiv.projection import project
@@ -119,11 +134,21 @@ __all__ = [
     "compare_logits",
     "compare_topk",
     "cross_entropy",
+    "densities",
     "entropy",
     "estimators",
     "f_divergence",
+    "families",
     "from_counts",
     "gan_value",
+    "gaussian_bhattacharyya",
+    "gaussian_hellinger",
+    "gaussian_jeffreys",
+    "gaussian_kl",
+    "gaussian_renyi",
+    "gaussian_squared_hellinger",
+    "gaussian_wasserstein",
+    "gaussians",
     "generators",
     "get_num_threads",
     "hellinger_distance",
@@ -137,6 +162,7 @@ __all__ = [
     "mutual_information",
     "neighbours",
     "neyman_divergence",
+    "normal_kl",
     "num_threads",
     "pairwise",
     "permutation",
@@ -172,6 +198,14 @@ LATER = {
     "compare_topk": "topk",
     "f_divergence": "custom",
     "gan_value": "variational",
+    "gaussian_bhattacharyya": "gaussians",
+    "gaussian_hellinger": "gaussians",
+    "gaussian_jeffreys": "gaussians",
+    "gaussian_kl": "gaussians",
+    "gaussian_renyi": "gaussians",
+    "gaussian_squared_hellinger": "gaussians",
+    "gaussian_wasserstein": "gaussians",
+    "normal_kl": "gaussians",
     "permutation_test": "permutation",
     "project": "projection",
     "top_k": "topk",
@@ -179,7 +213,10 @@ LATER = {
 ROOMS = (
     "bounds",
     "coding",
+    "densities",
     "estimators",
+    "families",
+    "gaussians",
     "generators",
     "neighbours",
     "permutation",

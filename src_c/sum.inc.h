@@ -15,7 +15,7 @@ FD_INLINE void lanes_join(lanes *sum, const lanes *more) {
     sum->low = vd_add(sum->low, more->low);
 }
 
-static double lanes_total(const lanes *sum) {
+static __attribute__((unused)) double lanes_total(const lanes *sum) {
     double high[8], low[8], total = 0.0, rest = 0.0, plain = 0.0;
     vd_store(high, sum->high);
     vd_store(low, sum->low);

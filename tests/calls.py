@@ -14,7 +14,9 @@ import fastdiv as fd
 from fastdiv import (
     bounds,
     coding,
+    densities,
     estimators,
+    families,
     generators,
     neighbours,
     permutation,
@@ -42,6 +44,9 @@ class Inputs:
         dense = rng.random((rows, width // 4))
         self.sparse = csr_array(np.where(dense < 0.2, dense, 0.0))
         self.sparse_q = self.sparse[::-1]
+        half = rng.normal(size=(2, rows, 5, 9))
+        self.means = rng.normal(size=(2, rows, 5))
+        self.covariances = half @ half.swapaxes(-1, -2)
         for shared in self.arrays():
             shared.flags.writeable = False
 
@@ -49,7 +54,7 @@ class Inputs:
         s = self.sparse
         return [
             *(self.p, self.q, self.a, self.b, self.labels, self.nll),
-            *(s.data, s.indices, s.indptr),
+            *(s.data, s.indices, s.indptr, self.means, self.covariances),
         ]
 
 
@@ -77,6 +82,7 @@ def calls_of(x: Inputs) -> Calls:
     """By the name of a public function and, after a dot, of one of its ways."""
     p, q, a, b, labels, nll = x.p, x.q, x.a, x.b, x.labels, x.nll
     narrow, other = p[:, :300], q[:, :300]
+    (m0, m1), (s0, s1) = x.means, x.covariances
     return {
         **{f"{d.function.__name__}.{d.name}": (lambda d=d: d(p, q)) for d in DIVERGENCES},
         "kl_divergence.logits": lambda: fd.kl_divergence(a, b, from_logits=True),
@@ -107,6 +113,18 @@ def calls_of(x: Inputs) -> Calls:
         "compare_topk": lambda: fd.compare_topk(fd.top_k(a[:8], 5), b[:8]),
         "ComparisonMeter": lambda: _comparison(x),
         "PerplexityMeter": lambda: _perplexity(x),
+        "gaussian_kl": lambda: fd.gaussian_kl(m0, s0, m1, s1),
+        "gaussian_kl.all pairs": lambda: fd.gaussian_kl(m0[:, None], s0[:, None], m1, s1),
+        "normal_kl": lambda: fd.normal_kl(m0, 1 + m1**2, m1, 1.0),
+        "gaussian_jeffreys": lambda: fd.gaussian_jeffreys(m0, s0, m1, s1),
+        "gaussian_renyi": lambda: fd.gaussian_renyi(m0, s0, m1, s1, 0.7),
+        "gaussian_bhattacharyya": lambda: fd.gaussian_bhattacharyya(m0, s0, m1, s1),
+        "gaussian_squared_hellinger": lambda: fd.gaussian_squared_hellinger(m0, s0, m1, s1),
+        "gaussian_hellinger": lambda: fd.gaussian_hellinger(m0, s0, m1, s1),
+        "gaussian_wasserstein": lambda: fd.gaussian_wasserstein(m0, s0, m1, s1),
+        "gaussians": lambda: fd.gaussians.normal_kl(0.0, 1.0, 0.0, 2.0),
+        "families": lambda: families.kl_divergence(families.Gamma(m0**2, 1), families.Gamma(2, 3)),
+        "densities": lambda: densities.GaussianMixture([1, 2], m0[:2], s0[:2]).log_density(m1),
         "bounds": lambda: bounds.interval("js", kl=0.1),
         "estimators": lambda: estimators.kl_samples(a[0], b[0]),
         "uncertainty": lambda: uncertainty.mean(nll),
@@ -171,6 +189,18 @@ WRONG: Calls = {
     "compare_topk": lambda: fd.compare_topk(fd.top_k(ONE, 2), np.ones((3, 5))),
     "ComparisonMeter": lambda: fd.ComparisonMeter().update(ONE, LONGER),
     "PerplexityMeter": lambda: fd.PerplexityMeter().update(ONE, [0, 5]),
+    "gaussian_kl": lambda: fd.gaussian_kl(ONE, ONE, ONE, ONE),
+    "gaussian_kl.singular": lambda: fd.gaussian_kl([0], [[1]], [0], [[0]]),
+    "normal_kl": lambda: fd.normal_kl(0.0, 1.0, 0.0, -ONE),
+    "gaussian_jeffreys": lambda: fd.gaussian_jeffreys(ONE, ONE, ONE, LONGER),
+    "gaussian_renyi": lambda: fd.gaussian_renyi([0], [[1]], [0], [[1]], -1),
+    "gaussian_bhattacharyya": lambda: fd.gaussian_bhattacharyya(ONE, ONE, LONGER, LONGER),
+    "gaussian_squared_hellinger": lambda: fd.gaussian_squared_hellinger(0, 1, 0, 1),
+    "gaussian_hellinger": lambda: fd.gaussian_hellinger([0], [[-1]], [0], [[1]]),
+    "gaussian_wasserstein": lambda: fd.gaussian_wasserstein([0], [[1]], [0], [[-1]]),
+    "gaussians": lambda: fd.gaussians.normal_kl([0, 1], 1.0, [0, 1, 2], 2.0),
+    "families": lambda: families.kl_divergence(families.Cauchy(0, 1), families.Normal(0, 1)),
+    "densities": lambda: densities.GaussianMixture([1], [0, 1], [1, 1]),
     "bounds": lambda: bounds.interval("js", nothing=0.1),
     "estimators": lambda: estimators.kl_samples([1.0], [1.0, 2.0]),
     "uncertainty": lambda: uncertainty.bootstrap("nothing", SMALL.nll),

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from fastdiv import _core
+from fastdiv import _core, _gaussian
 
 pytestmark = [
     pytest.mark.promise("P8"),
     pytest.mark.skipif(sys.platform != "linux", reason="ELF is what Linux loads"),
 ]
 
-CORE = Path(_core.__file__)
+MODULES = {module.__name__.rpartition(".")[2]: module for module in (_core, _gaussian)}
 # What an indirect call may land on: endbr64; bti c or paciasp.
 LANDING = {
     "x86_64": {bytes.fromhex("f30f1efa")},
@@ -32,30 +32,35 @@ LANDING = {
 MACHINE = platform.machine()
 
 
+@pytest.fixture(params=MODULES)
+def core(request: pytest.FixtureRequest) -> Path:
+    return Path(MODULES[request.param].__file__)
+
+
 @cache
-def readelf(*options: str) -> str:
+def readelf(core: Path, *options: str) -> str:
     tool = shutil.which("readelf")
     if tool is None:
         pytest.skip("readelf (of binutils) is not installed")
     done = subprocess.run(
-        [tool, "--wide", *options, str(CORE)], capture_output=True, text=True, check=True
+        [tool, "--wide", *options, str(core)], capture_output=True, text=True, check=True
     )
     return done.stdout
 
 
-def segments(kind: str) -> list[str]:
-    return re.findall(rf"^\s+{kind}\s+(.*)$", readelf("--program-headers"), re.MULTILINE)
+def segments(core: Path, kind: str) -> list[str]:
+    return re.findall(rf"^\s+{kind}\s+(.*)$", readelf(core, "--program-headers"), re.MULTILINE)
 
 
-def test_every_address_is_bound_at_load():
+def test_every_address_is_bound_at_load(core):
     """Or the table of functions would stay writable: RELRO would be partial."""
-    assert re.search(r"\(FLAGS\).*\bBIND_NOW\b|\(FLAGS_1\).*\bNOW\b", readelf("--dynamic"))
+    assert re.search(r"\(FLAGS\).*\bBIND_NOW\b|\(FLAGS_1\).*\bNOW\b", readelf(core, "--dynamic"))
 
 
-def test_relocated_tables_are_read_only():
-    (relro,) = segments("GNU_RELRO")
+def test_relocated_tables_are_read_only(core):
+    (relro,) = segments(core, "GNU_RELRO")
     start, size = (int(x, 16) for x in (relro.split()[1], relro.split()[4]))
-    sections = readelf("--section-headers")
+    sections = readelf(core, "--section-headers")
     for name in (".data.rel.ro", ".dynamic", ".got"):
         found = re.search(
             rf"\s{re.escape(name)}\s+\w+\s+([0-9a-f]+) [0-9a-f]+ ([0-9a-f]+)", sections
@@ -67,47 +72,47 @@ def test_relocated_tables_are_read_only():
     assert not re.search(r"\s\.got\.plt\s", sections)
 
 
-def test_the_stack_is_not_executable():
-    (stack,) = segments("GNU_STACK")
+def test_the_stack_is_not_executable(core):
+    (stack,) = segments(core, "GNU_STACK")
     assert "E" not in stack.split()[5:-1], stack
 
 
-def test_nothing_is_writable_and_executable():
-    loads = segments("LOAD")
+def test_nothing_is_writable_and_executable(core):
+    loads = segments(core, "LOAD")
     flags = ["".join(re.findall(r"\b[RWE]\b", line)) for line in loads]
     assert "RE" in flags, loads
     assert not [f for f in flags if "W" in f and "E" in f], loads
 
 
-def test_no_relocation_writes_into_code():
-    assert "TEXTREL" not in readelf("--dynamic")
+def test_no_relocation_writes_into_code(core):
+    assert "TEXTREL" not in readelf(core, "--dynamic")
 
 
-def test_stacks_have_canaries():
-    assert re.search(r"UND __stack_chk_fail\b", readelf("--dyn-syms"))
+def test_stacks_have_canaries(core):
+    assert re.search(r"UND __stack_chk_fail\b", readelf(core, "--dyn-syms"))
 
 
 @pytest.mark.skipif(MACHINE not in LANDING, reason=f"no control-flow protection on {MACHINE}")
-def test_indirect_calls_land_on_purpose():
+def test_indirect_calls_land_on_purpose(core):
     """The compiler's half.  Whether the file is marked for it is also the C library's start files'
     to say, and some have none.
     """
-    symbol = re.search(r"([0-9a-f]+)\s+\d+ FUNC .* PyInit__core$", readelf("--dyn-syms"), re.M)
+    symbol = re.search(r"([0-9a-f]+)\s+\d+ FUNC .* PyInit_\w+$", readelf(core, "--dyn-syms"), re.M)
     assert symbol
     address = int(symbol.group(1), 16)
-    for line in segments("LOAD"):
+    for line in segments(core, "LOAD"):
         offset, virtual, _, size = (int(x, 16) for x in line.split()[:4])
         if virtual <= address < virtual + size:
             begin = offset + address - virtual
-            assert CORE.read_bytes()[begin : begin + 4] in LANDING[MACHINE]
+            assert core.read_bytes()[begin : begin + 4] in LANDING[MACHINE]
             return
-    pytest.fail(f"no segment has PyInit__core at {address:#x}")
+    pytest.fail(f"no segment has PyInit at {address:#x}")
 
 
 @pytest.mark.skipif(MACHINE != "x86_64", reason="the shadow stack of x86")
-def test_the_shadow_stack_may_stay_on():
+def test_the_shadow_stack_may_stay_on(core):
     """One library without this note, and the loader turns it off for the whole process."""
-    assert re.search(r"x86 feature:.*\bSHSTK\b", readelf("--notes"))
+    assert re.search(r"x86 feature:.*\bSHSTK\b", readelf(core, "--notes"))
 
 
 # Outside pytest, where nothing has computed yet; fegetenv's answer is glibc's layout.
@@ -135,6 +140,7 @@ with fd.num_threads(2):
     rows = np.random.default_rng(0).random((64, 32_768))
     fd.kl_divergence(rows, rows[::-1])
     fd.compare_logits(rows, rows[::-1], np.zeros(64, np.int64))
+    fd.gaussian_kl(np.zeros((4096, 8)), np.eye(8), np.ones(8), np.eye(8))
 print(*before, *control(), int(gradual()))
 """
 
@@ -160,5 +166,5 @@ def test_import_and_calls_leave_the_floating_point_environment():
         assert before[1] == 0x1F80
 
 
-def test_no_start_code_of_fast_math():
-    assert "set_fast_math" not in readelf("--symbols")
+def test_no_start_code_of_fast_math(core):
+    assert "set_fast_math" not in readelf(core, "--symbols")

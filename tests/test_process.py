@@ -336,6 +336,10 @@ JOBS = {
     # These need memory as long as a row, which takes the system its time.
     "long rows: compare_logits": lambda: fd.compare_logits(long, long),
     "long rows: wasserstein_distance": lambda: fd.wasserstein_distance(long, long),
+    "gaussian_kl": lambda: fd.gaussian_kl(
+        np.zeros(16), np.broadcast_to(np.eye(16), (10**8, 16, 16)), np.ones(16), np.eye(16)),
+    "large matrices: gaussian_kl": lambda: fd.gaussian_kl(
+        np.zeros(1500), np.eye(1500), np.ones(1500), np.eye(1500)),
     "one resample": lambda: fd._core.resampled_sums(np.ones((1, 1000)), 10**11, 0, 1),
 }
 """

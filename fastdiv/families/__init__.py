@@ -1,0 +1,501 @@
+r"""Families of distributions: their divergences in closed form.
+
+.. math:: D(P\|Q) = A(\eta_q) - A(\eta_p) - \langle\eta_q - \eta_p, \nabla A(\eta_p)\rangle
+
+for exponential families, but never computed like that: near-equal parameters would leave no digit.
+Every divergence within a family is a sum of terms ≥ 0 (:mod:`fastdiv.families.special`), and keeps
+twelve digits and more for parameters that are 1e-8 apart. Parameters are arrays that broadcast.
+
+Within a family: `Normal`, `LogNormal`, `HalfNormal`, `MultivariateNormal`, `Bernoulli`,
+`Categorical`, `Binomial` (equal n), `Geometric`, `NegativeBinomial` (equal r), `Poisson`,
+`Exponential`, `Gamma`, `InverseGamma`, `Chi`, `Beta`, `Dirichlet`, `Laplace`, `Cauchy`, `Gumbel`,
+`Weibull`, `Pareto`, `VonMises`, `LogUniform`, `ContinuousBernoulli`, `Wishart`.
+An `Exponential` is a `Gamma` and a `Weibull`, a `Bernoulli` a `Binomial`, a `Geometric` of failures
+a `NegativeBinomial`. Other pairs have a closed form where P knows the expectations that Q's
+log-density is made of; it is +inf where P is somewhere Q is not. Those are differences: they have
+the digits of their terms. Distributions of scipy.stats and of torch.distributions are taken, too.
+
+What is left falls to quadrature or Monte Carlo only when asked, with its error.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastdiv.densities import Integral, kl_density
+from fastdiv.estimators import kl_from_samples
+from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing, bregman
+from fastdiv.families.discrete import (
+    Bernoulli,
+    Binomial,
+    Categorical,
+    Geometric,
+    NegativeBinomial,
+    Poisson,
+)
+from fastdiv.families.foreign import family_of, name_of
+from fastdiv.families.multivariate import Dirichlet, MultivariateNormal, Wishart
+from fastdiv.families.positive import (
+    Beta,
+    Chi,
+    ContinuousBernoulli,
+    Exponential,
+    Gamma,
+    HalfNormal,
+    InverseGamma,
+    LogNormal,
+    LogUniform,
+    Pareto,
+    Weibull,
+)
+from fastdiv.families.real import Cauchy, Gumbel, Laplace, Normal, VonMises
+from fastdiv.uncertainty import Estimate
+
+__all__ = [
+    "FAMILIES",
+    "Bernoulli",
+    "Beta",
+    "Binomial",
+    "Categorical",
+    "Cauchy",
+    "Chi",
+    "ContinuousBernoulli",
+    "Dirichlet",
+    "Exponential",
+    "ExponentialFamily",
+    "Family",
+    "Gamma",
+    "Geometric",
+    "Gumbel",
+    "HalfNormal",
+    "InverseGamma",
+    "Laplace",
+    "LogNormal",
+    "LogUniform",
+    "MultivariateNormal",
+    "NegativeBinomial",
+    "Normal",
+    "Pareto",
+    "Poisson",
+    "VonMises",
+    "Weibull",
+    "Wishart",
+    "bregman",
+    "cross_entropy",
+    "entropy",
+    "kl_divergence",
+    "renyi_divergence",
+    "reverse_kl_divergence",
+]
+
+FAMILIES: tuple[type[Family], ...] = (
+    Normal,
+    LogNormal,
+    HalfNormal,
+    MultivariateNormal,
+    Bernoulli,
+    Categorical,
+    Binomial,
+    Geometric,
+    NegativeBinomial,
+    Poisson,
+    Exponential,
+    Gamma,
+    InverseGamma,
+    Chi,
+    Beta,
+    Dirichlet,
+    Laplace,
+    Cauchy,
+    Gumbel,
+    Weibull,
+    Pareto,
+    VonMises,
+    LogUniform,
+    ContinuousBernoulli,
+    Wishart,
+)
+
+Method = Literal["closed", "quadrature", "monte_carlo"]
+
+
+def kl_divergence(
+    p: Any, q: Any, *, method: Method = "closed", samples: int = 100_000, seed: int = 0
+) -> Any:
+    r"""Kullback–Leibler divergence of two distributions of families.
+
+    .. math:: D(P\|Q) = \mathrm{E}_P \log\frac{p(x)}{q(x)}
+
+    Parameters
+    ----------
+    p, q : Family, or distributions of scipy.stats or torch.distributions
+        Their parameters broadcast.
+    method : {"closed", "quadrature", "monte_carlo"}, default "closed"
+        The closed form; or for any pair of single distributions of one variable an integral (a sum,
+        if they are discrete), or for any pair a mean over samples of P.
+    samples : int, default 100,000
+        Of Monte Carlo.
+    seed : int, default 0
+        Of Monte Carlo: the same seed gives the same estimate.
+
+    Returns
+    -------
+    float64, ndarray of float64, Integral or Estimate
+        Numbers from the closed form; `Integral` (value, error) from quadrature, `Estimate` (value,
+        se) from Monte Carlo.
+
+    Raises
+    ------
+    TypeError
+        If an argument is no distribution, or the pair has no closed form and none was asked for
+        that it has.
+    ValueError
+        If shapes do not broadcast, or the method is unknown or for single distributions only.
+
+    References
+    ----------
+    .. [1] F. Nielsen and R. Nock, "Entropies and cross-entropies of exponential families",
+       ICIP 2010.
+
+    Examples
+    --------
+    >>> from fastdiv import families
+    >>> families.kl_divergence(families.Gamma(2.0, 1.0), families.Gamma([2.0, 3.0], 1.0))
+    array([0.        , 0.27036285])
+    >>> p, q = families.Laplace(0.0, 1.0), families.Cauchy(0.0, 1.0)
+    >>> round(families.kl_divergence(p, families.Normal(0.0, 1.0)), 14)
+    np.float64(0.22579135264473)
+    >>> found = families.kl_divergence(p, q, method="quadrature")
+    >>> round(found.value, 12), found.error < 1e-12
+    (0.138338628402, True)
+    """
+    of_p, of_q = _both("kl_divergence", p, q)
+    if method == "quadrature":
+        return _by_quadrature(of_p, of_q)
+    if method == "monte_carlo":
+        return _by_samples(of_p, of_q, samples, seed)
+    if method != "closed":
+        raise ValueError(
+            f"kl_divergence: method is {method!r}; it takes 'closed', 'quadrature' or 'monte_carlo'"
+        )
+    try:
+        with np.errstate(all="ignore"):
+            return _in_shape(_closed(of_p, of_q), of_p, of_q)
+    except Missing:
+        raise TypeError(_unsupported("kl_divergence", of_p, of_q)) from None
+
+
+def reverse_kl_divergence(p: Any, q: Any, **options: Any) -> Any:
+    """KL(Q‖P): :func:`kl_divergence` with the arguments exchanged.
+
+    Parameters
+    ----------
+    p, q
+        As :func:`kl_divergence`.
+    **options
+        Its method, samples and seed.
+
+    Returns
+    -------
+    float64, ndarray of float64, Integral or Estimate
+
+    Examples
+    --------
+    >>> from fastdiv import families
+    >>> families.reverse_kl_divergence(families.Poisson(1.0), families.Poisson(2.0))
+    np.float64(0.3862943611198906)
+    """
+    return kl_divergence(q, p, **options)
+
+
+def cross_entropy(p: Any, q: Any) -> Any:
+    r"""Cross-entropy of two distributions of families, −E_P log q(x).
+
+    .. math:: H(P, Q) = A(\eta_q) - \langle\eta_q, \nabla A(\eta_p)\rangle - \mathrm{E}_P\log h(x)
+
+    Parameters
+    ----------
+    p, q
+        As :func:`kl_divergence`.
+
+    Returns
+    -------
+    float64 or ndarray of float64
+        Of densities it may be negative.
+
+    Raises
+    ------
+    TypeError
+        Without a closed form, as of Poisson's and the binomials.
+
+    References
+    ----------
+    .. [1] F. Nielsen and R. Nock, "Entropies and cross-entropies of exponential families",
+       ICIP 2010.
+
+    Examples
+    --------
+    >>> from fastdiv import families
+    >>> families.cross_entropy(families.Exponential(1.0), families.Exponential(2.0))
+    np.float64(1.3068528194400546)
+    """
+    return _cross_entropy("cross_entropy", p, q)
+
+
+def entropy(p: Any) -> Any:
+    """Entropy of a distribution of a family, differential if it has a density.
+
+    Parameters
+    ----------
+    p
+        As :func:`kl_divergence`.
+
+    Returns
+    -------
+    float64 or ndarray of float64
+
+    Raises
+    ------
+    TypeError
+        Without a closed form.
+
+    Examples
+    --------
+    >>> from fastdiv import families
+    >>> families.entropy(families.Exponential(1.0))
+    np.float64(1.0)
+    """
+    return _cross_entropy("entropy", p, p)
+
+
+def renyi_divergence(p: Any, q: Any, alpha: ArrayLike) -> Any:
+    r"""Rényi divergence of two members of one exponential family.
+
+    .. math:: D_\alpha(P\|Q) = \frac{\alpha A(\eta_p) + (1-\alpha)A(\eta_q)
+        - A(\alpha\eta_p + (1-\alpha)\eta_q)}{1-\alpha}
+        = \frac{\alpha\,D(M\|P) + (1-\alpha)\,D(M\|Q)}{1-\alpha}
+
+    where M is the member of :math:`\alpha\eta_p + (1-\alpha)\eta_q`: for α < 1 a sum of terms ≥ 0,
+    to which an error of M contributes its square only.
+
+    Parameters
+    ----------
+    p, q
+        As :func:`kl_divergence`.
+    alpha : array_like
+        Order, finite and above 0; broadcasts. 1 is KL.
+
+    Returns
+    -------
+    float64 or ndarray of float64
+        +inf where M is no distribution, as can be for α > 1.
+
+    Raises
+    ------
+    TypeError
+        If they are not of one exponential family.
+    ValueError
+        If an order is not above 0 and finite.
+
+    References
+    ----------
+    .. [1] F. Nielsen and R. Nock, "A closed-form expression for the Sharma-Mittal entropy of
+       exponential families", Journal of Physics A 45 (2012), 032003.
+
+    Examples
+    --------
+    >>> from fastdiv import families
+    >>> p, q = families.Poisson(2.0), families.Poisson(3.0)
+    >>> families.renyi_divergence(p, q, [0.5, 1.0, 2.0])
+    array([0.10102051, 0.18906978, 0.33333333])
+    """
+    of_p, of_q = _both("renyi_divergence", p, q)
+    order = np.asarray(alpha, np.float64)
+    if not ((order > 0) & (order < np.inf)).all():
+        raise ValueError(f"renyi_divergence: alpha is {alpha!r}; it takes finite numbers above 0")
+    of_p, of_q = _as_one(of_p, of_q)
+    if type(of_p) is not type(of_q) or not isinstance(of_p, ExponentialFamily):
+        raise TypeError(
+            f"renyi_divergence: {name_of(of_p)} and {name_of(of_q)} are not of one exponential"
+            " family"
+        )
+    for name in of_p.nuisance:
+        if (getattr(of_p, name) != getattr(of_q, name)).any():
+            raise TypeError(
+                f"renyi_divergence: {name_of(of_p)} of different {name} are not one exponential"
+                " family"
+            )
+    assert isinstance(of_q, ExponentialFamily)
+    shape = np.broadcast_shapes(of_p.batch_shape, of_q.batch_shape, order.shape)
+    with np.errstate(all="ignore"):
+        eta_p, eta_q = of_p.natural_parameters, of_q.natural_parameters
+        weight = order[..., None]
+        middle = of_p.with_natural_parameters(weight * eta_p + (1 - weight) * eta_q)
+        mixed = order * _closed(middle, of_p) + (1 - order) * _closed(middle, of_q)
+        rest = np.where(order == 1, 1.0, 1 - order)
+        found = np.where(order == 1, _closed(of_p, of_q), mixed / rest)
+        known = ~np.isnan(eta_p).any(axis=-1) & ~np.isnan(eta_q).any(axis=-1)
+        found = np.where(known & (order > 1) & np.isnan(found), np.inf, found)
+    return np.broadcast_to(found, shape).copy()[()]
+
+
+# --- what they do ---------------------------------------------------------------------------------
+
+
+def _both(function: str, p: Any, q: Any) -> tuple[Family, Family]:
+    of_p, of_q = family_of(function, "p", p), family_of(function, "q", q)
+    try:
+        np.broadcast_shapes(of_p.batch_shape, of_q.batch_shape)
+    except ValueError:
+        raise ValueError(
+            f"{function}: batches of shapes {of_p.batch_shape} and {of_q.batch_shape} do not"
+            " broadcast"
+        ) from None
+    return of_p, of_q
+
+
+def _unsupported(function: str, p: Family, q: Family) -> str:
+    return (
+        f"{function}: {name_of(p)} and {name_of(q)} have no closed form here;"
+        ' method="quadrature" or method="monte_carlo" of kl_divergence give an estimate and its'
+        " error"
+    )
+
+
+def _in_shape(found: Floats, p: Family, q: Family) -> Any:
+    shape = np.broadcast_shapes(p.batch_shape, q.batch_shape)
+    return (np.broadcast_to(found, shape).copy() + 0.0)[()]
+
+
+def _as_one(p: Family, q: Family) -> tuple[Family, Family]:
+    """Both as members of the larger family, where one is part of the other."""
+    if type(p) is type(q):
+        return p, q
+    return _widened(p, type(q)), _widened(q, type(p))
+
+
+def _widened(x: Family, to: type[Family]) -> Family:
+    if isinstance(x, Exponential) and to is Gamma:
+        return x.as_gamma()
+    if isinstance(x, Exponential) and to is Weibull:
+        return x.as_weibull()
+    if isinstance(x, Bernoulli) and to is Binomial:
+        return x.as_binomial()
+    if isinstance(x, Geometric) and to is NegativeBinomial:
+        return x.as_negative_binomial()
+    return x
+
+
+def _closed(p: Family, q: Family) -> Floats:
+    p, q = _as_one(p, q)
+    if type(p) is type(q):
+        return p.divergence_from(q)
+    if p.discrete != q.discrete:
+        raise Missing
+    outside = _outside(p, q)
+    if outside.all():
+        return np.asarray(np.where(outside, np.inf, np.nan))
+    found = p.mean_log_density(p) - q.mean_log_density(p)
+    return np.where(outside, np.inf, found)
+
+
+def _outside(p: Family, q: Family) -> NDArray[np.bool_]:
+    """Where P has probability beyond the ends of Q's support."""
+    if type(p) is type(q) and (p.axes or isinstance(p, VonMises)):
+        return np.zeros((), np.bool_)
+    if isinstance(p, VonMises) or isinstance(q, VonMises):
+        raise Missing  # the circle is no part of the line
+    (low_p, high_p), (low_q, high_q) = p.support, q.support
+    return np.asarray((low_p < low_q) | (high_p > high_q))
+
+
+def _cross_entropy(function: str, p: Any, q: Any) -> Any:
+    of_p, of_q = _both(function, p, q)
+    of_p, of_q = _as_one(of_p, of_q)
+    try:
+        with np.errstate(all="ignore"):
+            outside = _outside(of_p, of_q)
+            found = np.where(outside, np.inf, -of_q.mean_log_density(of_p))
+            return _in_shape(found, of_p, of_q)
+    except Missing:
+        raise TypeError(
+            f"{function}: {name_of(of_p)} and {name_of(of_q)} have no closed form here"
+        ) from None
+
+
+def _single(function: str, p: Family, q: Family, method: str) -> None:
+    if p.batch_shape not in ((), (1,)) or q.batch_shape not in ((), (1,)):
+        raise ValueError(f"{function}: method={method!r} takes one distribution each, no batches")
+
+
+def _by_samples(p: Family, q: Family, samples: int, seed: int) -> Estimate:
+    _single("kl_divergence", p, q, "monte_carlo")
+    try:
+        x = p.sample(np.random.default_rng(seed), samples)
+        with np.errstate(all="ignore"):
+            return kl_from_samples(p.log_density(x), q.log_density(x), "k1")
+    except Missing:
+        raise TypeError(
+            f"kl_divergence: {name_of(p)} and {name_of(q)} cannot both be sampled and evaluated"
+        ) from None
+
+
+def _by_quadrature(p: Family, q: Family) -> Integral:
+    _single("kl_divergence", p, q, "quadrature")
+    if any(isinstance(x, (MultivariateNormal, Dirichlet, Wishart)) for x in (p, q)):
+        raise ValueError('kl_divergence: method="quadrature" takes one variable')
+    if p.discrete != q.discrete:
+        raise TypeError(
+            f"kl_divergence: of {name_of(p)} and {name_of(q)} one is discrete, and one is not"
+        )
+    ends_p, ends_q = (tuple(float(np.squeeze(end)) for end in x.support) for x in (p, q))
+    if isinstance(p, VonMises) and isinstance(q, VonMises):
+        ends_q = ends_p
+    (low_p, high_p), (low_q, high_q) = ends_p, ends_q
+    if low_p < low_q or high_p > high_q:
+        return Integral(np.inf, 0.0)
+    if p.discrete:
+        return _by_summation(p, q, low_p, high_p)
+    ends = min(low_p, low_q), max(high_p, high_q)
+
+    def inside(x: Family, low: float, high: float) -> Any:
+        def log_density(at: float) -> float:
+            if not low <= at <= high:
+                return -np.inf
+            with np.errstate(all="ignore"):
+                return float(np.squeeze(x.log_density(at)))
+
+        return log_density
+
+    # Quantiles of samples cut the interval where the probability is.
+    rng = np.random.default_rng(0)
+    levels = [0.0, 0.01, 0.1, 0.5, 0.9, 0.99, 1.0]
+    cuts = {low_p, high_p}
+    for x in (p, q):
+        cuts |= {float(v) for v in np.quantile(np.squeeze(x.sample(rng, 1000)), levels)}
+    return kl_density(
+        inside(p, low_p, high_p),
+        inside(q, low_q, high_q),
+        ends,
+        points=[x for x in cuts if ends[0] < x < ends[1]],
+    )
+
+
+def _by_summation(p: Family, q: Family, low: float, high: float) -> Integral:
+    """Σ p log(p/q) until what is left of P is less than rounding."""
+    value, mass, at, block = 0.0, 0.0, low, 4096
+    last = 0.0
+    while at <= high and mass < 1 - 1e-14:
+        x = np.arange(at, min(at + block, high + 1))
+        with np.errstate(all="ignore"):
+            log_p, log_q = (np.ravel(f.log_density(x)) for f in (p, q))
+            share = np.exp(log_p)
+            last = float(np.where(share > 0, share * (log_p - log_q), 0.0).sum())
+        if np.isinf(last):
+            return Integral(np.inf, 0.0)
+        value, mass, at = value + last, mass + float(share.sum()), at + block
+        if at - low > 2**26:
+            break
+    rest = max(1.0 - mass, 1e-16)
+    return Integral(value, rest * max(1.0, abs(value)) * 100)

@@ -1,0 +1,374 @@
+"""Families of whole numbers."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastdiv.divergences import kl_divergence
+from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
+from fastdiv.families.special import from_special, log_ratio, ratio_excess
+
+__all__ = [
+    "Bernoulli",
+    "Binomial",
+    "Categorical",
+    "Geometric",
+    "NegativeBinomial",
+    "Poisson",
+]
+
+
+def bernoulli_divergence(p: Floats, q: Floats) -> Floats:
+    """KL of one trial, as a sum of p log(p/q) − p + q ≥ 0 over both outcomes."""
+    difference = q - p
+    found = np.zeros(np.broadcast(p, q).shape)
+    for x, y, d in ((p, q, difference), (1 - p, 1 - q, -difference)):
+        term = x * ratio_excess(y, x, d)
+        found = found + np.where(x == 0, y + 0.0 * x, term)
+    return found
+
+
+def _logit(p: Floats) -> Floats:
+    return log_ratio(p, 1 - p, 2 * (p - 0.5))
+
+
+class Discrete(Family):
+    """What is on whole numbers."""
+
+    discrete: ClassVar[bool] = True
+
+    @property
+    def support(self) -> tuple[Floats, Floats]:
+        """From 0 on."""
+        return np.zeros(()), np.full((), np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class Bernoulli(Discrete, ExponentialFamily):
+    """Bernoulli: 1 with probability p, else 0.
+
+    Parameters
+    ----------
+    p : array_like
+    """
+
+    p: Any
+    domains: ClassVar[dict[str, str]] = {"p": "probability"}
+
+    def as_binomial(self) -> "Binomial":
+        """Return the same distribution as a Binomial."""
+        return Binomial.unchecked(np.ones(()), self.p)
+
+    def divergence_from(self, other: "Bernoulli") -> Floats:
+        return bernoulli_divergence(self.p, other.p)
+
+    @property
+    def support(self) -> tuple[Floats, Floats]:
+        """0 and 1."""
+        return np.zeros(()), np.ones(())
+
+    @property
+    def natural_parameters(self) -> Floats:
+        """log(p/(1 − p)), for x."""
+        return _logit(self.p)[..., None]
+
+    def _log_partition(self, eta: Floats) -> Floats:
+        return np.logaddexp(0.0, eta[..., 0])
+
+    def _gradient(self, eta: Floats) -> Floats:
+        return 1 / (1 + np.exp(-eta))
+
+    def _of_natural(self, eta: Floats) -> Self:
+        return self.unchecked(1 / (1 + np.exp(-eta[..., 0])))
+
+    def mean_identity(self) -> Floats:
+        return np.asarray(self.p)
+
+    def mean_log_factorial(self) -> Floats:
+        """E log x!, which is 0."""
+        return np.zeros(np.shape(self.p))
+
+    def mean_log_density(self, of: Family) -> Floats:
+        if not isinstance(of, Bernoulli):
+            raise Missing
+        yes = np.where(of.p == 0, 0.0, of.p * np.log(self.p))
+        return np.asarray(yes + np.where(of.p == 1, 0.0, (1 - of.p) * np.log1p(-self.p)))
+
+    def log_density(self, x: ArrayLike) -> Floats:
+        return self.as_binomial().log_density(x)
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        return np.asarray(rng.random(size) < self.p, np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Categorical(ExponentialFamily):
+    """Categorical: category i with probability pᵢ; rows are divided by their sums.
+
+    Parameters
+    ----------
+    p : array_like, shape (…, categories)
+    """
+
+    p: Any
+    domains: ClassVar[dict[str, str]] = {"p": "nonnegative"}
+    axes: ClassVar[dict[str, int]] = {"p": 1}
+    discrete: ClassVar[bool] = True
+
+    def _shares(self) -> Floats:
+        return np.asarray(self.p / self.p.sum(axis=-1, keepdims=True))
+
+    def divergence_from(self, other: "Categorical") -> Floats:
+        return np.asarray(kl_divergence(self.p, other.p))
+
+    @property
+    def support(self) -> tuple[Floats, Floats]:
+        """The numbers of the categories."""
+        return np.zeros(()), np.full((), self.p.shape[-1] - 1.0)
+
+    @property
+    def natural_parameters(self) -> Floats:
+        """Log-probabilities of all categories but the last, less that of the last."""
+        return log_ratio(self.p[..., :-1], self.p[..., -1:])
+
+    def _log_partition(self, eta: Floats) -> Floats:
+        found = np.logaddexp.reduce(eta, axis=-1, initial=-np.inf)
+        return np.asarray(np.logaddexp(found, 0.0))
+
+    def _gradient(self, eta: Floats) -> Floats:
+        return np.exp(eta - self._log_partition(eta)[..., None])
+
+    def _of_natural(self, eta: Floats) -> Self:
+        logs = np.concatenate([eta, np.zeros((*eta.shape[:-1], 1))], axis=-1)
+        return self.unchecked(np.exp(logs - logs.max(axis=-1, keepdims=True)))
+
+    def mean_log_density(self, of: Family) -> Floats:
+        if not isinstance(of, Categorical):
+            raise Missing
+        p = of._shares()
+        return np.asarray(np.where(p == 0, 0.0, p * np.log(self._shares())).sum(axis=-1))
+
+    def log_density(self, x: ArrayLike) -> Floats:
+        return np.asarray(np.log(self._shares()[np.asarray(x, np.int64)]))
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        return rng.choice(self.p.shape[-1], size, p=self._shares()).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Binomial(Discrete, ExponentialFamily):
+    """Binomial: the successes of n trials. An exponential family for one n.
+
+    The divergence has a closed form for equal n; it is +inf where P has more trials than Q.
+
+    Parameters
+    ----------
+    n, p : array_like
+        Trials, and the probability of each to succeed.
+    """
+
+    n: Any
+    p: Any
+    domains: ClassVar[dict[str, str]] = {"n": "count", "p": "probability"}
+    nuisance: ClassVar[tuple[str, ...]] = ("n",)
+
+    def divergence_from(self, other: "Binomial") -> Floats:
+        certain = (self.p == 0) | (self.n == 0)
+        if ((self.n < other.n) & ~certain).any():
+            raise Missing
+        found = self.n * bernoulli_divergence(self.p, other.p)
+        found = np.where(certain, -other.n * np.log1p(-other.p), found)
+        return np.where((self.n > other.n) & ~certain, np.inf, found)
+
+    @property
+    def support(self) -> tuple[Floats, Floats]:
+        """0 to n."""
+        return np.zeros(()), self.n
+
+    @property
+    def natural_parameters(self) -> Floats:
+        """log(p/(1 − p)), for x."""
+        return np.broadcast_to(_logit(self.p), self.batch_shape)[..., None]
+
+    def _log_partition(self, eta: Floats) -> Floats:
+        return np.asarray(self.n * np.logaddexp(0.0, eta[..., 0]))
+
+    def _gradient(self, eta: Floats) -> Floats:
+        return np.asarray(self.n[..., None] / (1 + np.exp(-eta)))
+
+    def _of_natural(self, eta: Floats) -> Self:
+        return self.unchecked(self.n, 1 / (1 + np.exp(-eta[..., 0])))
+
+    def log_density(self, x: ArrayLike) -> Floats:
+        x = np.asarray(x, np.float64)
+        log_gamma, xlogy, xlog1py = (from_special(f) for f in ("gammaln", "xlogy", "xlog1py"))
+        ways = log_gamma(self.n + 1) - log_gamma(x + 1) - log_gamma(self.n - x + 1)
+        found = ways + xlogy(x, self.p) + xlog1py(self.n - x, -self.p)
+        return np.asarray(np.where(x > self.n, -np.inf, found))
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        return rng.binomial(self.n.astype(np.int64), self.p, size).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class NegativeBinomial(Discrete, ExponentialFamily):
+    """Negative binomial: failures before success r. An exponential family for one r.
+
+    The divergence has a closed form for equal r.
+
+    Parameters
+    ----------
+    r, p : array_like
+        Successes, any positive number; and the probability of each.
+    """
+
+    r: Any
+    p: Any
+    domains: ClassVar[dict[str, str]] = {"r": "positive", "p": "chance"}
+    nuisance: ClassVar[tuple[str, ...]] = ("r",)
+
+    def divergence_from(self, other: "NegativeBinomial") -> Floats:
+        if ((self.r < other.r) | (self.r > other.r)).any():
+            raise Missing
+        return np.asarray(self.r * (bernoulli_divergence(self.p, other.p) / self.p))
+
+    @property
+    def natural_parameters(self) -> Floats:
+        """log(1 − p), for x."""
+        return np.broadcast_to(np.log1p(-self.p), self.batch_shape)[..., None]
+
+    def _log_partition(self, eta: Floats) -> Floats:
+        return np.asarray(-self.r * np.log(-np.expm1(eta[..., 0])))
+
+    def _gradient(self, eta: Floats) -> Floats:
+        return np.asarray(self.r[..., None] / np.expm1(-eta))
+
+    def _of_natural(self, eta: Floats) -> Self:
+        p = -np.expm1(eta[..., 0])
+        return self.unchecked(self.r, np.where(p > 0, p, np.nan))
+
+    def mean_identity(self) -> Floats:
+        return np.asarray(self.r * (1 - self.p) / self.p)
+
+    def log_density(self, x: ArrayLike) -> Floats:
+        x = np.asarray(x, np.float64)
+        log_gamma, xlog1py = from_special("gammaln"), from_special("xlog1py")
+        ways = log_gamma(x + self.r) - log_gamma(x + 1) - log_gamma(self.r)
+        return np.asarray(ways + self.r * np.log(self.p) + xlog1py(x, -self.p))
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        return rng.negative_binomial(self.r, self.p, size).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Geometric(Discrete, ExponentialFamily):
+    """Geometric: trials until the first success, or failures before it.
+
+    Parameters
+    ----------
+    p : array_like
+        Probability of success.
+    start : array_like, default 1
+        1 counts the trials, 0 the failures.
+    """
+
+    p: Any
+    start: Any = 1.0
+    domains: ClassVar[dict[str, str]] = {"p": "chance", "start": "start"}
+    nuisance: ClassVar[tuple[str, ...]] = ("start",)
+
+    def as_negative_binomial(self) -> NegativeBinomial:
+        """Return the distribution of the failures."""
+        if (self.start != 0).any():
+            raise Missing
+        return NegativeBinomial.unchecked(np.ones(()), self.p)
+
+    def divergence_from(self, other: "Geometric") -> Floats:
+        found = bernoulli_divergence(self.p, other.p) / self.p
+        found = found - np.where(self.start > other.start, np.log1p(-other.p), 0.0)
+        return np.where(self.start < other.start, np.inf, found)
+
+    @property
+    def support(self) -> tuple[Floats, Floats]:
+        """From the start on."""
+        return self.start, np.full((), np.inf)
+
+    @property
+    def natural_parameters(self) -> Floats:
+        """log(1 − p), for the failures."""
+        return np.broadcast_to(np.log1p(-self.p), self.batch_shape)[..., None]
+
+    def _log_partition(self, eta: Floats) -> Floats:
+        return np.asarray(-np.log(-np.expm1(eta[..., 0])))
+
+    def _gradient(self, eta: Floats) -> Floats:
+        return 1 / np.expm1(-eta)
+
+    def _of_natural(self, eta: Floats) -> Self:
+        p = -np.expm1(eta[..., 0])
+        return self.unchecked(np.where(p > 0, p, np.nan), self.start)
+
+    def mean_identity(self) -> Floats:
+        return np.asarray((1 - self.p) / self.p + self.start)
+
+    def mean_log_density(self, of: Family) -> Floats:
+        failures = of.expectation("identity") - self.start
+        rest = np.where(failures == 0, 0.0, failures * np.log1p(-self.p))
+        return np.asarray(np.log(self.p) + rest)
+
+    def log_density(self, x: ArrayLike) -> Floats:
+        failures = np.asarray(x, np.float64) - self.start
+        found = np.log(self.p) + from_special("xlog1py")(failures, -self.p)
+        return np.asarray(np.where(failures < 0, -np.inf, found))
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        return np.asarray(rng.geometric(self.p, size) - 1.0 + self.start)
+
+
+@dataclass(frozen=True, eq=False)
+class Poisson(Discrete, ExponentialFamily):
+    """Poisson.
+
+    Parameters
+    ----------
+    rate : array_like
+        The mean; 0 is certainly 0.
+    """
+
+    rate: Any
+    domains: ClassVar[dict[str, str]] = {"rate": "nonnegative"}
+
+    def divergence_from(self, other: "Poisson") -> Floats:
+        found = self.rate * ratio_excess(other.rate, self.rate)
+        return np.asarray(np.where(self.rate == 0, other.rate + 0.0 * self.rate, found))
+
+    @property
+    def natural_parameters(self) -> Floats:
+        """Log λ, for x."""
+        return np.asarray(np.log(self.rate))[..., None]
+
+    def _log_partition(self, eta: Floats) -> Floats:
+        return np.exp(eta[..., 0])
+
+    def _gradient(self, eta: Floats) -> Floats:
+        return np.exp(eta)
+
+    def _of_natural(self, eta: Floats) -> Self:
+        return self.unchecked(np.exp(eta[..., 0]))
+
+    def mean_identity(self) -> Floats:
+        return np.asarray(self.rate)
+
+    def mean_log_density(self, of: Family) -> Floats:
+        logs = of.expectation("identity") * np.log(self.rate)
+        return np.asarray(logs - self.rate - of.expectation("log_factorial"))
+
+    def log_density(self, x: ArrayLike) -> Floats:
+        x = np.asarray(x, np.float64)
+        found = from_special("xlogy")(x, self.rate) - self.rate
+        return np.asarray(found - from_special("gammaln")(x + 1))
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        return rng.poisson(self.rate, size).astype(np.float64)

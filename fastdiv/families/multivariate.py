@@ -1,0 +1,254 @@
+"""Families of vectors and of matrices."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
+from fastdiv.families.positive import LOG_2PI
+from fastdiv.families.special import (
+    excess,
+    from_special,
+    gamma_beyond_entropy,
+    multivariate_gamma_rest,
+)
+from fastdiv.gaussians import gaussian_kl
+
+__all__ = ["Dirichlet", "MultivariateNormal", "Wishart"]
+
+
+@dataclass(frozen=True, eq=False)
+class MultivariateNormal(ExponentialFamily):
+    """Normal, of a vector; :func:`fastdiv.gaussian_kl` also takes diagonals and factors.
+
+    Parameters
+    ----------
+    mean : array_like, shape (…, k)
+    cov : array_like, shape (…, k, k)
+        Covariance; its lower triangle is read.
+    """
+
+    mean: Any
+    cov: Any
+    domains: ClassVar[dict[str, str]] = {"mean": "real", "cov": "real"}
+    axes: ClassVar[dict[str, int]] = {"mean": 1, "cov": 2}
+
+    def divergence_from(self, other: "MultivariateNormal") -> Floats:
+        return np.asarray(gaussian_kl(self.mean, self.cov, other.mean, other.cov))
+
+    @property
+    def natural_parameters(self) -> Floats:
+        """(Σ⁻¹μ, −Σ⁻¹/2 row by row), for (x, x xᵀ)."""
+        precision = np.linalg.inv(_whole(self.cov))
+        first = (precision @ self.mean[..., None])[..., 0]
+        second = np.broadcast_to(-precision / 2, (*self.batch_shape, *precision.shape[-2:]))
+        return np.concatenate([first, second.reshape(*self.batch_shape, -1)], axis=-1)
+
+    @property
+    def _size(self) -> int:
+        return int(self.mean.shape[-1])
+
+    def _parts(self, eta: Floats) -> tuple[Floats, Floats]:
+        k = self._size
+        return eta[..., :k], eta[..., k:].reshape(*eta.shape[:-1], k, k)
+
+    def _log_partition(self, eta: Floats) -> Floats:
+        first, second = self._parts(eta)
+        solved = np.linalg.solve(second, first[..., None])[..., 0]
+        logs = np.linalg.slogdet(-2 * second)[1]
+        whole = (first * solved).sum(axis=-1)
+        return np.asarray(-whole / 4 - logs / 2 + self._size / 2 * LOG_2PI)
+
+    def _gradient(self, eta: Floats) -> Floats:
+        made = self._of_natural(eta)
+        second = made.cov + made.mean[..., None] * made.mean[..., None, :]
+        return np.concatenate([made.mean, second.reshape(*eta.shape[:-1], -1)], axis=-1)
+
+    def _of_natural(self, eta: Floats) -> Self:
+        first, second = self._parts(eta)
+        cov = np.asarray(np.linalg.inv(-2 * second), np.float64)
+        inside = np.asarray((np.linalg.eigvalsh(cov) > 0).all(axis=-1))
+        cov = np.where(np.expand_dims(inside, (-2, -1)), cov, np.nan)
+        return self.unchecked((cov @ first[..., None])[..., 0], cov)
+
+    def mean_quadratic(self, m: Floats, precision: Floats) -> Floats:
+        """E (x − m)ᵀ Λ (x − m)."""
+        apart = self.mean - m
+        whole = (apart[..., None, :] @ precision @ apart[..., None])[..., 0, 0]
+        return np.asarray(np.trace(precision @ _whole(self.cov), axis1=-2, axis2=-1) + whole)
+
+    def mean_log_density(self, of: Family) -> Floats:
+        cov = _whole(self.cov)
+        spread = of.expectation("quadratic", self.mean, np.linalg.inv(cov))
+        logs = np.linalg.slogdet(cov)[1] + self._size * LOG_2PI
+        return np.asarray(-(spread + logs) / 2)
+
+    def log_density(self, x: ArrayLike) -> Floats:
+        cov = _whole(self.cov)
+        apart = np.asarray(x, np.float64) - self.mean
+        whole = (apart * np.linalg.solve(cov, apart[..., None])[..., 0]).sum(axis=-1)
+        return np.asarray(-(whole + np.linalg.slogdet(cov)[1] + self._size * LOG_2PI) / 2)
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        return rng.multivariate_normal(self.mean, _whole(self.cov), size)
+
+
+def _whole(cov: Floats) -> Floats:
+    return np.asarray(np.tril(cov) + np.swapaxes(np.tril(cov, -1), -1, -2))
+
+
+@dataclass(frozen=True, eq=False)
+class Dirichlet(ExponentialFamily):
+    """Dirichlet, of rows of probabilities.
+
+    Parameters
+    ----------
+    alpha : array_like, shape (…, categories)
+    """
+
+    alpha: Any
+    domains: ClassVar[dict[str, str]] = {"alpha": "positive"}
+    axes: ClassVar[dict[str, int]] = {"alpha": 1}
+
+    def divergence_from(self, other: "Dirichlet") -> Floats:
+        # log Γ = h + (x log x − x): of the latter the sums are a divergence of categories.
+        p, q = np.broadcast_arrays(self.alpha, other.alpha)
+        difference = q - p
+        total, more = p.sum(axis=-1), difference.sum(axis=-1)
+        each = gamma_beyond_entropy(p, q).sum(axis=-1)
+        # What q is beside p in q's sum.
+        beside = difference - p * (more / total)[..., None]
+        shares = (q * excess(-beside / q)).sum(axis=-1)
+        return np.asarray(each - gamma_beyond_entropy(total, total + more, more) + shares)
+
+    @property
+    def natural_parameters(self) -> Floats:
+        """α, for the logarithms, with h the inverse of their product."""
+        return np.asarray(self.alpha)
+
+    def _log_partition(self, eta: Floats) -> Floats:
+        log_gamma = from_special("gammaln")
+        return np.asarray(log_gamma(eta).sum(axis=-1) - log_gamma(eta.sum(axis=-1)))
+
+    def _gradient(self, eta: Floats) -> Floats:
+        psi = from_special("psi")
+        return np.asarray(psi(eta) - psi(eta.sum(axis=-1, keepdims=True)))
+
+    def _of_natural(self, eta: Floats) -> Self:
+        return self.unchecked(np.where((eta > 0).all(axis=-1, keepdims=True), eta, np.nan))
+
+    def mean_logs(self) -> Floats:
+        """E log x of each coordinate."""
+        return self.log_partition_gradient()
+
+    def mean_log_density(self, of: Family) -> Floats:
+        logs = ((self.alpha - 1) * of.expectation("logs")).sum(axis=-1)
+        return np.asarray(logs - self.log_partition())
+
+    def log_density(self, x: ArrayLike) -> Floats:
+        logs = ((self.alpha - 1) * np.log(np.asarray(x, np.float64))).sum(axis=-1)
+        return np.asarray(logs - self.log_partition())
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        return rng.dirichlet(self.alpha, size)
+
+
+@dataclass(frozen=True, eq=False)
+class Wishart(ExponentialFamily):
+    """Wishart, of positive definite matrices: X Xᵀ of ν normal columns of covariance V.
+
+    Parameters
+    ----------
+    df : array_like
+        ν, above k − 1.
+    scale : array_like, shape (…, k, k)
+        V; its lower triangle is read.
+    """
+
+    df: Any
+    scale: Any
+    domains: ClassVar[dict[str, str]] = {"df": "positive", "scale": "real"}
+    axes: ClassVar[dict[str, int]] = {"scale": 2}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.df <= self._size - 1).any():
+            least = self._size - 1
+            raise ValueError(f"Wishart: df has {self.df.min()}; it takes numbers above {least}")
+
+    @property
+    def _size(self) -> int:
+        return int(self.scale.shape[-1])
+
+    def divergence_from(self, other: "Wishart") -> Floats:
+        # By the member with Q's degrees of freedom and P's mean, as for Gamma.
+        rest = multivariate_gamma_rest(self.df / 2, other.df / 2, self._size)
+        return np.asarray(rest + other.df * self._divergence_of_means(other))
+
+    def _divergence_of_means(self, other: "Wishart") -> Floats:
+        """KL of N(0, tV₀) from N(0, V₁), where t is the ratio of the degrees of freedom."""
+        none = np.zeros(self._size)
+        nu_p, nu_q = (np.asarray(x.df)[..., None, None] for x in (self, other))
+        found = np.asarray(gaussian_kl(none, self.scale * nu_p, none, other.scale * nu_q))
+        # A product is rounded, and what tV₀ has beside V₁ with it: near V₁ by eigenvalues of that.
+        known = np.isfinite(found)[..., None, None]
+        factor = np.linalg.cholesky(np.where(known, _whole(other.scale), np.eye(self._size)))
+        half = np.linalg.solve(factor, np.where(known, _whole(self.scale - other.scale), 0.0))
+        beside = np.linalg.eigvalsh(np.linalg.solve(factor, np.swapaxes(half, -1, -2)))
+        t_less_1 = ((self.df - other.df) / other.df)[..., None]
+        x = t_less_1 + beside * (1 + t_less_1)
+        near = np.asarray(np.abs(x).max(axis=-1) < 0.5) & known[..., 0, 0]
+        of_eigenvalues = excess(np.where(near[..., None], x, 0.0)).sum(axis=-1) / 2
+        return np.where(near, of_eigenvalues, found)
+
+    @property
+    def natural_parameters(self) -> Floats:
+        """(−V⁻¹/2 row by row, (ν − k − 1)/2), for (X, log|X|)."""
+        batch = self.batch_shape
+        precision = np.linalg.inv(_whole(self.scale))
+        first = np.broadcast_to(-precision / 2, (*batch, *precision.shape[-2:]))
+        second = np.broadcast_to((self.df - self._size - 1) / 2, batch)
+        return np.concatenate([first.reshape(*batch, -1), second[..., None]], axis=-1)
+
+    def _parts(self, eta: Floats) -> tuple[Floats, Floats]:
+        k = self._size
+        return eta[..., :-1].reshape(*eta.shape[:-1], k, k), eta[..., -1] + (k + 1) / 2
+
+    def _log_partition(self, eta: Floats) -> Floats:
+        matrix, half = self._parts(eta)
+        k = self._size
+        logs = k * math.log(2) - np.linalg.slogdet(-2 * matrix)[1]
+        return np.asarray(half * logs + _log_gamma(half, k))
+
+    def _gradient(self, eta: Floats) -> Floats:
+        matrix, half = self._parts(eta)
+        k = self._size
+        scale = np.linalg.inv(-2 * matrix)
+        first = 2 * half[..., None, None] * scale
+        psi = from_special("psi")
+        second = k * math.log(2) + np.linalg.slogdet(scale)[1]
+        second = second + sum(psi(half - j / 2) for j in range(k))
+        return np.concatenate([first.reshape(*eta.shape[:-1], -1), second[..., None]], axis=-1)
+
+    def _of_natural(self, eta: Floats) -> Self:
+        matrix, half = self._parts(eta)
+        scale = np.asarray(np.linalg.inv(-2 * matrix), np.float64)
+        inside = (np.linalg.eigvalsh(scale) > 0).all(axis=-1) & (2 * half > self._size - 1)
+        scale = np.where(np.expand_dims(inside, (-2, -1)), scale, np.nan)
+        return self.unchecked(np.where(inside, 2 * half, np.nan), scale)
+
+    def mean_log_density(self, of: Family) -> Floats:
+        if not isinstance(of, Wishart):
+            raise Missing
+        along = (self.natural_parameters * of.log_partition_gradient()).sum(axis=-1)
+        return np.asarray(along - self.log_partition())
+
+
+def _log_gamma(x: Floats, k: int) -> Floats:
+    """Log of the multivariate gamma function."""
+    log_gamma = from_special("gammaln")
+    constant = k * (k - 1) / 4 * math.log(math.pi)
+    return np.asarray(constant + sum(log_gamma(x - j / 2) for j in range(k)))

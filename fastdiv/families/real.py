@@ -1,0 +1,294 @@
+"""Families on the whole line, and on the circle.
+
+Their expectations: ``identity`` (E x), ``square`` (E (x − m)²), ``distance`` (E |x − m|) and
+``exponential`` (E e^{tx}).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastdiv.families.base import ExponentialFamily, Family, Floats
+from fastdiv.families.positive import (
+    LOG_2PI,
+    gumbel_divergence,
+    normal_eta,
+    normal_gradient,
+    normal_log_partition,
+    normal_of_natural,
+)
+from fastdiv.families.special import (
+    bessel_bregman,
+    bessel_ratio_rest,
+    exp_beyond_line,
+    from_special,
+    ratio_excess,
+    scaled_log_bessel,
+)
+from fastdiv.gaussians import normal_kl
+
+__all__ = ["Cauchy", "Gumbel", "Laplace", "Normal", "VonMises"]
+
+
+class Real(Family):
+    """What is on the whole line."""
+
+    @property
+    def support(self) -> tuple[Floats, Floats]:
+        """All numbers."""
+        return np.full((), -np.inf), np.full((), np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class Normal(Real, ExponentialFamily):
+    """Normal, of one variable.
+
+    Parameters
+    ----------
+    mu, sigma : array_like
+        Mean and standard deviation.
+    """
+
+    mu: Any
+    sigma: Any
+    domains: ClassVar[dict[str, str]] = {"mu": "real", "sigma": "positive"}
+
+    def divergence_from(self, other: "Normal") -> Floats:
+        return np.asarray(normal_kl(self.mu, self.sigma, other.mu, other.sigma))
+
+    @property
+    def natural_parameters(self) -> Floats:
+        """(μ/σ², −1/2σ²), for (x, x²)."""
+        return normal_eta(self.mu, self.sigma)
+
+    def _log_partition(self, eta: Floats) -> Floats:
+        return normal_log_partition(eta)
+
+    def _gradient(self, eta: Floats) -> Floats:
+        return normal_gradient(eta)
+
+    def _of_natural(self, eta: Floats) -> Self:
+        return self.unchecked(*normal_of_natural(eta))
+
+    def mean_identity(self) -> Floats:
+        return np.asarray(self.mu)
+
+    def mean_square(self, m: Floats) -> Floats:
+        return np.asarray(self.sigma**2 + (self.mu - m) ** 2)
+
+    def mean_distance(self, m: Floats) -> Floats:
+        z = (self.mu - m) / self.sigma
+        middle = math.sqrt(2 / math.pi) * np.exp(-z * z / 2)
+        return np.asarray(self.sigma * (middle + z * from_special("erf")(z / math.sqrt(2))))
+
+    def mean_exponential(self, t: Floats) -> Floats:
+        return np.asarray(np.exp(t * self.mu + (t * self.sigma) ** 2 / 2))
+
+    def mean_log_density(self, of: Family) -> Floats:
+        spread = of.expectation("square", self.mu) / (2 * self.sigma**2)
+        return np.asarray(-np.log(self.sigma) - LOG_2PI / 2 - spread)
+
+    def log_density(self, x: ArrayLike) -> Floats:
+        z = (np.asarray(x, np.float64) - self.mu) / self.sigma
+        return np.asarray(-z * z / 2 - np.log(self.sigma) - LOG_2PI / 2)
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        return rng.normal(self.mu, self.sigma, size)
+
+
+@dataclass(frozen=True, eq=False)
+class Laplace(Real, ExponentialFamily):
+    """Laplace: density ∝ e^(−|x − μ|/b). An exponential family for one μ.
+
+    Parameters
+    ----------
+    mu, scale : array_like
+        μ and b.
+    """
+
+    mu: Any
+    scale: Any
+    domains: ClassVar[dict[str, str]] = {"mu": "real", "scale": "positive"}
+    nuisance: ClassVar[tuple[str, ...]] = ("mu",)
+
+    def divergence_from(self, other: "Laplace") -> Floats:
+        z = np.abs(self.mu - other.mu) / self.scale
+        found = self.scale / other.scale * exp_beyond_line(-z)
+        return np.asarray(found + ratio_excess(self.scale, other.scale))
+
+    @property
+    def natural_parameters(self) -> Floats:
+        """−1/b, for |x − μ|."""
+        return np.asarray(-1 / self.scale)[..., None]
+
+    def _log_partition(self, eta: Floats) -> Floats:
+        return np.asarray(np.log(-2 / eta[..., 0]))
+
+    def _gradient(self, eta: Floats) -> Floats:
+        return -1 / eta
+
+    def _of_natural(self, eta: Floats) -> Self:
+        return self.unchecked(self.mu, np.where(eta[..., 0] < 0, -1 / eta[..., 0], np.nan))
+
+    def mean_identity(self) -> Floats:
+        return np.asarray(self.mu)
+
+    def mean_square(self, m: Floats) -> Floats:
+        return np.asarray(2 * self.scale**2 + (self.mu - m) ** 2)
+
+    def mean_distance(self, m: Floats) -> Floats:
+        apart = np.abs(self.mu - m)
+        return np.asarray(apart + self.scale * np.exp(-apart / self.scale))
+
+    def mean_exponential(self, t: Floats) -> Floats:
+        square = (t * self.scale) ** 2
+        inside = square < 1
+        found = np.exp(t * self.mu) / (1 - np.where(inside, square, 0.0))
+        return np.asarray(np.where(inside, found, np.inf))
+
+    def mean_log_density(self, of: Family) -> Floats:
+        return np.asarray(
+            -np.log(2 * self.scale) - of.expectation("distance", self.mu) / self.scale
+        )
+
+    def log_density(self, x: ArrayLike) -> Floats:
+        z = np.abs(np.asarray(x, np.float64) - self.mu) / self.scale
+        return np.asarray(-np.log(2 * self.scale) - z)
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        return rng.laplace(self.mu, self.scale, size)
+
+
+@dataclass(frozen=True, eq=False)
+class Cauchy(Real):
+    """Cauchy; the divergence is the same in both directions.
+
+    Parameters
+    ----------
+    mu, scale : array_like
+        Median and half the interquartile range.
+
+    References
+    ----------
+    .. [1] F. Chyzak and F. Nielsen, "A closed-form formula for the Kullback-Leibler divergence
+       between Cauchy distributions", arXiv:1905.10965 (2019).
+    """
+
+    mu: Any
+    scale: Any
+    domains: ClassVar[dict[str, str]] = {"mu": "real", "scale": "positive"}
+
+    def divergence_from(self, other: "Cauchy") -> Floats:
+        squares = (self.scale - other.scale) ** 2 + (self.mu - other.mu) ** 2
+        return np.asarray(np.log1p(squares / (4 * self.scale * other.scale)))
+
+    def log_density(self, x: ArrayLike) -> Floats:
+        z = (np.asarray(x, np.float64) - self.mu) / self.scale
+        return np.asarray(-np.log(math.pi * self.scale) - np.log1p(z * z))
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        return np.asarray(self.mu + self.scale * rng.standard_cauchy(size))
+
+
+@dataclass(frozen=True, eq=False)
+class Gumbel(Real):
+    """Gumbel, of largest values: density ∝ e^(−z − e^(−z)), z = (x − μ)/β.
+
+    Parameters
+    ----------
+    mu, scale : array_like
+        μ and β.
+    """
+
+    mu: Any
+    scale: Any
+    domains: ClassVar[dict[str, str]] = {"mu": "real", "scale": "positive"}
+
+    def divergence_from(self, other: "Gumbel") -> Floats:
+        beside = (self.scale - other.scale) / other.scale
+        d = (self.mu - other.mu) / other.scale
+        return gumbel_divergence(self.scale / other.scale, beside, d)
+
+    def mean_identity(self) -> Floats:
+        return np.asarray(self.mu + np.euler_gamma * self.scale)
+
+    def mean_square(self, m: Floats) -> Floats:
+        return np.asarray((math.pi * self.scale) ** 2 / 6 + (self.mean_identity() - m) ** 2)
+
+    def mean_exponential(self, t: Floats) -> Floats:
+        order = 1 - self.scale * t
+        found = np.exp(t * self.mu + from_special("gammaln")(order))
+        return np.asarray(np.where(order > 0, found, np.inf))
+
+    def mean_log_density(self, of: Family) -> Floats:
+        z = (of.expectation("identity") - self.mu) / self.scale
+        power = of.expectation("exponential", -1 / self.scale) * np.exp(self.mu / self.scale)
+        return np.asarray(-np.log(self.scale) - z - power)
+
+    def log_density(self, x: ArrayLike) -> Floats:
+        z = (np.asarray(x, np.float64) - self.mu) / self.scale
+        return np.asarray(-np.log(self.scale) - z - np.exp(-z))
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        return rng.gumbel(self.mu, self.scale, size)
+
+
+@dataclass(frozen=True, eq=False)
+class VonMises(ExponentialFamily):
+    """Von Mises, on the circle: density ∝ e^(κ cos(x − μ)).
+
+    Parameters
+    ----------
+    mu, kappa : array_like
+        Mean direction in radians, and concentration; 0 is the uniform distribution.
+    """
+
+    mu: Any
+    kappa: Any
+    domains: ClassVar[dict[str, str]] = {"mu": "real", "kappa": "nonnegative"}
+
+    def divergence_from(self, other: "VonMises") -> Floats:
+        turned = 2 * np.sin((self.mu - other.mu) / 2) ** 2
+        along = (1 - bessel_ratio_rest(self.kappa)) * other.kappa * turned
+        return np.asarray(bessel_bregman(self.kappa, other.kappa) + along)
+
+    @property
+    def support(self) -> tuple[Floats, Floats]:
+        """Once around the mean direction."""
+        return self.mu - math.pi, self.mu + math.pi
+
+    @property
+    def natural_parameters(self) -> Floats:
+        """κ (cos μ, sin μ), for (cos x, sin x)."""
+        return np.stack([self.kappa * np.cos(self.mu), self.kappa * np.sin(self.mu)], axis=-1)
+
+    def _log_partition(self, eta: Floats) -> Floats:
+        kappa = np.hypot(eta[..., 0], eta[..., 1])
+        return np.asarray(LOG_2PI + kappa + scaled_log_bessel(kappa))
+
+    def _gradient(self, eta: Floats) -> Floats:
+        kappa = np.hypot(eta[..., 0], eta[..., 1])
+        length = np.where(kappa > 0, (1 - bessel_ratio_rest(kappa)) / kappa, 0.5)
+        return np.asarray(length[..., None] * eta)
+
+    def _of_natural(self, eta: Floats) -> Self:
+        first, second = eta[..., 0], eta[..., 1]
+        return self.unchecked(np.arctan2(second, first), np.hypot(first, second))
+
+    def mean_cosine(self, m: Floats) -> Floats:
+        """E cos(x − m)."""
+        return np.asarray((1 - bessel_ratio_rest(self.kappa)) * np.cos(self.mu - m))
+
+    def mean_log_density(self, of: Family) -> Floats:
+        constant = LOG_2PI + self.kappa + scaled_log_bessel(self.kappa)
+        return np.asarray(self.kappa * of.expectation("cosine", self.mu) - constant)
+
+    def log_density(self, x: ArrayLike) -> Floats:
+        turned = 2 * np.sin((np.asarray(x, np.float64) - self.mu) / 2) ** 2
+        return np.asarray(-self.kappa * turned - LOG_2PI - scaled_log_bessel(self.kappa))
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        return rng.vonmises(self.mu, self.kappa, size)

@@ -1,0 +1,396 @@
+/* Divergences of Gaussians; a lane is a problem, so that its bits depend on nothing but itself.
+ *
+ * With factors S = L L', whitened E = L1^-1 (L0 - L1), B = L1^-1 (S0 - S1) L1^-T = E + E' + E E', and y = L1^-1 (m0 - m1):
+ *
+ *   G(c)   = tr cB - log|I + cB| >= 0, a sum of squares and of u - 1 - log u over the Cholesky factor I + F of I + cB:
+ *            b_j = cB_jj - sum f_jm^2, f_jj = b_j / (1 + sqrt(1 + b_j)), G = sum (b_j - log(1 + b_j)) + sum f_ij^2, i > j
+ *   KL     = (G(1) + |y|^2) / 2
+ *   Renyi  = (G(1) - G(c) / c + order |(I + F)^-1 y|^2) / 2, c = 1 - order; what is no distribution is infinitely far
+ *
+ * 1. Both Cholesky factors, unless they are given; then E, whose diagonal and squares are G(1).
+ * 2. Where G(1) < NEAR, S0 - S1 has digits that L0 - L1 has lost: B from it (the two-sided solve of LAPACK's sygst), and G(1) again.
+ * 3. Where G(1) is larger and 1/2 <= order < 1, G(1) and G(c) / c may cancel: the logarithms themselves do not.
+ *
+ * A pivot that is no more than k 2^-52 of its diagonal has no digit right: NaN, and Python looks at the matrix.
+ */
+#include "gaussian.h"
+
+#define NEAR 0.5
+#define BLOCK 4 /* sums that are under way together: an addition waits for the last one */
+#define TRIANGLE(i) ((i) * ((i) + 1) / 2)
+
+/* u - 1 - log u of u = above / below, from it, from e = difference / below = u - 1 and from what they are made of. */
+FD_INLINE vd excess(vd u, vd e, vd above, vd below, vd difference) {
+    vd zero = vd_set1(0.0), least = vd_set1(0x1p-900), all = u, shift = zero;
+    md tiny = v_lt(u, least);
+    if (m_any(tiny)) {
+        u = v_sel(tiny, v_div(v_mul(above, vd_set1(0x1p500)), v_mul(below, vd_set1(0x1p-500))), u);
+        all = v_sel(tiny, zero, all);
+        shift = v_sel(tiny, vd_set1(1000.0), zero);
+    }
+    ratio_double s = split_double(vd_set1(1.0), u, v_sub(zero, e));
+    md same = v_eq(s.k, zero); /* then r = -e / u, without the rounding of either */
+    vd r = v_div(v_sel(same, v_sub(zero, difference), s.d), v_sel(same, above, s.t));
+    vd found = v_fma(v_mul(s.d, r), phi_double(r), v_fma(v_add(s.k, shift), vd_set1(LN2), v_sub(all, s.t)));
+    found = v_sel(v_lt(u, vd_set1(INFINITY)), found, u);
+    return v_sel(v_lt(zero, u), found, v_sel(v_eq(above, zero), vd_set1(INFINITY), vd_set1(NAN)));
+}
+FD_INLINE vd log_of_ratio(vd above, vd below, vd difference) {
+    return log_ratio_double(above, below, difference, v_div(vd_set1(1.0), above));
+}
+
+typedef struct {
+    ptrdiff_t k;
+    vd bad;                  /* 1 where a pivot is not what it should be */
+    vd *p, *q, *e, *b;       /* lower triangles, row after row */
+    vd *y, *inverse, *pivot; /* k of each, of y 3 k; pivot: the b_j of the last factor */
+    const char *next[2][8];  /* scales of later problems, if they lie there: of the next 8, or of small ones that come in 4 rounds */
+    ptrdiff_t row[2];
+} problem;
+
+/* Row by row while there is something to compute: all at once the requests would wait for each other, and in the first cache they
+ * would drive out what is computed with. */
+FD_INLINE void ask_for_next(const problem *w, ptrdiff_t i) {
+    for (int l = 0; l < 8; l++) {
+        __builtin_prefetch(w->next[0][l] + i * w->row[0], 0, 2);
+        __builtin_prefetch(w->next[1][l] + i * w->row[1], 0, 2);
+    }
+}
+
+FD_INLINE void minus_dots(int rows, vd *const *a, const vd *x, ptrdiff_t n, vd *sum) {
+    for (ptrdiff_t m = 0; m < n; m++) {
+        vd once = x[m];
+        FD_UNROLL for (int g = 0; g < rows; g++) sum[g] = v_fnma(a[g][m], once, sum[g]);
+    }
+}
+FD_INLINE void below_pivot(int rows, vd *a, ptrdiff_t i, ptrdiff_t j, vd inverse) {
+    vd *row[BLOCK], sum[BLOCK];
+    FD_UNROLL for (int g = 0; g < rows; g++) sum[g] = (row[g] = a + TRIANGLE(i + g))[j];
+    minus_dots(rows, row, a + TRIANGLE(j), j, sum);
+    FD_UNROLL for (int g = 0; g < rows; g++) row[g][j] = v_mul(sum[g], inverse);
+}
+/* Steps of large matrices take so long that the caller may want to stop between them. */
+#define PAUSE_IF_LARGE(w) if ((w)->k > 64) fd_pause()
+
+/* a becomes its Cholesky factor L, one column of it. */
+FD_INLINE void pivot_of(problem *w, vd *a, vd *inverse, ptrdiff_t j) {
+    vd *row = a + TRIANGLE(j), given = row[j], s = given;
+    minus_dots(1, &row, row, j, &s);
+    w->bad = v_sel(v_lt(v_mul(vd_set1((double)w->k * 0x1p-52), given), s), w->bad, vd_set1(1.0));
+    row[j] = v_sqrt(s);
+    inverse[j] = v_div(vd_set1(1.0), row[j]);
+}
+FD_INLINE void column_below(const problem *w, vd *a, const vd *inverse, ptrdiff_t j) {
+    ptrdiff_t i = j + 1;
+    for (; i + BLOCK <= w->k; i += BLOCK) below_pivot(BLOCK, a, i, j, inverse[j]);
+    for (; i < w->k; i++) below_pivot(1, a, i, j, inverse[j]);
+}
+/* Both at once: a root is long to wait for. */
+FD_INLINE void factor_both(problem *w, vd *inverse_p) {
+    for (ptrdiff_t j = 0; j < w->k; j++) {
+        pivot_of(w, w->p, inverse_p, j);
+        pivot_of(w, w->q, w->inverse, j);
+        ask_for_next(w, j);
+        PAUSE_IF_LARGE(w);
+        column_below(w, w->p, inverse_p, j);
+        column_below(w, w->q, w->inverse, j);
+    }
+}
+/* a becomes what the Cholesky factor of I + a has beside I. */
+FD_INLINE void factor_beside_one(problem *w, vd *a, vd *inverse) {
+    vd one = vd_set1(1.0);
+    for (ptrdiff_t j = 0; j < w->k; j++) {
+        vd *row = a + TRIANGLE(j), s = row[j];
+        minus_dots(1, &row, row, j, &s);
+        vd root = v_sqrt(v_add(one, s));
+        PAUSE_IF_LARGE(w);
+        w->pivot[j] = s;
+        row[j] = v_div(s, v_add(one, root));
+        inverse[j] = v_div(one, root);
+        column_below(w, a, inverse, j);
+    }
+}
+/* x = L^-1 x, from `first` on; L = I + l if `beside`, which has no other diagonal. */
+FD_INLINE void solve(ptrdiff_t k, const vd *l, const vd *inverse, vd *x, ptrdiff_t first) {
+    for (ptrdiff_t m = first; m < k; m++) {
+        vd known = x[m] = v_mul(x[m], inverse[m]);
+        for (ptrdiff_t i = m + 1; i < k; i++) x[i] = v_fnma(l[TRIANGLE(i) + m], known, x[i]);
+    }
+}
+/* e = L1^-1 e, both lower triangles, a row of e at a time. */
+FD_INLINE void whiten(const problem *w) {
+    for (ptrdiff_t i = 0; i < w->k; i++) {
+        const vd *l = w->q + TRIANGLE(i);
+        vd *row = w->e + TRIANGLE(i);
+        PAUSE_IF_LARGE(w);
+        for (ptrdiff_t j = 0; j <= i; j += BLOCK) {
+            int columns = i + 1 - j < BLOCK ? (int)(i + 1 - j) : BLOCK;
+            vd sum[BLOCK];
+            FD_UNROLL for (int g = 0; g < BLOCK; g++) sum[g] = g < columns ? row[j + g] : vd_set1(0.0);
+            ptrdiff_t m = j;
+            for (; m < i && m < j + BLOCK - 1; m++)
+                for (int g = 0; g <= m - j; g++) sum[g] = v_fnma(l[m], w->e[TRIANGLE(m) + j + g], sum[g]);
+            for (; m < i; m++) FD_UNROLL for (int g = 0; g < BLOCK; g++) sum[g] = v_fnma(l[m], w->e[TRIANGLE(m) + j + g], sum[g]);
+            FD_UNROLL for (int g = 0; g < BLOCK; g++) if (g < columns) row[j + g] = v_mul(sum[g], w->inverse[i]);
+        }
+    }
+}
+/* b = L1^-1 b L1^-T: column j of all steps before column j + 1 of any. */
+FD_INLINE void whiten_both(const problem *w) {
+    ptrdiff_t k = w->k;
+    const vd *l = w->q;
+    vd *x = w->pivot; /* a column at rest */
+    for (ptrdiff_t j = 0; j < k; j++) {
+        vd inverse = w->inverse[j], head = w->b[TRIANGLE(j) + j] = v_mul(v_mul(w->b[TRIANGLE(j) + j], inverse), inverse);
+        vd half = v_mul(vd_set1(0.5), head);
+        PAUSE_IF_LARGE(w);
+        for (ptrdiff_t i = j + 1; i < k; i++) x[i] = v_fnma(half, l[TRIANGLE(i) + j], v_mul(w->b[TRIANGLE(i) + j], inverse));
+        for (ptrdiff_t i = j + 1; i < k; i++) {
+            vd *row = w->b + TRIANGLE(i), a = x[i], c = l[TRIANGLE(i) + j];
+            for (ptrdiff_t m = j + 1; m <= i; m++) row[m] = v_fnma(a, l[TRIANGLE(m) + j], v_fnma(c, x[m], row[m]));
+        }
+        for (ptrdiff_t i = j + 1; i < k; i++) x[i] = v_fnma(half, l[TRIANGLE(i) + j], x[i]);
+        solve(k, l, w->inverse, x, j + 1);
+        for (ptrdiff_t i = j + 1; i < k; i++) w->b[TRIANGLE(i) + j] = x[i];
+    }
+}
+/* b = e + e' + e e'. */
+FD_INLINE void square(const problem *w) {
+    for (ptrdiff_t i = 0; i < w->k; i++) {
+        PAUSE_IF_LARGE(w);
+        for (ptrdiff_t j = 0; j <= i; j++) {
+            const vd *a = w->e + TRIANGLE(i), *c = w->e + TRIANGLE(j);
+            vd sum = i == j ? v_add(a[j], a[j]) : a[j];
+            for (ptrdiff_t m = 0; m <= j; m++) sum = v_fma(a[m], c[m], sum);
+            w->b[TRIANGLE(i) + j] = sum;
+        }
+    }
+}
+FD_INLINE vd squares_below(ptrdiff_t k, const vd *a) {
+    vd sum = vd_set1(0.0);
+    for (ptrdiff_t i = 1; i < k; i++)
+        for (ptrdiff_t j = 0; j < i; j++) sum = v_fma(a[TRIANGLE(i) + j], a[TRIANGLE(i) + j], sum);
+    return sum;
+}
+/* G of what factor_beside_one made. */
+FD_INLINE vd gain(const problem *w, const vd *a) {
+    vd sum = squares_below(w->k, a), one = vd_set1(1.0);
+    for (ptrdiff_t j = 0; j < w->k; j++) {
+        vd pivot = w->pivot[j], u = v_add(one, pivot);
+        sum = v_add(sum, excess(u, pivot, u, one, pivot));
+    }
+    return sum;
+}
+FD_INLINE vd norm(ptrdiff_t k, const vd *x) {
+    vd sum = vd_set1(0.0);
+    for (ptrdiff_t i = 0; i < k; i++) sum = v_fma(x[i], x[i], sum);
+    return sum;
+}
+/* G(1) of e, the ratios of the factors' diagonals. */
+FD_INLINE vd gain_of_factors(const problem *w) {
+    vd sum = squares_below(w->k, w->e);
+    for (ptrdiff_t j = 0; j < w->k; j++) {
+        vd above = w->p[TRIANGLE(j) + j], below = w->q[TRIANGLE(j) + j], e = w->e[TRIANGLE(j) + j];
+        vd once = excess(v_mul(above, w->inverse[j]), e, above, below, v_sub(above, below));
+        sum = v_add(sum, v_fma(e, e, v_add(once, once)));
+    }
+    return sum;
+}
+
+/* A number of each of 8 problems.  Written one by one they would have to reach the cache before they are one vector. */
+FD_INLINE vd lanes_at(const char *const at[8], ptrdiff_t offset) {
+#define LANE(l) (*(const double *)(at[l] + offset))
+#if defined(FD_TARGET_AVX512)
+    return _mm512_set_pd(LANE(7), LANE(6), LANE(5), LANE(4), LANE(3), LANE(2), LANE(1), LANE(0));
+#elif defined(FD_TARGET_AVX2)
+    return (vd){_mm256_set_pd(LANE(3), LANE(2), LANE(1), LANE(0)), _mm256_set_pd(LANE(7), LANE(6), LANE(5), LANE(4))};
+#else
+    double lane[8] = {LANE(0), LANE(1), LANE(2), LANE(3), LANE(4), LANE(5), LANE(6), LANE(7)};
+    return vd_load(lane);
+#endif
+#undef LANE
+}
+/* A vector, or the lower triangle of a matrix, of 8 problems. */
+FD_INLINE void gather(const fd_gaussians *g, int operand, const char *const at[8], int triangle, vd *to) {
+    ptrdiff_t row = g->row[operand], column = g->column[operand];
+    for (ptrdiff_t i = 0; i < g->k; i++) {
+        for (ptrdiff_t j = 0; j <= (triangle ? i : 0); j++) *to++ = lanes_at(at, i * row + j * column);
+    }
+}
+static void places(const fd_gaussians *g, int operand, ptrdiff_t first, const char *at[8]) {
+    for (int l = 0; l < 8; l++) {
+        ptrdiff_t i = first + l < g->count ? first + l : g->count - 1, offset = 0;
+        if (g->axes == 1) {
+            at[l] = g->data[operand] + i * g->steps[operand][0];
+            continue;
+        }
+        for (int axis = g->axes - 1; axis >= 0; axis--) {
+            offset += i % g->shape[axis] * g->steps[operand][axis];
+            i /= g->shape[axis];
+        }
+        at[l] = g->data[operand] + offset;
+    }
+}
+
+/* A number of 8 problems. */
+FD_INLINE vd eight(const fd_gaussians *g, int operand, ptrdiff_t first, const char *const at[8], ptrdiff_t offset) {
+    if (g->axes == 1 && g->steps[operand][0] == 0) return vd_set1(*(const double *)(g->data[operand] + offset));
+    if (g->axes == 1 && g->steps[operand][0] == sizeof(double) && first + 8 <= g->count)
+        return vd_load((const double *)(g->data[operand] + first * (ptrdiff_t)sizeof(double) + offset));
+    return lanes_at(at, offset);
+}
+
+/* Renyi's from G(1), G(c) and the logarithms in its place; those are of the far, and then of an order below 1. */
+FD_INLINE vd without_means(vd order, vd whole, vd part, vd logs) {
+    vd c = v_sub(vd_set1(1.0), order), near = v_mul(vd_set1(0.5), v_sub(whole, v_div(part, c)));
+    return v_sel(m_and(v_le(vd_set1(NEAR), whole), v_lt(order, vd_set1(1.0))), v_mul(vd_set1(0.5), logs), near);
+}
+
+FD_INLINE vd diagonal(const fd_gaussians *g, ptrdiff_t first, int renyi) {
+    const char *at[FD_GAUSSIAN_OPERANDS][8];
+    vd zero = vd_set1(0.0), one = vd_set1(1.0), half = vd_set1(0.5), sum = zero, bad = zero, order = one;
+    for (int o = 0; o < FD_ORDER + renyi; o++)
+        if (g->axes != 1 || (g->steps[o][0] && (g->steps[o][0] != sizeof(double) || first + 8 > g->count))) places(g, o, first, at[o]);
+    if (renyi) order = eight(g, FD_ORDER, first, at[FD_ORDER], 0);
+    vd c = v_sub(one, order);
+    for (ptrdiff_t j = 0; j < g->k; j++) {
+        vd p = eight(g, FD_SCALE_P, first, at[FD_SCALE_P], j * g->row[FD_SCALE_P]), q = eight(g, FD_SCALE_Q, first, at[FD_SCALE_Q], j * g->row[FD_SCALE_Q]);
+        vd apart = v_sub(eight(g, FD_MEAN_P, first, at[FD_MEAN_P], j * g->row[FD_MEAN_P]),
+                         eight(g, FD_MEAN_Q, first, at[FD_MEAN_Q], j * g->row[FD_MEAN_Q]));
+        vd difference = v_sub(p, q), e = v_div(difference, q), whole = excess(v_div(p, q), e, p, q, difference), y, lambda = e;
+        bad = v_sel(m_and(v_lt(zero, p), m_and(v_lt(zero, q), m_and(v_lt(p, vd_set1(INFINITY)), v_lt(q, vd_set1(INFINITY))))), bad, one);
+        if (g->factors) {
+            vd scaled = v_div(apart, q);
+            y = v_mul(scaled, scaled);
+            whole = v_fma(e, e, v_add(whole, whole));
+            lambda = v_mul(e, v_add(vd_set1(2.0), e));
+        } else
+            y = v_mul(apart, v_div(apart, q));
+        if (!renyi) {
+            sum = v_add(sum, v_mul(half, v_add(whole, y)));
+            continue;
+        }
+        vd moved = v_mul(c, lambda), u = v_add(one, moved), part = excess(u, moved, u, one, moved), log_u = log_of_ratio(u, one, moved);
+        vd log_r = log_of_ratio(p, q, difference);
+        vd logs = v_sub(v_div(log_u, c), g->factors ? v_add(log_r, log_r) : log_r);
+        vd one_more = v_fma(v_mul(half, order), v_div(y, u), without_means(order, whole, part, logs));
+        sum = v_add(sum, v_sel(v_le(u, zero), vd_set1(INFINITY), one_more));
+    }
+    return v_sel(v_eq(bad, zero), sum, vd_set1(NAN));
+}
+
+FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, const problem *place, ptrdiff_t k, int renyi) {
+    const char *at[8];
+    problem mine = *place, *w = &mine;
+    w->k = k;
+    vd zero = vd_set1(0.0), one = vd_set1(1.0), half = vd_set1(0.5);
+    w->bad = zero;
+    for (int q = 0; q < 2; q++) {
+        int operand = q ? FD_SCALE_Q : FD_SCALE_P;
+        places(g, operand, first, at);
+        gather(g, operand, at, 1, q ? w->q : w->p);
+        w->row[q] = g->row[operand];
+        for (int l = 0; l < 8; l++) w->next[q][l] = at[l] + (k <= 8 ? 32 : 8) * g->steps[operand][g->axes - 1];
+    }
+    places(g, FD_MEAN_P, first, at);
+    gather(g, FD_MEAN_P, at, 0, w->y);
+    places(g, FD_MEAN_Q, first, at);
+    gather(g, FD_MEAN_Q, at, 0, w->pivot);
+    for (ptrdiff_t i = 0; i < k; i++) w->y[i] = v_sub(w->y[i], w->pivot[i]);
+    if (g->factors) {
+        for (ptrdiff_t j = 0; j < k; j++) {
+            vd p = w->p[TRIANGLE(j) + j], q = w->q[TRIANGLE(j) + j];
+            w->bad = v_sel(m_and(v_lt(zero, p), v_lt(zero, q)), w->bad, one);
+            w->inverse[j] = v_div(one, q);
+        }
+    } else {
+        for (ptrdiff_t i = 0; i < TRIANGLE(k); i++) w->b[i] = v_sub(w->p[i], w->q[i]);
+        factor_both(w, w->y + 2 * k);
+    }
+    for (ptrdiff_t i = 0; i < TRIANGLE(k); i++) w->e[i] = v_sub(w->p[i], w->q[i]);
+    whiten(w);
+    solve(k, w->q, w->inverse, w->y, 0);
+    vd whole = gain_of_factors(w), bad = w->bad;
+    md near = v_lt(whole, vd_set1(g->factors ? 0.0 : NEAR));
+    vd *kept = w->p; /* of which only the diagonal is wanted any more */
+    vd *heads = w->y + k, *inverse = w->y + 2 * k;
+    for (ptrdiff_t j = 0; j < k; j++) heads[j] = w->p[TRIANGLE(j) + j];
+    if (m_any(near)) {
+        whiten_both(w);
+        memcpy(kept, w->b, (size_t)TRIANGLE(k) * sizeof(vd));
+        factor_beside_one(w, w->b, inverse);
+        whole = v_sel(near, gain(w, w->b), whole);
+    }
+    vd norm_1 = norm(k, w->y), found = v_mul(half, v_add(whole, norm_1));
+    if (renyi) {
+        places(g, FD_ORDER, first, at);
+        vd order = eight(g, FD_ORDER, first, at, 0), c = v_sub(one, order);
+        square(w);
+        for (ptrdiff_t i = 0; i < TRIANGLE(k); i++) w->b[i] = v_mul(c, m_any(near) ? v_sel(near, kept[i], w->b[i]) : w->b[i]);
+        factor_beside_one(w, w->b, inverse);
+        vd part = gain(w, w->b), logs = zero, outside = zero;
+        for (ptrdiff_t j = 0; j < k; j++) {
+            vd u = v_add(one, w->pivot[j]), p = heads[j], q = w->q[TRIANGLE(j) + j];
+            vd log_r = log_of_ratio(p, q, v_sub(p, q));
+            logs = v_add(logs, v_sub(v_div(log_of_ratio(u, one, w->pivot[j]), c), v_add(log_r, log_r)));
+            outside = v_sel(v_lt(zero, u), outside, one);
+        }
+        solve(k, w->b, inverse, w->y, 0);
+        found = v_fma(v_mul(half, order), norm(k, w->y), without_means(order, whole, part, logs));
+        found = v_sel(v_eq(outside, zero), found, vd_set1(INFINITY));
+    }
+    return v_sel(v_eq(bad, zero), found, vd_set1(NAN));
+}
+
+static void put(const fd_gaussians *g, ptrdiff_t first, vd found) {
+    /* The sign of a NaN is the processor's business. */
+    found = v_sel(v_eq(found, found), v_add(found, vd_set1(0.0)), vd_set1(NAN));
+    if (first + 8 <= g->count) {
+        vd_store(g->result + first, found);
+        return;
+    }
+    double lane[8];
+    vd_store(lane, found);
+    memcpy(g->result + first, lane, (size_t)(g->count - first) * sizeof(double));
+}
+static void all_diagonal(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last) {
+    for (; first < last; first++) put(g, 8 * first, diagonal(g, 8 * first, 0));
+}
+static void all_diagonal_renyi(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last) {
+    for (; first < last; first++) put(g, 8 * first, diagonal(g, 8 * first, 1));
+}
+#define ALL_FULL(NAME, K, RENYI)                                                                                               \
+    static void NAME(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last, const problem *w) {                               \
+        for (; first < last; first++) put(g, 8 * first, full(g, 8 * first, w, K, RENYI));                                      \
+    }
+ALL_FULL(all_full, w->k, 0)
+ALL_FULL(all_full_renyi, w->k, 1)
+#if !defined(FD_COMPACT) /* loops whose lengths a compiler knows */
+ALL_FULL(all_full_2, 2, 0)
+ALL_FULL(all_full_3, 3, 0)
+ALL_FULL(all_full_4, 4, 0)
+ALL_FULL(all_full_8, 8, 0)
+#endif
+
+int FD_GAUSSIANS(void *context, ptrdiff_t first, ptrdiff_t last) {
+    const fd_gaussians *g = context;
+    ptrdiff_t k = g->k, triangle = TRIANGLE(k);
+    if (g->diagonal) {
+        (g->data[FD_ORDER] ? all_diagonal_renyi : all_diagonal)(g, first, last);
+        return 0;
+    }
+    char *place = fd_scratch((size_t)(4 * triangle + 5 * k + 1) * sizeof(vd));
+    if (!place) return FD_NO_SCRATCH;
+    place += -(uintptr_t)place % sizeof(vd);
+    vd *at = (vd *)(void *)place;
+    problem w = {.k = k, .p = at, .q = at + triangle, .e = at + 2 * triangle, .b = at + 3 * triangle};
+    w.y = at + 4 * triangle;
+    w.inverse = w.y + 3 * k;
+    w.pivot = w.inverse + k;
+    void (*all)(const fd_gaussians *, ptrdiff_t, ptrdiff_t, const problem *) = g->data[FD_ORDER] ? all_full_renyi : all_full;
+#if !defined(FD_COMPACT)
+    if (all == all_full) all = k == 2 ? all_full_2 : k == 3 ? all_full_3 : k == 4 ? all_full_4 : k == 8 ? all_full_8 : all;
+#endif
+    all(g, first, last, &w);
+    return 0;
+}

@@ -1,0 +1,186 @@
+"""Densities by quadrature, mixtures by samples and by bounds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+import fastdiv as fd
+from fastdiv import families
+from fastdiv.densities import GaussianMixture, kl_density, mixture_kl, mixture_kl_bounds
+
+LINE = (-math.inf, math.inf)
+
+
+def normal(mu, sigma):
+    return families.Normal(mu, sigma).log_density
+
+
+@pytest.mark.parametrize("closeness", [1.0, 1e-2, 1e-5, 1e-8])
+def test_near_densities_keep_their_digits(closeness):
+    """Those of log p − log q; the integral of p log(p/q) itself has none below 1e-16."""
+    found = kl_density(normal(0.3, 1.0), normal(0.3 + closeness, 1 + closeness / 2), LINE)
+    want = fd.normal_kl(0.3, 1.0, 0.3 + closeness, 1 + closeness / 2)
+    assert abs(found.value / want - 1) <= 1e-11 + 1e-15 / closeness
+    assert found.error < 1e-7 * want
+
+
+def test_intervals():
+    """A half-line, an interval with jumps, and a line."""
+    halves = kl_density(lambda x: -x, lambda x: math.log(3) - 3 * x, (0, math.inf))
+    assert halves.value == pytest.approx(2 - math.log(3), rel=1e-13)
+    assert abs(halves.value - (2 - math.log(3))) <= halves.error + 1e-15
+
+    def steps(x):
+        return math.log(1.5) if x < 0.5 else math.log(0.5)
+
+    found = kl_density(steps, lambda x: 0.0, (0, 1), points=[0.5])
+    want = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert found.value == pytest.approx(want, rel=1e-14)
+    uniform = kl_density(
+        lambda x: 0.0 if 0 <= x <= 1 else -math.inf, normal(0.0, 1.0), LINE, points=[0, 1]
+    )
+    assert uniform.value == pytest.approx(math.log(2 * math.pi) / 2 + 1 / 6, rel=1e-12)
+
+
+def test_what_q_does_not_cover():
+    found = kl_density(
+        normal(0.0, 1.0), lambda x: 0.0 if 0 <= x <= 1 else -math.inf, LINE, points=[0, 1]
+    )
+    assert found.value == math.inf
+
+
+def test_densities_that_do_not_integrate_to_1():
+    def shifted(mu, log_factor):
+        return lambda x: float(normal(mu, 1.0)(x)) + log_factor
+
+    with pytest.raises(ValueError, match=r"log_q integrates to 2 over"):
+        kl_density(normal(0, 1), shifted(1, math.log(2)), LINE)
+    with pytest.raises(ValueError, match=r"log_p integrates to 0\.5 over"):
+        kl_density(shifted(1, -math.log(2)), normal(0, 1), LINE)
+    for first, second in ((0.0, math.log(2)), (-3.0, 5.0), (4.0, 0.0)):
+        found = kl_density(shifted(0, first), shifted(1, second), LINE, normalize=True)
+        assert found.value == pytest.approx(0.5, rel=1e-10)
+    truncated = kl_density(normal(0, 1), normal(1, 1), (0, math.inf), normalize=True)
+    a, b = stats.truncnorm(0, math.inf), stats.truncnorm(-1, math.inf, loc=1)
+    want = integrate.quad(lambda x: a.pdf(x) * (a.logpdf(x) - b.logpdf(x)), 0, math.inf)[0]
+    assert truncated.value == pytest.approx(want, rel=1e-8)
+
+
+def test_a_peak_that_is_not_seen_is_an_error():
+    narrow = normal(1000.0, 1e-3)
+    with pytest.raises(ValueError, match=r"log_p integrates to .* points= says"):
+        kl_density(narrow, normal(1000.0, 2e-3), LINE)
+    cuts = [1000 + 1e-3 * x for x in (-20, -3, 0, 3, 20)]
+    found = kl_density(narrow, normal(1000.0, 2e-3), LINE, points=cuts)
+    assert found.value == pytest.approx(fd.normal_kl(0, 1, 0, 2), rel=1e-9)
+
+
+def test_wrong_intervals():
+    p = normal(0, 1)
+    for support in ((1, 0), (0, 0), (math.nan, 1)):
+        with pytest.raises(ValueError, match="two ends, the lower first"):
+            kl_density(p, p, support)
+    with pytest.raises(ValueError, match="not inside the support"):
+        kl_density(p, p, (0, 1), points=[1.0])
+
+
+# --- mixtures -------------------------------------------------------------------------------------
+
+ONE = GaussianMixture([0.3, 0.7], [-2.0, 1.0], [0.5, 1.5])
+TWO = GaussianMixture([1.0, 2.0, 1.0], [-1.5, 1.2, 3.0], [0.8, 1.0, 0.5])
+
+
+def plane(seed, n):
+    rng = np.random.default_rng(seed)
+    half = rng.normal(size=(n, 2, 4))
+    return GaussianMixture(
+        rng.dirichlet(np.ones(n)), 2 * rng.normal(size=(n, 2)), half @ half.transpose(0, 2, 1) / 4
+    )
+
+
+def exact(p, q):
+    return kl_density(p.log_density, q.log_density, LINE, points=[-10, -2, 0, 1, 3, 10]).value
+
+
+def test_a_mixture_is_its_density():
+    x = np.linspace(-6, 6, 41)
+    pdf = 0.3 * stats.norm(-2, math.sqrt(0.5)).pdf(x) + 0.7 * stats.norm(1, math.sqrt(1.5)).pdf(x)
+    np.testing.assert_allclose(np.exp(ONE.log_density(x)), pdf, rtol=1e-13)
+    p = plane(1, 3)
+    points = np.random.default_rng(2).normal(size=(5, 7, 2))
+    want = sum(
+        w * stats.multivariate_normal(m, c).pdf(points)
+        for w, m, c in zip(p.weights, p.means, p.covariances, strict=True)
+    )
+    np.testing.assert_allclose(np.exp(p.log_density(points)), want, rtol=1e-12)
+    drawn = p.sample(np.random.default_rng(3), 200_000)
+    assert drawn.shape == (200_000, 2)
+    np.testing.assert_allclose(drawn.mean(axis=0), p.weights @ p.means, atol=0.03)
+
+
+@pytest.mark.parametrize("kind", ["k1", "k3"])
+def test_samples_and_their_error(kind):
+    want = exact(ONE, TWO)
+    found = mixture_kl(ONE, TWO, samples=40_000, seed=4, kind=kind)
+    assert abs(found.value - want) < 4 * found.se
+    assert found == mixture_kl(ONE, TWO, samples=40_000, seed=4, kind=kind)
+    assert found != mixture_kl(ONE, TWO, samples=40_000, seed=5, kind=kind)
+    spread = [mixture_kl(ONE, TWO, samples=2000, seed=s, kind=kind).value for s in range(100)]
+    few = mixture_kl(ONE, TWO, samples=2000, kind=kind).se
+    assert np.std(spread) == pytest.approx(few, rel=0.3)
+
+
+def test_bounds_hold():
+    for p, q in ((ONE, TWO), (TWO, ONE), (ONE, ONE), (ONE, GaussianMixture([1], [0.1], [2.5]))):
+        found = mixture_kl_bounds(p, q)
+        assert found.lower <= exact(p, q) + 1e-9 <= found.upper + 2e-9
+    for seed in range(20):
+        p, q = plane(seed, 1 + seed % 4), plane(100 + seed, 1 + seed % 3)
+        found = mixture_kl_bounds(p, q)
+        estimate = mixture_kl(p, q, samples=20_000, kind="k1")
+        assert found.lower <= estimate.value + 4 * estimate.se
+        assert found.upper >= estimate.value - 4 * estimate.se
+        assert found.lower <= found.upper
+        assert found.upper <= mixture_kl_bounds(p, q, iterations=1).upper
+
+
+def test_bounds_of_single_gaussians_and_of_far_components():
+    """There the bounds meet, or the variational form is exact."""
+    p, q = plane(5, 1), plane(6, 1)
+    want = fd.gaussian_kl(p.means, p.covariances, q.means, q.covariances)[0]
+    found = mixture_kl_bounds(p, q)
+    assert found.upper == pytest.approx(want, rel=1e-13)
+    assert found.approximation == pytest.approx(want, rel=1e-13)
+    far = [GaussianMixture([0.25, 0.75], [-1e3, 1e3], s) for s in ([1.0, 2.0], [2.0, 1.0])]
+    between = fd.normal_kl(0, 1, 0, math.sqrt(2)), fd.normal_kl(0, math.sqrt(2), 0, 1)
+    found = mixture_kl_bounds(*far)
+    want = 0.25 * between[0] + 0.75 * between[1]
+    assert found.approximation == pytest.approx(want, rel=1e-12)
+    assert found.upper == pytest.approx(want, rel=1e-12)
+    assert mixture_kl_bounds(ONE, ONE).upper < 1e-6
+
+
+def test_wrong_mixtures():
+    for weights, means, covariances in (
+        ([0.5, 0.5], [0.0], [1.0]),
+        ([1.0], [[0.0, 0.0]], [1.0]),
+        ([], [], []),
+        ([1.0], [0.0], [[1.0]]),
+    ):
+        with pytest.raises(ValueError, match=r"it takes \(n,\), \(n, k\) and \(n, k, k\)"):
+            GaussianMixture(weights, means, covariances)
+    for weights in ([-1.0, 2.0], [0.0, 0.0], [math.nan, 1.0]):
+        with pytest.raises(ValueError, match="weights are finite"):
+            GaussianMixture(weights, [0.0, 1.0], [1.0, 1.0])
+    with pytest.raises(np.linalg.LinAlgError):
+        GaussianMixture([1.0], [0.0], [-1.0])
+    with pytest.raises(TypeError, match="q is Normal; it takes a GaussianMixture"):
+        mixture_kl(ONE, families.Normal(0, 1))
+    with pytest.raises(ValueError, match="p has 1 variables, q 2"):
+        mixture_kl_bounds(ONE, plane(1, 2))
+    with pytest.raises(ValueError, match="samples is 1"):
+        mixture_kl(ONE, TWO, samples=1)

@@ -1,0 +1,459 @@
+"""Gaussians, against their definitions in 60 digits on the very numbers that are given."""
+
+from __future__ import annotations
+
+import math
+
+import mpmath as mp
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+import fastdiv as fd
+from fastdiv import gaussians
+
+UNIT = 2.0**-53
+CLOSENESS = [1.0, 0.1, 1e-2, 1e-4, 1e-6, 1e-8, 1e-12]
+ORDERS = [0.05, 0.5, 0.9, 1 - 1e-9, 1 + 1e-9, 1.3]
+
+
+@pytest.fixture(autouse=True)
+def digits():
+    with mp.workdps(60):
+        yield
+
+
+def matrix(a):
+    return mp.matrix(np.asarray(a, dtype=float).tolist())
+
+
+def symmetric(a):
+    lower = np.tril(a)
+    return matrix(lower + np.tril(a, -1).T)
+
+
+def square(factor):
+    return matrix(np.tril(factor)) * matrix(np.tril(factor)).T
+
+
+def column(x):
+    return matrix(np.reshape(x, (-1, 1)))
+
+
+def quadratic(x, a):
+    return (x.T * a**-1 * x)[0]
+
+
+def trace(a):
+    return mp.fsum(a[i, i] for i in range(a.rows))
+
+
+def kl(m0, s0, m1, s1):
+    logs = mp.log(mp.det(s1) / mp.det(s0))
+    return (trace(s1**-1 * s0) - s0.rows + logs + quadratic(column(m0) - column(m1), s1)) / 2
+
+
+def renyi(m0, s0, m1, s1, order):
+    order = mp.mpf(float(order))
+    mixed = order * s1 + (1 - order) * s0
+    logs = mp.log(mp.det(mixed) / (mp.det(s0) ** (1 - order) * mp.det(s1) ** order))
+    return order / 2 * quadratic(column(m0) - column(m1), mixed) + logs / (2 * (1 - order))
+
+
+def wasserstein(m0, s0, m1, s1):
+    apart, factor = column(m0) - column(m1), mp.cholesky(s1)
+    roots = [mp.sqrt(abs(x)) for x in mp.eigsy(factor.T * s0 * factor, eigvals_only=True)]
+    return mp.sqrt((apart.T * apart)[0] + trace(s0) + trace(s1) - 2 * mp.fsum(roots))
+
+
+def covariance(rng, k, condition):
+    turned, _ = np.linalg.qr(rng.standard_normal((k, k)))
+    made = turned * np.geomspace(1, 1 / condition, k) @ turned.T
+    return (made + made.T) / 2
+
+
+def pair(rng, k, condition, closeness):
+    """Means and covariances; a closeness of 1 is no closeness."""
+    s1 = covariance(rng, k, condition)
+    factor = np.linalg.cholesky(s1)
+    moved = rng.standard_normal((k, k))
+    if closeness == 1:
+        s0 = covariance(rng, k, math.sqrt(condition)) * np.exp(rng.standard_normal())
+    else:
+        s0 = factor @ (np.eye(k) + closeness * (moved + moved.T) / (4 * math.sqrt(k))) @ factor.T
+    m1 = rng.standard_normal(k)
+    return m1 + closeness * factor @ rng.standard_normal(k), s0, m1, s1
+
+
+def off(found, exact):
+    return float(abs(mp.mpf(float(found)) - exact) / abs(exact)) / UNIT
+
+
+# --- the contract ---------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("P6")
+@pytest.mark.parametrize("condition", [1.0, 1e3, 1e6])
+@pytest.mark.parametrize("k", [2, 3, 5, 8])
+def test_kl_keeps_its_digits(k, condition, worst, each_isa):
+    """At any closeness, from covariances and from factors."""
+    rng = np.random.default_rng(k)
+    problems = [pair(rng, k, condition, closeness) for closeness in CLOSENESS for _ in range(3)]
+    m0, s0, m1, s1 = (np.array(x) for x in zip(*problems, strict=True))
+    l0, l1 = np.linalg.cholesky(s0), np.linalg.cholesky(s1)
+    exact = [
+        kl(a, symmetric(b), c, symmetric(d)) for a, b, c, d in zip(m0, s0, m1, s1, strict=True)
+    ]
+    of_factors = [kl(a, square(b), c, square(d)) for a, b, c, d in zip(m0, l0, m1, l1, strict=True)]
+    for _ in each_isa():
+        found = fd.gaussian_kl(m0, s0, m1, s1)
+        share = [
+            off(x, y) / (2 * max(k, 4) * np.linalg.cond(s))
+            for x, y, s in zip(found, exact, s1, strict=True)
+        ]
+        worst(max(share), "2k·u·cond(Σ₁), from covariances", 1)
+        assert max(share) <= 1
+        found = fd.gaussian_kl(m0, l0, m1, l1, cholesky=True)
+        share = [
+            off(x, y) / (2 * max(k, 4) * np.linalg.cond(s))
+            for x, y, s in zip(found, of_factors, l1, strict=True)
+        ]
+        worst(max(share), "2k·u·cond(L₁), from factors", 1)
+        assert max(share) <= 1
+
+
+@pytest.mark.promise("P6")
+def test_normal_kl_keeps_its_digits(worst, isa):
+    """Where even two units of a number would be too few, eight are promised."""
+    rng = np.random.default_rng(1)
+    sigma_q, mu_q = np.exp(rng.standard_normal(400)), rng.standard_normal(400)
+    closeness = 10.0 ** rng.uniform(-13, 0, 400)
+    sigma_p = sigma_q * np.exp(closeness * rng.standard_normal(400))
+    mu_p = mu_q + closeness * sigma_q * rng.standard_normal(400)
+    found = fd.normal_kl(mu_p, sigma_p, mu_q, sigma_q)
+    errors = []
+    for a, b, c, d, x in zip(mu_p, sigma_p, mu_q, sigma_q, found, strict=True):
+        r, y = mp.mpf(b) / mp.mpf(d), (mp.mpf(a) - mp.mpf(c)) / mp.mpf(d)
+        errors.append(off(x, (r * r - 1 - 2 * mp.log(r) + y * y) / 2))
+    worst(max(errors), "units, one variable", 8)
+    assert max(errors) <= 8
+
+
+def test_a_million_times_wider_or_narrower():
+    for sigma_p, sigma_q in [(1e-300, 1.0), (1e300, 1.0), (1.0, 1e300), (1e-200, 1e200), (3, 2)]:
+        r = mp.mpf(sigma_p) / mp.mpf(sigma_q)
+        exact = (r * r - 1 - 2 * mp.log(r)) / 2
+        found = fd.normal_kl(0.0, sigma_p, 0.0, sigma_q)
+        if exact > mp.mpf(np.finfo(float).max):
+            assert found == np.inf
+        else:
+            assert off(found, exact) <= 8
+            assert (
+                off(fd.gaussian_kl([0.0], [[sigma_p]], [0.0], [[sigma_q]], cholesky=True), exact)
+                <= 8
+            )
+
+
+# --- the others -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("closeness", [1.0, 0.1, 1e-3, 1e-8])
+def test_all_of_them(closeness, each_isa):
+    rng = np.random.default_rng(3)
+    k, condition = 3, 100.0
+    m0, s0, m1, s1 = pair(rng, k, condition, closeness)
+    l0, l1 = np.linalg.cholesky(s0), np.linalg.cholesky(s1)
+    bound = 2 * k * condition * 4
+    inverse = np.linalg.inv(np.linalg.cholesky(s1))
+    spread = np.linalg.eigvalsh(inverse @ s0 @ inverse.T)
+    least = [np.min(order + (1 - order) * spread) for order in ORDERS]  # of whitened Σ_α
+    assert all(abs(x) > 0.01 for x in least)
+    for given, (a, b) in (
+        (((m0, s0, m1, s1), {}), (symmetric(s0), symmetric(s1))),
+        (((m0, l0, m1, l1), {"cholesky": True}), (square(l0), square(l1))),
+    ):
+        arguments, options = given
+        exact = [renyi(m0, a, m1, b, order) for order in ORDERS]
+        both = kl(m0, a, m1, b) + kl(m1, b, m0, a)
+        half = renyi(m0, a, m1, b, 0.5) / 2
+        for _ in each_isa():
+            found = fd.gaussian_renyi(*arguments, ORDERS, **options)
+            for order, x, y, near in zip(ORDERS, found, exact, least, strict=True):
+                assert x == np.inf if near < 0 else off(x, y) <= bound / min(near, 1), order
+            assert off(fd.gaussian_jeffreys(*arguments, **options), both) <= bound
+            assert off(fd.gaussian_bhattacharyya(*arguments, **options), half) <= bound
+            squared = fd.gaussian_squared_hellinger(*arguments, **options)
+            assert off(squared, -mp.expm1(-half)) <= bound
+            assert fd.gaussian_hellinger(*arguments, **options) == np.sqrt(squared)
+        distance = fd.gaussian_wasserstein(*arguments, **options)
+        assert off(distance, wasserstein(m0, a, m1, b)) <= bound
+
+
+def test_definitions_by_quadrature():
+    """That the formulas of this file's oracle are those of the divergences."""
+    p, q = stats.norm(0.3, 1.2), stats.norm(-0.5, 2.0)
+    given = ([0.3], [[1.44]], [-0.5], [[4.0]])
+
+    def over(f):
+        return integrate.quad(f, -np.inf, np.inf, epsabs=1e-13)[0]
+
+    order = 0.7
+    power = over(lambda x: p.pdf(x) ** order * q.pdf(x) ** (1 - order))
+    affinity = over(lambda x: np.sqrt(p.pdf(x) * q.pdf(x)))
+    divergence = over(lambda x: p.pdf(x) * (p.logpdf(x) - q.logpdf(x)))
+    assert fd.gaussian_kl(*given) == pytest.approx(divergence, rel=1e-10)
+    assert fd.gaussian_renyi(*given, order) == pytest.approx(math.log(power) / (order - 1))
+    assert fd.gaussian_squared_hellinger(*given) == pytest.approx(1 - affinity, rel=1e-10)
+    levels = np.linspace(0, 1, 200_001)[1:-1]
+    distance = math.sqrt(np.mean((p.ppf(levels) - q.ppf(levels)) ** 2))
+    assert fd.gaussian_wasserstein(*given) == pytest.approx(distance, rel=1e-3)
+
+
+ALL = [getattr(gaussians, name) for name in gaussians.__all__ if name.startswith("gaussian_")]
+
+
+def call(function, *given, **options):
+    order = (0.7,) if function is fd.gaussian_renyi else ()
+    return function(*given, *order, **options)
+
+
+@pytest.mark.parametrize("function", ALL, ids=lambda f: f.__name__)
+def test_forms_agree(function):
+    """A diagonal, a scalar and the factors of both are what their matrices are."""
+    rng = np.random.default_rng(5)
+    m0, m1 = rng.standard_normal((2, 20, 3))
+    v0, v1 = np.exp(rng.standard_normal((2, 20, 3)))
+    eye = np.eye(3)
+    for covariance in ("diagonal", "scalar"):
+        a, b = (v0, v1) if covariance == "diagonal" else (v0[:, 0], v1[:, 0])
+        full = [(x if x.ndim == 2 else x[:, None])[..., None] * eye for x in (a, b)]
+        want = call(function, m0, full[0], m1, full[1])
+        got = call(function, m0, a, m1, b, covariance=covariance)
+        np.testing.assert_allclose(got, want, rtol=1e-14)
+        roots = call(function, m0, np.sqrt(a), m1, np.sqrt(b), covariance=covariance, cholesky=True)
+        np.testing.assert_allclose(roots, want, rtol=1e-13)
+
+
+@pytest.mark.parametrize("function", ALL, ids=lambda f: f.__name__)
+def test_equal_ones_are_at_0(function):
+    rng = np.random.default_rng(6)
+    s = np.array([covariance(rng, 4, 1e4) for _ in range(9)])
+    m = rng.standard_normal((9, 4))
+    for options, scale in (({}, s), ({"cholesky": True}, np.linalg.cholesky(s))):
+        found = call(function, m, scale, m, scale, **options)
+        assert (found == 0).all()
+        assert not np.signbit(found).any()
+    assert call(function, m, np.exp(m), m, np.exp(m), covariance="diagonal").tolist() == [0.0] * 9
+
+
+@pytest.mark.parametrize("function", ALL, ids=lambda f: f.__name__)
+def test_a_singular_p_is_infinitely_far(function):
+    singular = [np.diag([1.0, 0.0]), np.ones((2, 2)), np.zeros((2, 2)), [[4.0, 2.0], [2.0, 1.0]]]
+    q = [[2.0, 0.3], [0.3, 1.0]]
+    found = call(function, [0.0, 0.0], singular, [1.0, 0.0], q)
+    if function is fd.gaussian_wasserstein:
+        want = [float(wasserstein([0, 0], matrix(s), [1, 0], matrix(q))) for s in singular]
+        np.testing.assert_allclose(found, want, rtol=1e-7)  # a root of rounding
+    else:
+        assert found.tolist() == [1.0 if "hellinger" in function.__name__ else np.inf] * 4
+
+
+def test_a_random_singular_p():
+    """Whose last pivots are what rounding left of them."""
+    rng = np.random.default_rng(7)
+    half = rng.standard_normal((200, 4, 2))
+    q = np.array([covariance(rng, 4, 10) for _ in range(200)])
+    found = fd.gaussian_kl(np.zeros(4), half @ half.transpose(0, 2, 1), np.zeros(4), q)
+    assert ((found == np.inf) | (found > 10)).all()
+    assert (found == np.inf).any()
+
+
+@pytest.mark.parametrize("function", ALL, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("argument", ["cov_p", "cov_q"])
+def test_what_is_no_covariance(function, argument):
+    good = np.broadcast_to(np.eye(2), (3, 5, 2, 2)).copy()
+    bad = good.copy()
+    bad[1, 2] = [[1.0, 2.0], [2.0, 1.0]]
+    mean = np.zeros(2)
+    given = (mean, bad, mean, good) if argument == "cov_p" else (mean, good, mean, bad)
+    with pytest.raises(np.linalg.LinAlgError, match=rf"{argument}, problem \(1, 2\)"):
+        call(function, *given)
+    negative = np.ones((4, 2))
+    negative[3, 1] = -1.0
+    given = (mean, negative, mean, 1 + 0 * negative)
+    with pytest.raises(np.linalg.LinAlgError, match=rf"{argument}, problem 3"):
+        call(
+            function,
+            *(given if argument == "cov_p" else given[2:] + given[:2]),
+            covariance="diagonal",
+        )
+
+
+@pytest.mark.parametrize(
+    "singular", [np.diag([1.0, 0.0]), np.ones((2, 2)), np.zeros((2, 2))], ids=["axis", "line", "0"]
+)
+def test_a_singular_q(singular):
+    with pytest.raises(np.linalg.LinAlgError, match="cov_q, problem 0"):
+        fd.gaussian_kl([0.0, 0.0], np.eye(2), [0.0, 0.0], singular)
+    with pytest.raises(np.linalg.LinAlgError, match=r"cov_q.*factor"):
+        fd.gaussian_kl([0.0, 0.0], np.eye(2), [0.0, 0.0], np.diag([1.0, 0.0]), cholesky=True)
+
+
+def test_standard_deviations():
+    assert fd.normal_kl(0.0, 0.0, 0.0, 1.0) == np.inf
+    with pytest.raises(np.linalg.LinAlgError, match="sigma_q, problem 1"):
+        fd.normal_kl(0.0, 1.0, 0.0, [1.0, 0.0])
+    with pytest.raises(np.linalg.LinAlgError, match="sigma_p, problem 0: the standard deviation"):
+        fd.normal_kl(0.0, -1.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("function", ALL, ids=lambda f: f.__name__)
+def test_nan_is_its_own_problem_alone(function):
+    rng = np.random.default_rng(8)
+    m = rng.standard_normal((11, 3))
+    s = np.array([covariance(rng, 3, 10) for _ in range(11)])
+    want = call(function, m, s, m[::-1], s[::-1])
+    for o, place in ((0, (4, 1)), (1, (4, 2, 0)), (1, (4, 1, 1)), (2, (4, 1)), (3, (4, 0, 0))):
+        given = [m.copy(), s.copy(), m[::-1].copy(), s[::-1].copy()]
+        given[o][place] = np.nan
+        found = call(function, *given)
+        assert np.isnan(found[4])
+        np.testing.assert_array_equal(np.delete(found, 4), np.delete(want, 4))
+
+
+def test_only_the_lower_triangle_is_read():
+    rng = np.random.default_rng(9)
+    m0, s0, m1, s1 = pair(rng, 4, 10, 0.1)
+    want = fd.gaussian_kl(m0, s0, m1, s1)
+    above = np.triu(np.full((4, 4), np.nan), 1)
+    assert fd.gaussian_kl(m0, np.tril(s0) + above, m1, np.tril(s1) + above) == want
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7, 8, 9, 16])
+def test_bits_depend_on_the_problem_alone(k, each_isa):
+    """Not on the batch, its layout, threads or the instruction set."""
+    rng = np.random.default_rng(k)
+    n = 300
+    m = rng.standard_normal((2, n, k))
+    s = rng.standard_normal((2, n, k, 2 * k))
+    s = s @ s.swapaxes(-1, -2) / (2 * k)
+    s[1, ::2] = s[0, ::2] * 1.001
+    order = rng.uniform(0, 1.02, n)
+
+    def results(m0, s0, m1, s1, order):
+        l0, l1 = np.linalg.cholesky(s0), np.linalg.cholesky(s1)
+        v0, v1 = (np.diagonal(x, axis1=-2, axis2=-1) for x in (s0, s1))
+        diagonal = {"covariance": "diagonal"}
+        return np.array(
+            [
+                fd.gaussian_kl(m0, s0, m1, s1),
+                fd.gaussian_kl(m0, l0, m1, l1, cholesky=True),
+                fd.gaussian_kl(m0, v0, m1, v1, **diagonal),
+                fd.gaussian_renyi(m0, s0, m1, s1, order),
+                fd.gaussian_renyi(m0, l0, m1, l1, order, cholesky=True),
+                fd.gaussian_renyi(m0, v0, m1, v1, order, **diagonal),
+            ]
+        )
+
+    want = None
+    for _ in each_isa():
+        found = results(m[0], s[0], m[1], s[1], order)
+        want = found if want is None else want
+        np.testing.assert_array_equal(found, want)
+        for cut in (slice(0, 1), slice(3, 12), slice(200, 207)):
+            part = results(m[0, cut], s[0, cut], m[1, cut], s[1, cut], order[cut])
+            np.testing.assert_array_equal(part, want[:, cut])
+        with fd.num_threads(3):
+            if k > 4:
+                continue
+            np.testing.assert_array_equal(
+                fd.gaussian_kl(*(np.repeat(x, 30, axis=0) for x in (m[0], s[0], m[1], s[1]))),
+                np.repeat(want[0], 30),
+            )
+    every = results(m[0, ::-3], s[0, ::-3], m[1, ::-3], s[1, ::-3], order[::-3])
+    np.testing.assert_array_equal(every, want[:, ::-3])
+
+
+def test_broadcasting():
+    rng = np.random.default_rng(11)
+    s = np.array([covariance(rng, 3, 10) for _ in range(5)])
+    m = rng.standard_normal((4, 1, 3))
+    found = fd.gaussian_kl(m, np.eye(3), m[:1], s)
+    assert found.shape == (4, 5)
+    for i, j in ((0, 0), (2, 3), (3, 4)):
+        assert found[i, j] == fd.gaussian_kl(m[i, 0], np.eye(3), m[0, 0], s[j])
+    assert fd.normal_kl(np.zeros((2, 1)), 1.0, np.zeros(3), 2.0).shape == (2, 3)
+    assert fd.normal_kl([], 1.0, 0.0, 1.0).shape == (0,)
+    assert fd.gaussian_kl(np.zeros((0, 3)), np.eye(3), np.zeros(3), s[0]).shape == (0,)
+    strided = np.asfortranarray(np.tile(s, (2, 1, 1)))[::2]
+    np.testing.assert_array_equal(
+        fd.gaussian_kl(np.zeros(3), strided, np.zeros(3), np.eye(3)),
+        fd.gaussian_kl(np.zeros(3), np.ascontiguousarray(strided), np.zeros(3), np.eye(3)),
+    )
+
+
+def test_other_types_and_layouts():
+    mean, cov = np.array([1.0, 2.0]), np.array([[2.0, 0.5], [0.5, 1.0]])
+    want = fd.gaussian_kl(mean, cov, [0, 0], [[1, 0], [0, 1]])
+    swapped = cov.astype(">f8")
+    single = fd.gaussian_kl(mean.astype(np.float32), cov.astype(np.float16), [0, 0], np.eye(2))
+    assert single == want
+    assert fd.gaussian_kl(mean.astype(">f8"), swapped, [0, 0], np.eye(2)) == want
+    odd = np.zeros(33, np.uint8)[1:].view(np.float64).reshape(2, 2)
+    odd[...] = cov
+    assert fd.gaussian_kl(mean, odd, [0, 0], np.eye(2)) == want
+    assert isinstance(want, np.float64)
+    assert fd.gaussian_kl(mean, cov, [0, 0], np.eye(2), base=2) == want / math.log(2)
+
+
+def test_wrong_calls():
+    mean, cov = np.zeros(2), np.eye(2)
+    with pytest.raises(TypeError, match=r"gaussian_kl: cov_p has dtype complex128"):
+        fd.gaussian_kl(mean, cov.astype(complex), mean, cov)
+    with pytest.raises(ValueError, match=r"cov_q has shape \(2,\); covariance='full' takes"):
+        fd.gaussian_kl(mean, cov, mean, np.ones(2))
+    with pytest.raises(ValueError, match=r"mean_q has 3 coordinates, mean_p 2"):
+        fd.gaussian_kl(mean, cov, np.zeros(3), np.eye(3))
+    with pytest.raises(ValueError, match=r"covariance is 'diag'"):
+        fd.gaussian_kl(mean, cov, mean, cov, covariance="diag")
+    with pytest.raises(ValueError, match=r"mean_p has shape \(\); it takes"):
+        fd.gaussian_kl(0.0, cov, mean, cov)
+    with pytest.raises(ValueError, match="do not broadcast"):
+        fd.gaussian_kl(np.zeros((2, 2)), cov, np.zeros((3, 2)), cov)
+    for order in (-0.1, np.inf, np.nan):
+        with pytest.raises(ValueError, match="alpha is"):
+            fd.gaussian_renyi(mean, cov, mean, cov, order)
+    with pytest.raises(ValueError, match="base is 1"):
+        fd.gaussian_kl(mean, cov, mean, cov, base=1)
+
+
+def test_renyi_of_an_order_that_has_no_density():
+    """α Σ₁ + (1 − α) Σ₀ is no covariance."""
+    given = ([0.0], [[4.0]], [0.0], [[1.0]])
+    assert fd.gaussian_renyi(*given, 1.5) == np.inf
+    assert fd.gaussian_renyi(*given, 0.0) == 0.0
+    assert fd.gaussian_renyi([0.0], [4.0], [0.0], [1.0], 1.5, covariance="diagonal") == np.inf
+    assert (
+        off(
+            fd.gaussian_renyi(*given, 1.25),
+            renyi([0], mp.matrix([[4]]), [0], mp.matrix([[1]]), 1.25),
+        )
+        < 16
+    )
+
+
+def test_large_matrices():
+    rng = np.random.default_rng(12)
+    for k in (33, 100):
+        s = rng.standard_normal((2, k, 2 * k))
+        s0, s1 = s @ s.swapaxes(-1, -2) / (2 * k)
+        m0, m1 = rng.standard_normal((2, k))
+        solved = np.linalg.solve(s1, s0)
+        apart = m0 - m1
+        want = np.trace(solved) - k + apart @ np.linalg.solve(s1, apart)
+        want += np.linalg.slogdet(s1)[1] - np.linalg.slogdet(s0)[1]
+        assert fd.gaussian_kl(m0, s0, m1, s1) == pytest.approx(want / 2, rel=1e-12)

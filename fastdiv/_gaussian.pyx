@@ -37,7 +37,7 @@ cdef extern from "gaussian/gaussian.h" nogil:
         fd_work work
 
     const fd_gaussian_isa *fd_gaussian_isas
-    int fd_parallel(fd_work work, void *context, Py_ssize_t count, Py_ssize_t cost, int threads, fd_poll poll)
+    int fd_parallel(fd_work work, void *context, Py_ssize_t count, Py_ssize_t cost, int threads, int can_share, fd_poll poll)
 
 
 cdef enum:
@@ -111,7 +111,7 @@ def evaluate(tuple operands not None, tuple batch not None, bint diagonal, bint 
         threads = 1
     if g.count:
         with nogil:
-            status = fd_parallel(work, &g, groups, cost, threads, interrupted)
+            status = fd_parallel(work, &g, groups, cost, threads, False, interrupted)
         raise_what_is_pending()
         if status & FD_NO_SCRATCH:
             raise MemoryError(f"no memory for eight matrices of {g.k} rows")

@@ -151,9 +151,7 @@ class Page:
         ]
         for name, promise in PROMISES.items():
             kept = self.kept[name]
-            files = ", ".join(
-                f"[{Path(file).name}](../tests/{Path(file).name})" for file in sorted(kept.files)
-            )
+            files = ", ".join(f"[{Path(file).name}](../{file})" for file in sorted(kept.files))
             tests = f"{files}: {kept.tests()}" if files else "none in this run"
             command = f"`pytest --promise {name}`" if files else ""
             rows.append(f"| {name} | {promise} | {tests} | {command} | {kept.nearest()} |")

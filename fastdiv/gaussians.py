@@ -25,6 +25,7 @@ How a covariance is given is said, never guessed from shapes:
 With ``cholesky=True`` it is a factor in the same shape: lower triangular, or standard deviations.
 """
 
+import math
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -48,6 +49,7 @@ __all__ = [
 Covariance: TypeAlias = Literal["full", "diagonal", "scalar"]
 _Floats: TypeAlias = NDArray[np.float64]
 
+LOG_2PI = math.log(2 * math.pi)
 # Below k times this an eigenvalue of correlations has no digit right; the kernels' pivots are
 # refused at a quarter of it.
 _SINGULAR = 2.0**-50
@@ -688,10 +690,15 @@ def _refuse(function: str, argument: str, wrong: NDArray[np.bool_], why: str) ->
 
 
 def _symmetric(scale: _Floats, factors: bool) -> _Floats:
-    lower = np.tril(scale)
     if factors:
+        lower = np.tril(scale)
         return np.asarray(lower @ np.swapaxes(lower, -1, -2))
-    return lower + np.swapaxes(np.tril(scale, -1), -1, -2)
+    return mirrored(scale)
+
+
+def mirrored(scale: _Floats) -> _Floats:
+    """Return the symmetric matrices of the lower triangles."""
+    return np.asarray(np.tril(scale) + np.swapaxes(np.tril(scale, -1), -1, -2))
 
 
 def _difference(scale_p: _Floats, scale_q: _Floats, factors: bool) -> _Floats:

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _gaussian
-from fastdiv.evaluation import row_name, units
+from fastdiv.evaluation import real_numbers, row_name, units
 
 __all__ = [
     "Covariance",
@@ -172,7 +172,7 @@ def normal_kl(
     """
     names = ("mu_p", "sigma_p", "mu_q", "sigma_q")
     given = zip(names, (mu_p, sigma_p, mu_q, sigma_q), strict=True)
-    operands = [_numbers("normal_kl", name, x)[..., None] for name, x in given]
+    operands = [real_numbers("normal_kl", name, x)[..., None] for name, x in given]
     found = _batched("normal_kl", names, operands, True, True, None)
     return _in_units("normal_kl", found, base)
 
@@ -497,13 +497,6 @@ def _in_units(function: str, found: Any, base: float | None) -> Any:
     return found[()] if unit == 1.0 else (found / unit)[()]
 
 
-def _numbers(function: str, argument: str, x: ArrayLike) -> _Floats:
-    array = np.asarray(x)
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise TypeError(f"{function}: {argument} has dtype {array.dtype}; it takes real numbers")
-    return array.astype(np.float64, copy=False)
-
-
 def _form(function: str, covariance: str) -> bool:
     """Whether it is a diagonal."""
     if covariance not in ("full", "diagonal", "scalar"):
@@ -517,7 +510,7 @@ def _operands(
     function: str, names: tuple[str, ...], given: tuple[ArrayLike, ...], covariance: str
 ) -> list[_Floats]:
     """Arrays of float64 with core axes (k) or (k, k)."""
-    operands = [_numbers(function, name, x) for name, x in zip(names, given, strict=True)]
+    operands = [real_numbers(function, name, x) for name, x in zip(names, given, strict=True)]
     k = 0
     for o in (0, 2):
         if operands[o].ndim == 0 or operands[o].shape[-1] == 0:
@@ -653,7 +646,7 @@ def _renyi(
     covariance: str,
     cholesky: bool,
 ) -> _Floats:
-    order = _numbers(function, "alpha", alpha)
+    order = real_numbers(function, "alpha", alpha)
     wrong = ~((order >= 0) & (order < np.inf))
     if wrong.any():
         raise ValueError(f"{function}: alpha is {order[wrong][0]}; it takes finite numbers ≥ 0")

@@ -6,8 +6,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdiv.evaluation import real_numbers
 from fastdiv.gaussians import LOG_2PI, mirrored
-from fastdiv.probabilities import normalised, widened
+from fastdiv.probabilities import normalised
 
 __all__ = ["GaussianMixture", "gaussian_log_density"]
 
@@ -63,7 +64,7 @@ class GaussianMixture:
     def __post_init__(self) -> None:
         """Check the shapes and factor the covariances."""
         name = "GaussianMixture"
-        given = {each: widened(getattr(self, each), name, each) for each in _FIELDS}
+        given = {each: real_numbers(name, each, getattr(self, each)) for each in _FIELDS}
         weights, means, covariances = given.values()
         if means.ndim == 1:
             means = means[:, None]

@@ -6,20 +6,22 @@ from typing import Any
 import numpy as np
 from picture import COLOURS, picture, run
 
-from fastdiv.projection import Mixture, project
+import fastdiv as fd
+from fastdiv import families
+from fastdiv.projection import GaussianMixture
 
-TARGET = Mixture([0.6, 0.4], [-3, 3], [1, 1.44])
+TARGET = GaussianMixture([0.6, 0.4], [-3, 3], [1, 1.44])
 
 
-def normal(x: Any, mean: float, variance: float) -> Any:
-    """Return the density of a normal distribution."""
-    return np.exp(-((x - mean) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+def normal(x: Any, fit: Any) -> Any:
+    """Return the density of a fit."""
+    return np.exp(families.Normal(fit.mean, np.sqrt(fit.covariance[0])).log_density(x))
 
 
 def main(path: Path) -> dict[str, Any]:
     """Draw both fits, and reverse KL over means; return the fits and all local optima."""
-    forward = project(TARGET, "normal", "forward").best
-    reverse = project(TARGET, "normal", "reverse")
+    forward = fd.project(TARGET, "normal", "forward").best
+    reverse = fd.project(TARGET, "normal", "reverse")
     x = np.linspace(-9, 9, 600)
     means = np.linspace(-6, 6, 49)
     with picture(path, "Nearest normals to two peaks", "KL of the normal at each mean") as (
@@ -28,12 +30,12 @@ def main(path: Path) -> dict[str, Any]:
     ):
         left.fill_between(x, np.exp(TARGET.log_density(x)), color="#c9ced6", label="target P")
         left.plot(
-            x, normal(x, forward.mean[0], forward.covariance[0, 0]),
+            x, normal(x, forward),
             color=COLOURS[0], linestyle="--", label="forward, KL(P‖Q): covers",
         )  # fmt: skip
         for place, found in enumerate(reverse.optima):
             left.plot(
-                x, normal(x, found.mean[0], found.covariance[0, 0]),
+                x, normal(x, found),
                 color=COLOURS[1], linestyle="-" if not place else ":",
                 label=("reverse, KL(Q‖P): chooses", "its other local optima", None)[place],
             )  # fmt: skip
@@ -43,16 +45,17 @@ def main(path: Path) -> dict[str, Any]:
         left.legend(frameon=False, loc="upper center")
         # The least over a few variances, at each mean.
         deviations = np.exp(np.linspace(-0.3, 1.8, 24))
-        table = np.array(
-            [
-                [TARGET.divergences(np.array([m]), np.array([[s]])) for s in deviations]
-                for m in means
-            ]
-        )
+        at = np.linspace(-30, 30, 2001)
+        log_p = TARGET.log_density(at)
+        log_q = -(((at - means[:, None, None]) / deviations[:, None]) ** 2) / 2
+        table = [
+            fd.kl_divergence(log_p, log_q, from_logits=True),
+            fd.reverse_kl_divergence(log_p, log_q, from_logits=True),
+        ]
         for side, name in enumerate(("forward", "reverse")):
             right.plot(
                 means,
-                table[:, :, side].min(1),
+                table[side].min(axis=1),
                 color=COLOURS[side],
                 linestyle=("--", "-")[side],
                 label=f"{name}, best variance",

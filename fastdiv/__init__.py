@@ -30,7 +30,8 @@ floor  room                                             knows
 2      ``topk.py``, ``intervals.py``, ``full_rows.py``  what the known tokens of a row certify
 2      ``bounds.py``                                    what some divergences say of another
 2      ``_gaussian.pyx``, ``gaussians.py``              Gaussians, many at once
-2      ``densities.py``, ``families/``                  quadrature, mixtures; families
+2      ``mixtures.py``                                  mixtures of Gaussians
+2      ``densities.py``, ``families/``                  quadrature, bounds of mixtures; families
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens
 3      ``meter_reports.py``                             what they report

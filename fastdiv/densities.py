@@ -20,10 +20,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fastdiv.estimators import Kind, kl_from_samples, kl_samples
+from fastdiv.extras import scipy_module
 from fastdiv.gaussians import gaussian_kl
+from fastdiv.mixtures import GaussianMixture, gaussian_log_density
 from fastdiv.uncertainty import Estimate
 
 __all__ = [
@@ -104,11 +106,7 @@ def kl_density(
     >>> round(found.value, 12), round(1 - math.log(2), 12)  # exponential, rates 1 and 2
     (0.30685281944, 0.30685281944)
     """
-    try:
-        from scipy import integrate
-    except ModuleNotFoundError as missing:
-        text = 'kl_density: quadrature is SciPy\'s: pip install "fastdiv[scipy]"'
-        raise ModuleNotFoundError(text) from missing
+    integrate = scipy_module("kl_density", "scipy.integrate")
     low, high = (float(x) for x in support)
     cuts = sorted({float(x) for x in points})
     if not low < high:
@@ -162,66 +160,6 @@ def kl_density(
         value = value / p - (q / p - 1 - math.log(q / p))
         error = error / p
     return Integral(value, error)
-
-
-@dataclass(frozen=True, eq=False)
-class GaussianMixture:
-    """A mixture of Gaussians.
-
-    Parameters
-    ----------
-    weights : array_like, shape (n,)
-        Not negative; divided by their sum.
-    means : array_like, shape (n, k), or (n,) for one variable
-    covariances : array_like, shape (n, k, k), or (n,) variances for one variable
-    """
-
-    weights: Any
-    means: Any
-    covariances: Any
-
-    def __post_init__(self) -> None:
-        """Read the components."""
-        weights = np.asarray(self.weights, np.float64)
-        means, covariances = (np.asarray(x, np.float64) for x in (self.means, self.covariances))
-        if means.ndim == 1:
-            means, covariances = means[:, None], covariances[..., None, None]
-        n, k = means.shape if means.ndim == 2 else (0, 0)
-        if weights.shape != (n,) or covariances.shape != (n, k, k) or not n:
-            raise ValueError(
-                f"GaussianMixture: weights {weights.shape}, means {means.shape} and covariances"
-                f" {covariances.shape}; it takes (n,), (n, k) and (n, k, k)"
-            )
-        if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
-            raise ValueError("GaussianMixture: weights are finite, not negative, and not all 0")
-        object.__setattr__(self, "weights", weights / weights.sum())
-        object.__setattr__(self, "means", means)
-        object.__setattr__(self, "covariances", covariances)
-        object.__setattr__(self, "_factors", np.linalg.cholesky(covariances))
-
-    def log_density(self, x: ArrayLike) -> _Floats:
-        """Log-density at points (…, k), or at numbers if there is one variable."""
-        points = np.asarray(x, np.float64)
-        k = self.means.shape[1]
-        if k == 1 and (points.ndim == 0 or points.shape[-1] != 1):
-            points = points[..., None]
-        flat = points.reshape(-1, k)
-        logs = np.empty((len(self.weights), len(flat)))
-        for i, (weight, mean, factor) in enumerate(
-            zip(self.weights, self.means, self._factors, strict=True)  # type: ignore[attr-defined]
-        ):
-            z = np.linalg.solve(factor, (flat - mean).T)
-            constant = np.log(np.diagonal(factor)).sum() + k / 2 * math.log(2 * math.pi)
-            with np.errstate(divide="ignore"):
-                logs[i] = np.log(weight) - (z * z).sum(axis=0) / 2 - constant
-        return np.asarray(np.logaddexp.reduce(logs, axis=0)).reshape(points.shape[:-1])
-
-    def sample(self, rng: np.random.Generator, size: int) -> _Floats:
-        """Draw `size` points, (size, k)."""
-        which = rng.choice(len(self.weights), size, p=self.weights)
-        z = rng.standard_normal((size, self.means.shape[1]))
-        factors: _Floats = self._factors  # type: ignore[attr-defined]
-        return np.asarray(self.means[which] + (factors[which] @ z[..., None])[..., 0])
 
 
 def _mixtures(function: str, p: GaussianMixture, q: GaussianMixture) -> None:
@@ -352,7 +290,7 @@ def mixture_kl_bounds(
     (0.0, 0.136513)
     """
     _mixtures("mixture_kl_bounds", p, q)
-    log_p, log_q = (_logs(x.weights) for x in (p, q))
+    log_p, log_q = np.log(p.weights), np.log(q.weights)
     among, between = _divergences(p, p), _divergences(p, q)
     variational_p = np.logaddexp.reduce(log_p - among, axis=1)
     variational_q = np.logaddexp.reduce(log_q - between, axis=1)
@@ -366,11 +304,6 @@ def mixture_kl_bounds(
     return MixtureBounds(max(float(lower), 0.0), float(upper), approximation)
 
 
-def _logs(weights: _Floats) -> _Floats:
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(weights))
-
-
 def _divergences(p: GaussianMixture, q: GaussianMixture) -> _Floats:
     """KL of each component of P from each of Q."""
     given = (p.means[:, None], p.covariances[:, None], q.means[None], q.covariances[None])
@@ -379,11 +312,9 @@ def _divergences(p: GaussianMixture, q: GaussianMixture) -> _Floats:
 
 def _log_products(p: GaussianMixture, q: GaussianMixture) -> _Floats:
     """Log ∫ f_a g_b, a Gaussian of the difference of the means."""
-    apart = p.means[:, None] - q.means[None]
     spread = p.covariances[:, None] + q.covariances[None]
-    solved = np.linalg.solve(spread, apart[..., None])[..., 0]
-    logs = np.linalg.slogdet(2 * math.pi * spread)[1]
-    return np.asarray(-((apart * solved).sum(axis=-1) + logs) / 2)
+    whitening = np.asarray(np.linalg.inv(np.linalg.cholesky(spread)))
+    return gaussian_log_density(p.means[:, None], q.means[None], whitening)[0]
 
 
 def _matched(p: _Floats, q: _Floats, between: _Floats, iterations: int) -> float:

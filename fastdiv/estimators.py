@@ -33,6 +33,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastdiv import generators
 from fastdiv.custom import generator_of
 from fastdiv.divergences import total_variation
+from fastdiv.evaluation import real_numbers
 from fastdiv.generators import Generator
 from fastdiv.uncertainty import Estimate, Sequences, mean
 
@@ -309,15 +310,7 @@ def _near_k3(d: _Floats) -> _Floats:
 
 
 def _logs(function: str, logp: ArrayLike, logq: ArrayLike) -> tuple[_Floats, _Floats]:
-    found = []
-    for argument, values in (("logp", logp), ("logq", logq)):
-        given = np.asarray(values)
-        if given.dtype.kind not in "iuf":
-            raise TypeError(
-                f"{function}: {argument} has dtype {given.dtype}; it takes real numbers"
-            )
-        found.append(given.astype(np.float64, copy=False))
-    p, q = found
+    p, q = real_numbers(function, "logp", logp), real_numbers(function, "logq", logq)
     if p.shape != q.shape:
         raise ValueError(f"{function}: logp has shape {p.shape}, logq {q.shape}; they are paired")
     return p, q

@@ -21,6 +21,7 @@ __all__ = [
     "numbers_of",
     "order_of",
     "placed",
+    "real_numbers",
     "row_name",
     "temperature_of",
     "units",
@@ -82,6 +83,14 @@ def units(function: str, base: float | None) -> float:
     if not (isinstance(base, (int, float, np.floating, np.integer)) and 1 < base < math.inf):
         raise ValueError(f"{function}: base is {base!r}; it takes a number above 1")
     return math.sqrt(math.log(base)) if function in ROOTS else math.log(base)
+
+
+def real_numbers(function: str, argument: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Read numbers that float64 holds or is as wide as; TypeError for others."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise TypeError(f"{function}: {argument} has dtype {array.dtype}; it takes real numbers")
+    return array.astype(np.float64, copy=False)
 
 
 def numbers_of(function: str, argument: str, value: ArrayLike, takes: str) -> NDArray[np.float64]:

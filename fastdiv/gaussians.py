@@ -25,13 +25,14 @@ How a covariance is given is said, never guessed from shapes:
 With ``cholesky=True`` it is a factor in the same shape: lower triangular, or standard deviations.
 """
 
+import math
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _gaussian
-from fastdiv.evaluation import row_name, units
+from fastdiv.evaluation import real_numbers, row_name, units
 
 __all__ = [
     "Covariance",
@@ -48,6 +49,7 @@ __all__ = [
 Covariance: TypeAlias = Literal["full", "diagonal", "scalar"]
 _Floats: TypeAlias = NDArray[np.float64]
 
+LOG_2PI = math.log(2 * math.pi)
 # Below k times this an eigenvalue of correlations has no digit right; the kernels' pivots are
 # refused at a quarter of it.
 _SINGULAR = 2.0**-50
@@ -170,7 +172,7 @@ def normal_kl(
     """
     names = ("mu_p", "sigma_p", "mu_q", "sigma_q")
     given = zip(names, (mu_p, sigma_p, mu_q, sigma_q), strict=True)
-    operands = [_numbers("normal_kl", name, x)[..., None] for name, x in given]
+    operands = [real_numbers("normal_kl", name, x)[..., None] for name, x in given]
     found = _batched("normal_kl", names, operands, True, True, None)
     return _in_units("normal_kl", found, base)
 
@@ -495,13 +497,6 @@ def _in_units(function: str, found: Any, base: float | None) -> Any:
     return found[()] if unit == 1.0 else (found / unit)[()]
 
 
-def _numbers(function: str, argument: str, x: ArrayLike) -> _Floats:
-    array = np.asarray(x)
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise TypeError(f"{function}: {argument} has dtype {array.dtype}; it takes real numbers")
-    return array.astype(np.float64, copy=False)
-
-
 def _form(function: str, covariance: str) -> bool:
     """Whether it is a diagonal."""
     if covariance not in ("full", "diagonal", "scalar"):
@@ -515,7 +510,7 @@ def _operands(
     function: str, names: tuple[str, ...], given: tuple[ArrayLike, ...], covariance: str
 ) -> list[_Floats]:
     """Arrays of float64 with core axes (k) or (k, k)."""
-    operands = [_numbers(function, name, x) for name, x in zip(names, given, strict=True)]
+    operands = [real_numbers(function, name, x) for name, x in zip(names, given, strict=True)]
     k = 0
     for o in (0, 2):
         if operands[o].ndim == 0 or operands[o].shape[-1] == 0:
@@ -651,7 +646,7 @@ def _renyi(
     covariance: str,
     cholesky: bool,
 ) -> _Floats:
-    order = _numbers(function, "alpha", alpha)
+    order = real_numbers(function, "alpha", alpha)
     wrong = ~((order >= 0) & (order < np.inf))
     if wrong.any():
         raise ValueError(f"{function}: alpha is {order[wrong][0]}; it takes finite numbers ≥ 0")
@@ -688,10 +683,15 @@ def _refuse(function: str, argument: str, wrong: NDArray[np.bool_], why: str) ->
 
 
 def _symmetric(scale: _Floats, factors: bool) -> _Floats:
-    lower = np.tril(scale)
     if factors:
+        lower = np.tril(scale)
         return np.asarray(lower @ np.swapaxes(lower, -1, -2))
-    return lower + np.swapaxes(np.tril(scale, -1), -1, -2)
+    return mirrored(scale)
+
+
+def mirrored(scale: _Floats) -> _Floats:
+    """Return the symmetric matrices of the lower triangles."""
+    return np.asarray(np.tril(scale) + np.swapaxes(np.tril(scale, -1), -1, -2))
 
 
 def _difference(scale_p: _Floats, scale_q: _Floats, factors: bool) -> _Floats:

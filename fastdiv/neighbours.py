@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdiv.evaluation import real_numbers
 from fastdiv.extras import scipy_module
 
 __all__ = ["nearest_neighbour_kl"]
@@ -92,14 +93,12 @@ def nearest_neighbour_kl(x: ArrayLike, y: ArrayLike, *, k: int = 5) -> float:
 
 
 def _points(name: str, argument: str, values: ArrayLike) -> NDArray[np.float64]:
-    given = np.asarray(values)
-    if given.dtype.kind not in "biuf":
-        raise TypeError(f"{name}: {argument} has dtype {given.dtype}; it takes real numbers")
+    given = real_numbers(name, argument, values)
     if given.ndim not in (1, 2) or (given.ndim == 2 and not given.shape[1]):
         raise ValueError(
             f"{name}: {argument} has shape {given.shape}; it takes points, or points × dimensions"
         )
-    points = given.astype(np.float64).reshape(given.shape[0], -1 if given.size else given.ndim)
+    points = given.reshape(given.shape[0], -1 if given.size else given.ndim)
     wrong = ~np.isfinite(points)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]

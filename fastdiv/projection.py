@@ -16,20 +16,22 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.divergences import kl_divergence
 from fastdiv.extras import scipy_module
+from fastdiv.gaussians import gaussian_kl
+from fastdiv.mixtures import GaussianMixture, gaussian_log_density
 from fastdiv.probabilities import widened
 from fastdiv.tokens import logsumexp
 
 __all__ = [
     "Evidence",
+    "GaussianMixture",
     "GridDensity",
-    "Mixture",
     "Optimum",
     "Projection",
     "evidence_decomposition",
@@ -50,7 +52,6 @@ _FAMILIES: dict[str, Family] = {
 }
 # A mean, a Cholesky factor, and how many starts lead there.
 _Begin: TypeAlias = tuple[_Floats, _Floats, int]
-_LOG_TAU = math.log(2 * math.pi)
 # Optima within so many standard deviations are one; so are variance ratios within it of 1.
 _SAME = 1e-3
 
@@ -59,7 +60,7 @@ _SAME = 1e-3
 
 
 class Target(Protocol):
-    """What is fitted to: see `Mixture` and `GridDensity`."""
+    """What is fitted to: a mixture or a `GridDensity`."""
 
     @property
     def mean(self) -> _Floats:
@@ -91,140 +92,47 @@ class Target(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
-    """Mixture of Gaussians.
+class _MixtureTarget:
+    """Mixture of Gaussians, integrated over Q."""
 
-    Parameters
-    ----------
-    weights : array_like of float
-        One for each component, shape (k,); divided by their sum. Components of weight 0 are left
-        out.
-    means : array_like of float
-        Shape (k, d), or (k,) for one dimension.
-    covariances : array_like of float
-        Shape (k, d, d); or (k,), variances in one dimension.
-
-    Raises
-    ------
-    ValueError
-        Shapes that do not fit, numbers that are not finite, weights that are negative or all 0.
-    numpy.linalg.LinAlgError
-        A covariance that is not positive definite; the message names the component.
-
-    Examples
-    --------
-    >>> target = Mixture([1, 1], [-3, 3], [1, 1])
-    >>> target.mean, target.covariance
-    (array([0.]), array([[10.]]))
-    """
-
-    weights: Any
-    means: Any
-    covariances: Any
-    factors: Any = field(init=False, repr=False)
-    _whitening: Any = field(init=False, repr=False)
-    _log_heights: Any = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Check the shapes and factor the covariances."""
-        weights, means, covariances = (
-            np.array(x, np.float64) for x in (self.weights, self.means, self.covariances)
-        )
-        if means.ndim == 1:
-            means = means[:, None]
-        if covariances.ndim == 1:
-            covariances = covariances[:, None, None]
-        k, d = means.shape if means.ndim == 2 else (0, 0)
-        if not k or not d or weights.shape != (k,) or covariances.shape != (k, d, d):
-            raise ValueError(
-                f"Mixture: weights has shape {weights.shape}, means {np.shape(self.means)},"
-                f" covariances {np.shape(self.covariances)}; it takes (k,), (k, d) and (k, d, d),"
-                " or (k,) each"
-            )
-        for name, x in (("weights", weights), ("means", means), ("covariances", covariances)):
-            if not np.isfinite(x).all():
-                raise ValueError(f"Mixture: {name} has {x[~np.isfinite(x)][0]}; it takes numbers")
-        if (weights < 0).any() or not weights.any():
-            raise ValueError(f"Mixture: weights is {self.weights!r}; not negative, and not all 0")
-        factors = np.empty_like(covariances)
-        for place, covariance in enumerate(covariances):
-            try:
-                factors[place] = np.linalg.cholesky(covariance)
-            except np.linalg.LinAlgError:
-                raise np.linalg.LinAlgError(
-                    f"Mixture: the covariance of component {place} is not positive definite"
-                ) from None
-        some = weights > 0
-        weights, means, covariances, factors = (
-            x[some] for x in (weights / weights.sum(), means, covariances, factors)
-        )
-        log_scale = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(-1)
-        found = {
-            "weights": weights,
-            "means": means,
-            "covariances": covariances,
-            "factors": factors,
-            "_whitening": np.linalg.inv(factors),
-            "_log_heights": np.log(weights) - log_scale - d * _LOG_TAU / 2,
-        }
-        for name, x in found.items():
-            object.__setattr__(self, name, x)
-
-    @classmethod
-    def of(cls, other: Any) -> Self:
-        """Return the mixture whose `weights`, `means` and `covariances` another object holds."""
-        return cls(other.weights, other.means, other.covariances)
+    mixture: GaussianMixture
 
     @property
     def mean(self) -> _Floats:
         """Mean, shape (d,)."""
-        return cast(_Floats, self.weights @ self.means)
+        return self.mixture.mean
 
     @property
     def covariance(self) -> _Floats:
         """Covariance, shape (d, d)."""
-        apart = self.means - self.mean
-        within = np.einsum("k,kij->ij", self.weights, self.covariances)
-        between = np.einsum("k,ki,kj->ij", self.weights, apart, apart)
-        return cast(_Floats, within + between)
-
-    def log_density(self, x: ArrayLike) -> _Floats:
-        """Logarithm of the density at points.
-
-        Parameters
-        ----------
-        x : array_like of float
-            Shape (…, d); in one dimension also (…).
-
-        Returns
-        -------
-        ndarray of float64
-        """
-        points = np.asarray(x, np.float64)
-        if self.means.shape[1] == 1 and points.shape[-1:] != (1,):
-            points = points[..., None]
-        flat = points.reshape(-1, self.means.shape[1])
-        return self._parts(flat)[0].reshape(points.shape[:-1])
+        return self.mixture.covariance
 
     def divergences(self, mean: _Floats, factor: _Floats) -> tuple[float, float]:
         """Return KL(P‖Q) and KL(Q‖P) for Q of that mean and Cholesky factor."""
+        p, whitening = self.mixture, np.asarray(np.linalg.inv(factor))
+        if len(p.weights) == 1:
+            own = p.means[0], p.factors[0]
+            pairs = (*own, mean, factor), (mean, factor, *own)
+            forward, reverse = (float(gaussian_kl(*pair, cholesky=True)) for pair in pairs)
+            return forward, reverse
         z, weights = _nodes(len(mean), fine=True)
-        forward = 0.0
-        for share, centre, own in zip(self.weights, self.means, self.factors, strict=True):
-            x = centre + _turned(z, own)
-            excess = self._parts(x)[0] - _log_normal(x, mean, factor)
-            forward += float(share * (weights * excess).sum())
-        x = mean + _turned(z, factor)
-        reverse = float((weights * (_log_normal(x, mean, factor) - self._parts(x)[0])).sum())
+
+        def excess(x: _Floats) -> float:
+            """E[log p − log q] over the nodes."""
+            log_q, _ = gaussian_log_density(x, mean, whitening)
+            return float((weights * (p.log_density(x) - log_q)).sum())
+
+        components = zip(p.weights, p.means, p.factors, strict=True)
+        forward = sum(share * excess(centre + _turned(z, own)) for share, centre, own in components)
         # Quadrature of what is 0 or more may end a rounding below.
-        return max(forward, 0.0), max(reverse, 0.0)
+        return max(float(forward), 0.0), max(-excess(mean + _turned(z, factor)), 0.0)
 
     def objective(
         self, mean: _Floats, factor: _Floats, *, fine: bool = False
     ) -> tuple[float, _Floats, _Floats]:
         """Return KL(Q‖P) + constant and its gradient by mean and lower factor."""
         z, weights = _nodes(len(mean), fine=fine)
-        log_p, slope = self._parts(mean + _turned(z, factor))
+        log_p, slope = self.mixture.log_density_and_score(mean + _turned(z, factor))
         diagonal = np.diag(factor)
         by_mean = -_moment(weights, slope)
         by_factor = -np.tril(_moments(weights, slope, z)) - np.diag(1 / diagonal)
@@ -232,27 +140,17 @@ class Mixture:
 
     def starts(self, rng: np.random.Generator, count: int) -> Iterator[tuple[_Floats, _Floats]]:
         """Yield means and factors to begin from."""
-        yield self.mean, _cholesky(self.covariance)
-        yield from zip(self.means, self.factors, strict=True)
-        for component in rng.choice(len(self.weights), count, p=self.weights):
-            other = rng.choice(len(self.weights))
-            between = rng.random() * (self.means[other] - self.means[component])
-            yield self.means[component] + between, self.factors[component] * rng.uniform(0.5, 3)
+        p = self.mixture
+        yield p.mean, _cholesky(p.covariance)
+        yield from zip(p.means, p.factors, strict=True)
+        for component in rng.choice(len(p.weights), count, p=p.weights):
+            other = rng.choice(len(p.weights))
+            between = rng.random() * (p.means[other] - p.means[component])
+            yield p.means[component] + between, p.factors[component] * rng.uniform(0.5, 3)
 
     def holds(self, mean: _Floats, factor: _Floats) -> bool:
         """Tell whether the target is known where Q has its mass: everywhere."""
         return True
-
-    def _parts(self, x: _Floats) -> tuple[_Floats, _Floats]:
-        """Log-density and its gradient at points (n, d)."""
-        z = [_turned(x - m, w) for m, w in zip(self.means, self._whitening, strict=True)]
-        logs = np.stack([np.einsum("ni,ni->n", each, each) for each in z]) / -2
-        logs += self._log_heights[:, None]
-        found = np.logaddexp.reduce(logs, axis=0)
-        slope = np.zeros(x.shape)
-        for each, own, whitening in zip(z, logs, self._whitening, strict=True):
-            slope -= np.exp(own - found)[:, None] * _turned(each, whitening.T)
-        return found, slope
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,8 +269,8 @@ class GridDensity:
     def _log_cells(self, mean: _Floats, factor: _Floats) -> tuple[_Floats, _Floats, _Floats]:
         """Logarithm of Q's probability of each cell; whitened points; what whitens them."""
         whitening = np.asarray(np.linalg.inv(factor), np.float64)
-        z = _turned(self.points - mean, whitening)
-        logs = self._log_width - (z * z).sum(-1) / 2  # type: ignore[attr-defined]
+        logs, z = gaussian_log_density(self.points, mean, whitening)
+        logs = logs + self._log_width  # type: ignore[attr-defined]
         return logs - logsumexp(logs), z, whitening
 
 
@@ -467,7 +365,7 @@ def project(
 
     Parameters
     ----------
-    target : Mixture or GridDensity
+    target : GaussianMixture or GridDensity
         P. Any object with `weights`, `means` and `covariances` is a mixture.
     family : {"normal", "diagonal", "full"}, default "normal"
         What Q may be: a normal distribution on the line; a Gaussian with a diagonal, or with any
@@ -509,7 +407,7 @@ def project(
 
     Examples
     --------
-    >>> target = Mixture([0.6, 0.4], [-3, 3], [1, 1])
+    >>> target = GaussianMixture([0.6, 0.4], [-3, 3], [1, 1])
     >>> covering = project(target, "normal", "forward").best
     >>> covering.mean.round(6), covering.covariance.round(6), covering.variance
     (array([-0.6]), array([[9.64]]), 'matched')
@@ -582,12 +480,15 @@ def evidence_decomposition(log_joint: ArrayLike, log_q: ArrayLike, *, axis: int 
 
 
 def _target(target: Any) -> Target:
-    if isinstance(target, (Mixture, GridDensity)):
+    if isinstance(target, GridDensity):
         return target
+    if isinstance(target, GaussianMixture):
+        return _MixtureTarget(target)
     if all(hasattr(target, name) for name in ("weights", "means", "covariances")):
-        return Mixture.of(target)
+        return _MixtureTarget(GaussianMixture.of(target))
     raise TypeError(
-        f"project: target has type {type(target).__name__}; it takes a Mixture or a GridDensity"
+        f"project: target has type {type(target).__name__}; it takes a GaussianMixture or a"
+        " GridDensity"
     )
 
 
@@ -691,12 +592,6 @@ def _moments(weights: _Floats, points: _Floats, others: _Floats) -> _Floats:
 
 
 # --- integrals over a Gaussian --------------------------------------------------------------------
-
-
-def _log_normal(x: _Floats, mean: _Floats, factor: _Floats) -> _Floats:
-    z = _turned(x - mean, np.asarray(np.linalg.inv(factor)))
-    log_scale = np.log(np.diag(factor)).sum()
-    return cast(_Floats, -(z * z).sum(-1) / 2 - log_scale - len(mean) * _LOG_TAU / 2)
 
 
 _STEPS = {1: (0.04, 10.0), 2: (0.15, 6.5)}

@@ -12,6 +12,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdiv.evaluation import real_numbers
+
 __all__ = ["Floats", "Sequences", "floats_of", "grouped", "mean_of", "pair_of", "total"]
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -198,10 +200,7 @@ class Sequences:
 
 def floats_of(function: str, argument: str, values: ArrayLike) -> Floats:
     """Return numbers as one flat column of float64."""
-    given = np.asarray(values)
-    if given.dtype.kind not in "biuf":
-        raise TypeError(f"{function}: {argument} has dtype {given.dtype}; it takes real numbers")
-    return given.ravel().astype(np.float64, copy=False)
+    return real_numbers(function, argument, values).ravel()
 
 
 def pair_of(

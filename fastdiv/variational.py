@@ -39,6 +39,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastdiv import uncertainty
 from fastdiv.custom import generator_of
 from fastdiv.divergences import js_divergence, kl_divergence
+from fastdiv.evaluation import real_numbers
 from fastdiv.generators import Generator
 from fastdiv.probabilities import probabilities, widened
 from fastdiv.sums import floats_of, mean_of
@@ -633,12 +634,10 @@ def _pair(
 def _critic(
     name: str, critic: ArrayLike, axis: int, length: int, argument: str = "critic"
 ) -> _Floats:
-    given = np.asarray(critic)
-    if given.dtype.kind not in "biuf":
-        raise TypeError(f"{name}: {argument} has dtype {given.dtype}; it takes real numbers")
+    given = real_numbers(name, argument, critic)
     if given.ndim == 0:
         raise ValueError(f"{name}: {argument} is a single number; it takes one for each outcome")
-    given = np.moveaxis(given.astype(np.float64), axis, -1)
+    given = np.moveaxis(given, axis, -1)
     if given.shape[-1] != length:
         raise ValueError(
             f"{name}: {argument} has {given.shape[-1]} values for {length} outcomes; one for each"

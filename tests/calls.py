@@ -150,7 +150,7 @@ def calls_of(x: Inputs) -> Calls:
     }
 
 
-PEAKS = projection.Mixture([0.6, 0.4], [-3, 3], [1, 1])
+PEAKS = projection.GaussianMixture([0.6, 0.4], [-3, 3], [1, 1])
 
 
 # Above the size from which calls use threads; and small ones, for many calls.
@@ -214,7 +214,7 @@ WRONG: Calls = {
     "permutation_test": lambda: fd.permutation_test([1, 2], [1, 2], "nothing"),
     "plug_in": lambda: plug_in.entropy_from_counts([0.5, 1]),
     "project": lambda: fd.project(ONE),
-    "projection": lambda: projection.Mixture([1], [0, 1], [1]),
+    "projection": lambda: projection.GaussianMixture([1], [0, 1], [1]),
     "variational": lambda: variational.nwj_bound([], []),
 }
 

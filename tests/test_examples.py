@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -114,6 +115,54 @@ def test_evidence(numbers):
     assert found["variance is"] == "underestimated"
 
 
+def test_gaussians(numbers):
+    found = numbers("gaussians")
+    apart = {
+        "KL(P‖Q)": 8,
+        "KL(Q‖P)": 8,
+        "Wasserstein-2": 4,
+        "Hellinger": math.sqrt(-math.expm1(-2)),
+    }
+    assert found["4 deviations apart"] == pytest.approx(apart, rel=1e-14)
+    for variance, name in ((0.25, "variance 1/4"), (2.0, "variance 2")):
+        deviation = math.sqrt(variance)
+        wide, narrow = (0.5 * (r - 1 - math.log(r)) for r in (1 / variance, variance))
+        overlap = math.sqrt(2 * deviation / (1 + variance))
+        want = {"KL(P‖Q)": wide, "KL(Q‖P)": narrow, "Wasserstein-2": abs(deviation - 1)}
+        want["Hellinger"] = math.sqrt(1 - overlap)
+        assert found[name] == pytest.approx(want, rel=1e-13)
+    # of second order: tr((Σ⁻¹Δ)²)/4 + δᵀΣ⁻¹δ/2 times the square of the closeness
+    inverse = np.linalg.inv([[1, 0.6], [0.6, 2]])
+    change, move = inverse @ [[0.5, -0.3], [-0.3, 0.8]], np.array([0.7, -0.4])
+    leading = np.trace(change @ change) / 4 + move @ inverse @ move / 2
+    assert found["truth at 1e-12"] == pytest.approx(leading * 1e-24, rel=1e-3)  # of rounded sums
+    assert found["largest error of gaussian_kl"] < 2e-15
+    assert found["error of the textbook's at 1e-12"] > 1e4
+    assert found["error of the textbook's at 1e-6"] > 1e-7
+
+
+def test_families(numbers):
+    found = numbers("families")
+    with mpmath.workdps(40):
+        a, b, c, d = (mpmath.mpf(x) for x in (2.0, 1.0, 2.5, 1.3))
+        of_shapes = (a - c) * mpmath.digamma(a) - mpmath.loggamma(a) + mpmath.loggamma(c)
+        want = float(of_shapes + c * mpmath.log(b / d) + a * (d - b) / b)
+    assert found["closed form"] == pytest.approx(want, rel=1e-14)
+    assert found["Bregman of A"] == pytest.approx(want, rel=1e-13)
+    value, error = found["quadrature"]
+    assert value == pytest.approx(want, rel=1e-13)
+    assert error < 1e-13
+    value, error = found["samples"]
+    assert abs(value - want) < 4 * error
+    assert found["gap"] == pytest.approx(4 - 2 * math.log(3), rel=1e-14)
+    assert found["largest of the closed form"] < 2e-15
+    assert found["errors of Bregman of A"][0] >= 0.1
+    assert 1e-9 < found["errors of quadrature"][0] < 0.1
+    # The deviation of log p/q is ε/√3, the divergence 3ε²/2: their ratio over √n grows as 1/ε.
+    first, _ = found["errors of 100,000 samples"]
+    assert first == pytest.approx(1e12 * 2 / math.sqrt(3e5), rel=0.02)
+
+
 def test_wasted_bits(numbers):
     found = numbers("wasted_bits")
     p = 1 / np.arange(1, 27)
@@ -130,7 +179,7 @@ def test_wasted_bits(numbers):
 
 
 def test_every_example_is_tested_shown_and_explained():
-    assert len(NAMES) == 9
+    assert len(NAMES) == 11
     tests = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     assert set(NAMES) <= tests
     page = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv.evaluation import row_name
+from fastdiv.evaluation import real_numbers, row_name
 
 __all__ = ["ExponentialFamily", "Family", "Floats", "Missing", "bregman"]
 
@@ -43,12 +43,7 @@ class Family:
         """Read the parameters."""
         name = type(self).__name__
         for parameter in fields(self):  # type: ignore[arg-type]
-            given = np.asarray(getattr(self, parameter.name))
-            if given.dtype.kind not in "biuf":
-                raise TypeError(
-                    f"{name}: {parameter.name} has dtype {given.dtype}; it takes real numbers"
-                )
-            array = given.astype(np.float64)
+            array = real_numbers(name, parameter.name, getattr(self, parameter.name)).copy()
             least = self.axes.get(parameter.name, 0)
             if array.ndim < least or 0 in array.shape[array.ndim - least :]:
                 raise ValueError(

@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
-from fastdiv.families.positive import LOG_2PI
 from fastdiv.families.special import (
     excess,
     from_special,
     gamma_beyond_entropy,
     multivariate_gamma_rest,
 )
-from fastdiv.gaussians import gaussian_kl
+from fastdiv.gaussians import LOG_2PI, gaussian_kl, mirrored
 
 __all__ = ["Dirichlet", "MultivariateNormal", "Wishart"]
 
@@ -42,7 +41,7 @@ class MultivariateNormal(ExponentialFamily):
     @property
     def natural_parameters(self) -> Floats:
         """(Σ⁻¹μ, −Σ⁻¹/2 row by row), for (x, x xᵀ)."""
-        precision = np.linalg.inv(_whole(self.cov))
+        precision = np.linalg.inv(mirrored(self.cov))
         first = (precision @ self.mean[..., None])[..., 0]
         second = np.broadcast_to(-precision / 2, (*self.batch_shape, *precision.shape[-2:]))
         return np.concatenate([first, second.reshape(*self.batch_shape, -1)], axis=-1)
@@ -78,26 +77,22 @@ class MultivariateNormal(ExponentialFamily):
         """E (x − m)ᵀ Λ (x − m)."""
         apart = self.mean - m
         whole = (apart[..., None, :] @ precision @ apart[..., None])[..., 0, 0]
-        return np.asarray(np.trace(precision @ _whole(self.cov), axis1=-2, axis2=-1) + whole)
+        return np.asarray(np.trace(precision @ mirrored(self.cov), axis1=-2, axis2=-1) + whole)
 
     def mean_log_density(self, of: Family) -> Floats:
-        cov = _whole(self.cov)
+        cov = mirrored(self.cov)
         spread = of.expectation("quadratic", self.mean, np.linalg.inv(cov))
         logs = np.linalg.slogdet(cov)[1] + self._size * LOG_2PI
         return np.asarray(-(spread + logs) / 2)
 
     def log_density(self, x: ArrayLike) -> Floats:
-        cov = _whole(self.cov)
+        cov = mirrored(self.cov)
         apart = np.asarray(x, np.float64) - self.mean
         whole = (apart * np.linalg.solve(cov, apart[..., None])[..., 0]).sum(axis=-1)
         return np.asarray(-(whole + np.linalg.slogdet(cov)[1] + self._size * LOG_2PI) / 2)
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
-        return rng.multivariate_normal(self.mean, _whole(self.cov), size)
-
-
-def _whole(cov: Floats) -> Floats:
-    return np.asarray(np.tril(cov) + np.swapaxes(np.tril(cov, -1), -1, -2))
+        return rng.multivariate_normal(self.mean, mirrored(self.cov), size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,8 +190,8 @@ class Wishart(ExponentialFamily):
         found = np.asarray(gaussian_kl(none, self.scale * nu_p, none, other.scale * nu_q))
         # A product is rounded, and what tV₀ has beside V₁ with it: near V₁ by eigenvalues of that.
         known = np.isfinite(found)[..., None, None]
-        factor = np.linalg.cholesky(np.where(known, _whole(other.scale), np.eye(self._size)))
-        half = np.linalg.solve(factor, np.where(known, _whole(self.scale - other.scale), 0.0))
+        factor = np.linalg.cholesky(np.where(known, mirrored(other.scale), np.eye(self._size)))
+        half = np.linalg.solve(factor, np.where(known, mirrored(self.scale - other.scale), 0.0))
         beside = np.linalg.eigvalsh(np.linalg.solve(factor, np.swapaxes(half, -1, -2)))
         t_less_1 = ((self.df - other.df) / other.df)[..., None]
         x = t_less_1 + beside * (1 + t_less_1)
@@ -208,7 +203,7 @@ class Wishart(ExponentialFamily):
     def natural_parameters(self) -> Floats:
         """(−V⁻¹/2 row by row, (ν − k − 1)/2), for (X, log|X|)."""
         batch = self.batch_shape
-        precision = np.linalg.inv(_whole(self.scale))
+        precision = np.linalg.inv(mirrored(self.scale))
         first = np.broadcast_to(-precision / 2, (*batch, *precision.shape[-2:]))
         second = np.broadcast_to((self.df - self._size - 1) / 2, batch)
         return np.concatenate([first.reshape(*batch, -1), second[..., None]], axis=-1)

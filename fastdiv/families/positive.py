@@ -22,7 +22,7 @@ from fastdiv.families.special import (
     ratio_excess,
     sinh_bregman,
 )
-from fastdiv.gaussians import normal_kl
+from fastdiv.gaussians import LOG_2PI, normal_kl
 
 __all__ = [
     "Beta",
@@ -38,8 +38,6 @@ __all__ = [
     "Weibull",
     "gumbel_divergence",
 ]
-
-LOG_2PI = math.log(2 * math.pi)
 
 
 def gumbel_divergence(t: Floats, t_less_1: Floats, d: Floats) -> Floats:

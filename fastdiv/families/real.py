@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 
 from fastdiv.families.base import ExponentialFamily, Family, Floats
 from fastdiv.families.positive import (
-    LOG_2PI,
     gumbel_divergence,
     normal_eta,
     normal_gradient,
@@ -28,7 +27,7 @@ from fastdiv.families.special import (
     ratio_excess,
     scaled_log_bessel,
 )
-from fastdiv.gaussians import normal_kl
+from fastdiv.gaussians import LOG_2PI, normal_kl
 
 __all__ = ["Cauchy", "Gumbel", "Laplace", "Normal", "VonMises"]
 

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdiv.estimators import kl_samples
+from fastdiv.extras import scipy_module
 
 __all__ = [
     "bessel_bregman",
@@ -55,12 +56,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 def from_special(name: str) -> Any:
     """Return a function of scipy.special, which is asked for where it is used."""
-    try:
-        from scipy import special
-    except ModuleNotFoundError as error:
-        text = f'{name} is a function of SciPy\'s: pip install "fastdiv[scipy]"'
-        raise ModuleNotFoundError(text) from error
-    return getattr(special, name)
+    return getattr(scipy_module("fastdiv.families", "scipy.special"), name)
 
 
 def excess(x: Floats) -> Floats:

@@ -50,28 +50,35 @@ def _once(member: Member, calls: int) -> tuple[float, bool]:
     return seconds / calls, process_time() - busy >= (1 - LOST) * seconds
 
 
-def calls_at_once(member: Member) -> int:
-    """How many calls are worth timing; the first one, which may compile something, counts not."""
-    member()
+def calls_at_once(member: Member) -> tuple[int, float]:
+    """How many calls are worth timing, and the seconds that one takes."""
     calls = 1
-    while calls < 1_000_000:
-        seconds = _once(member, calls)[0] * calls
-        if seconds >= SHORTEST:
-            break
-        calls = max(2 * calls, min(10 * calls, int(calls * SHORTEST / max(seconds, 1e-9))))
-    return calls
+    while True:
+        seconds = _once(member, calls)[0]
+        if seconds * calls >= SHORTEST or calls >= 1_000_000:
+            return calls, seconds
+        calls = max(2 * calls, min(10 * calls, int(SHORTEST / max(seconds, 1e-9))))
 
 
 def race(
-    members: Mapping[str, Member], rounds: int, seconds: float = 20.0, fewest: int = 3
+    members: Mapping[str, Member],
+    rounds: int,
+    seconds: float = 20.0,
+    fewest: int = 3,
+    warm: bool = False,
 ) -> Times:
     """Seconds per call of each member in each round; None where a slow one was left out.
 
     A member whose rounds would take more than `seconds` runs in as many as that allows, at least
-    `fewest`, spread evenly. A run during which the process lost its processor is run again.
+    `fewest`, spread evenly. A run during which the process lost its processor is run again. Each
+    member is called once beforehand, unless that is done (`warm`).
     """
-    calls = {name: calls_at_once(member) for name, member in members.items()}
-    cost = {name: _once(member, calls[name])[0] * calls[name] for name, member in members.items()}
+    calls, cost = {}, {}
+    for name, member in members.items():
+        if not warm:
+            member()
+        calls[name], each = calls_at_once(member)
+        cost[name] = calls[name] * each
     due = {
         name: set(
             np.linspace(

@@ -175,7 +175,7 @@ class Size:
     rows: int = 1024
     width: int = 32_768
     rounds: int = 15
-    seconds: float = 6.0  # that one member of a group may take
+    seconds: float = 1.5  # that one member of a group may take
     elements: int = 1 << 25  # of what is measured in other shapes
     many: int = 200
     starts: int = 15
@@ -234,7 +234,7 @@ def throughput(work: Work, size: Size, reader: Reader, isas: Sequence[str]) -> d
             errors[name] = _error(members[name](), work, exact)
         except (TypeError, ValueError, NotImplementedError):
             del members[name]  # it does not take the dtype
-    times = race(members, size.rounds, size.seconds)
+    times = race(members, size.rounds, size.seconds, warm=True)
     return {
         "title": work.title,
         "bytes": sum(x.nbytes for x in arrays),

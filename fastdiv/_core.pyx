@@ -29,6 +29,9 @@ cdef extern from "Python.h" nogil:
     PyThreadState *PyEval_SaveThread()
     void PyEval_RestoreThread(PyThreadState *)
 
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_Scalar(void *, cnp.dtype, PyObject *)
+
 cdef extern from "fenv.h" nogil:
     int FE_INVALID
     int feraiseexcept(int)
@@ -360,12 +363,24 @@ cdef int together(fd_work work, void *job, Py_ssize_t count, Py_ssize_t cost) ex
     return status
 
 
+cdef int all_rows(Job *job, Py_ssize_t count) noexcept nogil:
+    """The kernels of a job, on as many threads as its rows are worth; the status bits."""
+    cdef int status, threads = thread_count
+    cdef PyThreadState *held = NULL
+    if count * job.n < THREADED:
+        threads = 1
+    elif PyGILState_Check():  # NumPy keeps the lock for few rows, however long they are
+        held = PyEval_SaveThread()
+    status = fd_parallel(job.loop.work, job, count, job.n, threads, job.loop.can_share, interrupted)
+    if held != NULL:
+        PyEval_RestoreThread(held)
+    return status
+
+
 cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *steps, void *data) noexcept nogil:
     cdef Job job
     cdef const Loop *kind = <const Loop *>data
-    cdef Py_ssize_t count = dimensions[0]
-    cdef int i, status, threads = thread_count
-    cdef PyThreadState *held = NULL
+    cdef int i, status
     job.loop = kind
     job.n = dimensions[1]
     for i in range(kind.operands):
@@ -375,13 +390,7 @@ cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *
         job.inner[i] = steps[kind.operands + i]
     if job.n == 0 or (this_call != NULL and this_call.error != NULL):
         return
-    if count * job.n < THREADED:
-        threads = 1
-    elif PyGILState_Check():  # NumPy keeps the lock for few rows, however long they are
-        held = PyEval_SaveThread()
-    status = fd_parallel(kind.work, &job, count, job.n, threads, kind.can_share, interrupted)
-    if held != NULL:
-        PyEval_RestoreThread(held)
+    status = all_rows(&job, dimensions[0])
     if status & NO_MEMORY:
         out_of_memory()
     if status & FD_INVALID:
@@ -788,7 +797,7 @@ cdef object operand(object x, str function, str argument, object dtype):
     """x as something that a gufunc takes: an array of the four storage types (bfloat16 as uint16), or a lazy array left lazy."""
     cdef int kind
     raw = False
-    if type(x) is not np.ndarray:
+    if not cnp.PyArray_CheckExact(x):
         if hasattr(x, "__array_ufunc__") and hasattr(x, "__array_function__") and not isinstance(x, (np.ndarray, np.generic)):
             if x.dtype.kind in "biu":
                 return x.astype(np.float64)
@@ -823,6 +832,8 @@ cdef int check_dtype(str function, object dtype) except -1:
 
 
 cdef int check_axis(object x, str function, str argument, object axis) except -1:
+    if cnp.PyArray_CheckExact(x) and cnp.PyArray_NDIM(x) > 0 and cnp.PyArray_SIZE(x) > 0:
+        return 0
     shape = x.shape
     if len(shape) == 0:
         raise ValueError(f"{function}: {argument} is a single number; it takes an array whose axis {axis} is a distribution")
@@ -845,6 +856,67 @@ cdef object call(object function, tuple operands, dict keywords):
         ended(&mine, outer)
 
 
+cdef inline int storage(cnp.ndarray x) noexcept:
+    cdef int kind = cnp.PyArray_TYPE(x)
+    if kind == cnp.NPY_DOUBLE:
+        return FD_float64
+    if kind == cnp.NPY_FLOAT:
+        return FD_float32
+    return FD_float16 if kind == cnp.NPY_FLOAT16 else FD_bfloat16
+
+
+cdef object one_result(cnp.ufunc function, tuple operands, tuple numbers):
+    """What the gufunc of a divergence gives for one row, or one pair of rows; None where NumPy is to be asked.
+
+    NumPy's own way to a loop takes longer than a short row does. The loop is the same; whatever is not plain, and what is to warn, goes
+    NumPy's way.
+    """
+    global this_call
+    cdef const Loop *kind = <const Loop *>function.data[0]
+    cdef cnp.ndarray x
+    cdef Job job
+    cdef Call mine = [NULL]
+    cdef Call *outer = this_call
+    cdef double result
+    cdef int i = 0, k, status
+    cdef int dtype[2]
+    if kind.work != pair_work or len(numbers) != kind.parameters or len(operands) != kind.rows:
+        return None
+    for i in range(kind.rows):
+        if not cnp.PyArray_CheckExact(operands[i]):
+            return None
+        x = <cnp.ndarray>operands[i]
+        if cnp.PyArray_NDIM(x) != 1 or not cnp.PyArray_ISBEHAVED_RO(x) or cnp.PyArray_DIM(x, 0) != cnp.PyArray_DIM(<cnp.ndarray>operands[0], 0):
+            return None
+        job.args[i] = cnp.PyArray_BYTES(x)
+        job.inner[i] = cnp.PyArray_STRIDE(x, 0)
+        job.steps[i] = 0
+        dtype[i] = storage(x)
+    if kind.parameters:
+        if not cnp.PyArray_CheckExact(numbers[0]):
+            return None
+        x = <cnp.ndarray>numbers[0]
+        if cnp.PyArray_NDIM(x) != 0 or cnp.PyArray_TYPE(x) != cnp.NPY_DOUBLE or not cnp.PyArray_ISBEHAVED_RO(x):
+            return None
+        job.args[kind.rows] = cnp.PyArray_BYTES(x)
+        job.steps[kind.rows] = 0
+    job.args[kind.rows + kind.parameters] = <char *>&result
+    job.steps[kind.rows + kind.parameters] = 0
+    for k in range(function.ntypes):
+        kind = <const Loop *>function.data[k]
+        if kind.dtype[0] == dtype[0] and (kind.rows == 1 or kind.dtype[1] == dtype[1]):
+            break
+    job.loop = kind
+    job.n = cnp.PyArray_DIM(<cnp.ndarray>operands[0], 0)
+    this_call = &mine
+    status = all_rows(&job, 1)
+    ended(&mine, outer)
+    return None if status else PyArray_Scalar(&result, FLOAT64, NULL)
+
+
+cdef cnp.dtype FLOAT64 = np.dtype(np.float64)
+
+
 cdef int check_out(str function, object out, tuple operands, tuple numbers, object axis, object keepdims) except -1:
     if not isinstance(out, np.ndarray) or out.dtype != np.float64:
         raise TypeError(f"{function}: out is {getattr(out, 'dtype', type(out).__name__)}; it takes an array of float64")
@@ -858,6 +930,14 @@ cdef int check_out(str function, object out, tuple operands, tuple numbers, obje
     if list(out.shape) != want:
         raise ValueError(f"{function}: out has shape {out.shape}; the result has {tuple(want)}")
     return 0
+
+
+def are_arrays(tuple rows):
+    """Whether all are NumPy's own arrays, of no class made from them."""
+    for x in rows:
+        if not cnp.PyArray_CheckExact(x):
+            return False
+    return True
 
 
 def array_of(x, str function, str argument, dtype=None):
@@ -875,6 +955,11 @@ def evaluate(str name, tuple rows, axis, keepdims, out, dtype, bint normalize, b
         check_axis(x, name, ROW_NAMES[i], axis)
     if checker is not None:
         checker(name, operands, axis, from_logits, dtype)
+    function = gufunc(name, source)
+    if axis == -1 and out is None and not keepdims:
+        result = one_result(function, operands, numbers)
+        if result is not None:
+            return result
     keywords = {}
     if axis != -1:
         keywords["axis"] = axis
@@ -885,9 +970,9 @@ def evaluate(str name, tuple rows, axis, keepdims, out, dtype, bint normalize, b
             keywords["keepdims"] = True
         if out is not None:
             keywords["out"] = out
-        return call(gufunc(name, source), operands, keywords)
+        return call(function, operands, keywords)
     # NumPy keeps the dimension only where every operand has one.
-    result = call(gufunc(name, source), operands + numbers, keywords)
+    result = call(function, operands + numbers, keywords)
     if keepdims:
         result = np.expand_dims(result, axis)
     if out is None:

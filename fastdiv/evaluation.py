@@ -137,9 +137,9 @@ def measure(
     numbers: tuple[NDArray[np.float64], ...] = (),
 ) -> Any:
     """Evaluate the kernel `name` on rows of whatever kind."""
-    unit = units(name, base)
+    unit = 1.0 if base is None else units(name, base)
     labels = None
-    if any(type(x) is not np.ndarray for x in rows):
+    if not _core.are_arrays(rows):
         if any(sparse.is_sparse(x) for x in rows):
             options = (normalize, from_logits, keepdims, out, dtype, validate, numbers)
             return _of_sparse_rows(name, rows, axis, unit, *options)

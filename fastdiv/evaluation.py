@@ -4,6 +4,8 @@ Arrays go to the gufuncs, SciPy's sparse rows to ``sparse.py``; pandas frames ar
 give their labels to the result; Dask arrays stay lazy.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from typing import Any

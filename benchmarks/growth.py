@@ -22,6 +22,7 @@ import numpy as np
 from interleaved import (
     DOCS,
     HERE,
+    RUNS,
     Member,
     duration,
     exponent,
@@ -161,7 +162,7 @@ def measure(
                 for count in range(1, cores + 1)
             }
             memory = {count: peak_memory(member) for count, member in members.items()}
-            times = race(members, 3 * rounds, seconds, warm=True)
+            times = race(members, 3 * rounds, seconds, warm=True, wall=True)
             report["threads"].append(
                 {
                     "function": name,
@@ -169,6 +170,7 @@ def measure(
                     "memory": memory,
                 }
             )
+    report["runs"] = dict(RUNS)
     return report
 
 

@@ -36,6 +36,7 @@ from inputs import make
 from interleaved import (
     DOCS,
     HERE,
+    RUNS,
     Member,
     Reader,
     Times,
@@ -296,7 +297,7 @@ def small_calls(size: Size) -> list[dict[str, Any]]:
 
 def imports(size: Size) -> dict[str, Any]:
     """Seconds that `import fastdiv` takes where numpy is there already, bytecode written before."""
-    code = "import time; {}; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
+    code = "import time; {}; t = time.process_time(); {}; print(time.process_time() - t)"
     statements = {
         "numpy": code.format("pass", "import numpy"),
         "fastdiv after numpy": code.format("import numpy", "import fastdiv"),
@@ -463,7 +464,7 @@ def threads(size: Size, reader: Reader) -> dict[str, Any]:
             members = {str(n): _threaded(n, line) for n in (1, count)}
         entry: dict[str, Any] = {
             "title": title,
-            "times": race(members, size.rounds, size.seconds),
+            "times": race(members, size.rounds, size.seconds, wall=True),
         }
         if line is not None:
             results = [np.asarray(f()[0] if "compare" in title else f()) for f in members.values()]
@@ -484,7 +485,7 @@ def threads(size: Size, reader: Reader) -> dict[str, Any]:
                 {
                     "rows": rows,
                     "elements": width * rows,
-                    "times": race(members, size.rounds * 2, size.seconds / 8),
+                    "times": race(members, size.rounds * 2, size.seconds / 8, wall=True),
                 }
             )
     return {"count": count, "works": found, "thresholds": thresholds}
@@ -530,6 +531,7 @@ def measure(size: Size, isas: Sequence[str]) -> dict[str, Any]:
             fd.set_num_threads(cores)
             report["threads"] = threads(size, reader)
     report["seconds"] = perf_counter() - begin
+    report["runs"] = dict(RUNS)
     return report
 
 

@@ -16,7 +16,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport PyObject, Py_DECREF, Py_INCREF
 from libc.math cimport NAN, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free, llabs, malloc
 from libc.string cimport memcpy
 
 cnp.import_array()
@@ -141,6 +141,9 @@ cdef enum:
     SLICE = 1 << 22  # elements in a tile of pairs, at most
     THREADED = 1 << 17  # elements below which a second thread costs more than it brings
     NO_MEMORY = 1 << 8  # a status bit beside FD_INVALID
+    LINE = 64  # bytes of the cache that are fetched together
+    PACKED = 1 << 18  # bytes of rows that are packed together, where a line of each element is fewer
+    PACKED_AT_MOST = 1 << 26
 
 
 cdef struct Loop:  # what distinguishes one loop of one gufunc from another
@@ -160,6 +163,8 @@ cdef struct Job:  # one call of a loop
     Py_ssize_t steps[OPERANDS]
     Py_ssize_t inner[3]
     Py_ssize_t n
+    Py_ssize_t reserved  # bytes at the beginning of the worker's scratch that hold its rows
+    Py_ssize_t count, group, lead  # rows, how many are packed together, and how many fewer at first
 
 
 cdef inline fd_row row(const Job *job, int operand, Py_ssize_t i) noexcept nogil:
@@ -278,9 +283,10 @@ cdef int token_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept n
     cdef Py_ssize_t i
     token.scratch = NULL
     if rows == 2:
-        token.scratch = fd_scratch(FD_SCRATCH(job.n))
+        token.scratch = fd_scratch(job.reserved + FD_SCRATCH(job.n))
         if token.scratch == NULL:
             return NO_MEMORY
+        token.scratch = <char *>token.scratch + job.reserved
     for i in range(first, last):
         token.label = integer(job, rows, i)
         token.wanted = integer(job, rows + 1, i)
@@ -363,15 +369,94 @@ cdef int together(fd_work work, void *job, Py_ssize_t count, Py_ssize_t cost) ex
     return status
 
 
+cdef inline Py_ssize_t size_of(const Job *job, int operand) noexcept nogil:
+    cdef int dtype = job.loop.dtype[operand]
+    return 8 if dtype == FD_float64 else 4 if dtype == FD_float32 else 2
+
+
+cdef inline int is_apart(const Job *job, int operand) noexcept nogil:
+    """Whether the elements of a row lie farther from each other than from those of the next rows."""
+    return 4 * llabs(job.steps[operand]) <= llabs(job.inner[operand]) and job.inner[operand] != size_of(job, operand)
+
+
+cdef inline Py_ssize_t packed_step(const Job *job, int operand) noexcept nogil:
+    # A line more, for rows that are a power of 2 apart would all want the same few places of the cache.
+    return (job.n * size_of(job, operand) + LINE - 1) // LINE * LINE + LINE
+
+
+cdef Py_ssize_t rows_to_pack(const Job *job, Py_ssize_t count) noexcept nogil:
+    """How many rows are packed together: at least as many as have an element in a line; 0 where that is not worth it."""
+    cdef Py_ssize_t size = 0, in_a_line = 0
+    cdef int i
+    for i in range(job.loop.rows):
+        if is_apart(job, i):
+            size += packed_step(job, i)
+            if job.steps[i]:
+                in_a_line = max(in_a_line, LINE // size_of(job, i))
+    if in_a_line == 0 or count < in_a_line or size * in_a_line > PACKED_AT_MOST:
+        return 0
+    return in_a_line * max(<Py_ssize_t>1, PACKED // (size * in_a_line))
+
+
+cdef Py_ssize_t rows_before_line(const Job *job) noexcept nogil:
+    """How many rows more the first line would hold: groups that begin where lines do need no line twice."""
+    cdef int i
+    for i in range(job.loop.rows):
+        if is_apart(job, i) and job.steps[i] == size_of(job, i):
+            return <Py_ssize_t>(<size_t>job.args[i] % LINE) // job.steps[i]
+    return 0
+
+
+cdef int packed_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Groups of rows, which are made contiguous before the work gets them."""
+    cdef const Job *job = <const Job *>context
+    cdef Job packed = job[0]
+    cdef Py_ssize_t k, start, rows, size = 0
+    cdef char *scratch
+    cdef int i, status = 0
+    for i in range(job.loop.rows):
+        if is_apart(job, i):
+            size += packed_step(job, i) * (job.group if job.steps[i] else 1)
+    scratch = <char *>fd_scratch(size + FD_SCRATCH(job.n))  # the work may ask for more, which must not move what is here
+    if scratch == NULL:
+        return NO_MEMORY
+    packed.reserved = size
+    for k in range(first, last):
+        start = max(<Py_ssize_t>0, k * job.group - job.lead)
+        rows = min(job.count, (k + 1) * job.group - job.lead) - start
+        size = 0
+        for i in range(job.loop.operands):
+            packed.args[i] = job.args[i] + start * job.steps[i]
+            if i < job.loop.rows and is_apart(job, i):
+                packed.steps[i] = packed_step(job, i) if job.steps[i] else 0
+                fd_pack(
+                    size_of(job, i), packed.args[i], job.inner[i], job.steps[i], rows if job.steps[i] else 1, job.n, scratch + size,
+                    packed.steps[i]
+                )
+                packed.args[i] = scratch + size
+                packed.inner[i] = size_of(job, i)
+                size += packed_step(job, i) * (job.group if job.steps[i] else 1)
+        status |= job.loop.work(&packed, 0, rows)
+    return status
+
+
 cdef int all_rows(Job *job, Py_ssize_t count) noexcept nogil:
     """The kernels of a job, on as many threads as its rows are worth; the status bits."""
     cdef int status, threads = thread_count
     cdef PyThreadState *held = NULL
+    cdef Py_ssize_t group = rows_to_pack(job, count)
+    job.reserved = 0
     if count * job.n < THREADED:
         threads = 1
     elif PyGILState_Check():  # NumPy keeps the lock for few rows, however long they are
         held = PyEval_SaveThread()
-    status = fd_parallel(job.loop.work, job, count, job.n, threads, job.loop.can_share, interrupted)
+    if group:
+        job.count = count
+        job.group = group
+        job.lead = rows_before_line(job)
+        status = fd_parallel(packed_work, job, (count + job.lead + group - 1) // group, group * job.n, threads, False, interrupted)
+    else:
+        status = fd_parallel(job.loop.work, job, count, job.n, threads, job.loop.can_share, interrupted)
     if held != NULL:
         PyEval_RestoreThread(held)
     return status

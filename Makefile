@@ -1,7 +1,7 @@
 # One verb per task.  PYTHON is the interpreter of an environment with the extra `test` (and `bench` for bench).
 PYTHON ?= python3
 
-.PHONY: build test contract contract-slow bench pictures lint sanitize tsan neon fuzz clean
+.PHONY: build test contract contract-slow bench bench-peers bench-growth pictures lint sanitize tsan neon fuzz clean
 
 build:  ## compile the extension next to its sources
 	$(PYTHON) setup.py build_ext --inplace
@@ -19,6 +19,12 @@ bench: build  ## every public function against NumPy, and SciPy and torch where 
 	mkdir -p build
 	$(PYTHON) -m pytest -n 0 benchmarks --benchmark-only --benchmark-json=build/bench.json -q
 	$(PYTHON) benchmarks/ratios.py build/bench.json
+
+bench-peers: build  ## beside every peer that is installed and the memory's pace: docs/performance.md, its picture, build/bench-peers.json
+	PYTHONPATH=. $(PYTHON) benchmarks/peers.py
+
+bench-growth: build  ## time and memory from 10 elements to 10^9: docs/performance.md, build/bench-growth.json
+	PYTHONPATH=. $(PYTHON) benchmarks/growth.py
 
 pictures: build  ## those of docs/theory.md, by the examples
 	for example in $(filter-out examples/picture.py,$(wildcard examples/*.py)); do \

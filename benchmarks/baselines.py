@@ -1,7 +1,7 @@
 """What people write today: for each name the NumPy line, SciPy's and torch's where they have one.
 
 Every line takes the arguments of fastdiv's function and returns one number per row.  A key's first
-word is the library, and says whose arrays the line is given.
+word is the library, and says whose arrays the line is given (`given`).
 """
 
 from __future__ import annotations
@@ -282,16 +282,160 @@ def _add_fastjsd() -> None:
 
 
 def _add_numkong() -> None:
-    from numkong import cdist
+    from numkong import cdist, jensenshannon, kullbackleibler
 
     for name, metric in (("js_distance", "jensenshannon"), ("kl_divergence", "kullbackleibler")):
         PAIRWISE[name]["numkong"] = lambda x, y=None, metric=metric: np.asarray(
             cdist(x, x if y is None else y, metric=metric)
         )
+    WEIGHTS["kl_divergence"]["numkong"] = kullbackleibler
+    WEIGHTS["js_divergence"]["numkong"] = lambda p, q: np.square(jensenshannon(p, q))
 
 
-for _add in (_add_scipy, _add_torch, _add_fastjsd, _add_numkong):
+def _add_simsimd() -> None:
+    from simsimd import jensenshannon, kullbackleibler
+
+    WEIGHTS["kl_divergence"]["simsimd"] = kullbackleibler
+    WEIGHTS["js_divergence"]["simsimd"] = lambda p, q: np.square(jensenshannon(p, q))
+
+
+def _add_numexpr() -> None:
+    from numexpr import evaluate
+
+    def summed(terms: str) -> Line:
+        return lambda p, q: evaluate(f"sum({terms}, axis={p.ndim - 1})", {"p": p, "q": q})
+
+    def halved(terms: str) -> Line:
+        line = summed(terms)
+        return lambda p, q: line(p, q) / 2
+
+    for name, line in {
+        "kl_divergence": summed("p*log(p/q)"),
+        "js_divergence": halved("p*log(2*p/(p+q)) + q*log(2*q/(p+q))"),
+        "total_variation": halved("abs(p-q)"),
+        "squared_hellinger": halved("(sqrt(p)-sqrt(q))**2"),
+        "chi2_divergence": summed("(p-q)**2/q"),
+    }.items():
+        WEIGHTS[name]["numexpr"] = line
+
+
+def _add_numba() -> None:
+    from numba import njit
+
+    @njit(fastmath=True)
+    def kl(p: Any, q: Any) -> Any:
+        out = np.zeros(p.shape[0])
+        for i in range(p.shape[0]):
+            for j in range(p.shape[1]):
+                if p[i, j] > 0:
+                    out[i] += p[i, j] * np.log(p[i, j] / q[i, j])
+        return out
+
+    @njit(fastmath=True)
+    def js(p: Any, q: Any) -> Any:
+        out = np.zeros(p.shape[0])
+        for i in range(p.shape[0]):
+            for j in range(p.shape[1]):
+                m = (p[i, j] + q[i, j]) / 2
+                if p[i, j] > 0:
+                    out[i] += p[i, j] * np.log(p[i, j] / m) / 2
+                if q[i, j] > 0:
+                    out[i] += q[i, j] * np.log(q[i, j] / m) / 2
+        return out
+
+    @njit(fastmath=True)
+    def tv(p: Any, q: Any) -> Any:
+        out = np.zeros(p.shape[0])
+        for i in range(p.shape[0]):
+            for j in range(p.shape[1]):
+                out[i] += abs(p[i, j] - q[i, j]) / 2
+        return out
+
+    @njit(fastmath=True)
+    def nll(a: Any, labels: Any) -> Any:
+        out = np.zeros(a.shape[0])
+        for i in range(a.shape[0]):
+            top = a[i].max()
+            for j in range(a.shape[1]):
+                out[i] += np.exp(a[i, j] - top)
+            out[i] = np.log(out[i]) + top - a[i, labels[i]]
+        return out
+
+    def of_rows(line: Line) -> Line:
+        return lambda p, q: line(np.atleast_2d(p), np.atleast_2d(q))
+
+    WEIGHTS["kl_divergence"]["numba"] = of_rows(kl)
+    WEIGHTS["js_divergence"]["numba"] = of_rows(js)
+    WEIGHTS["total_variation"]["numba"] = of_rows(tv)
+    TOKENS["token_nll"]["numba"] = nll
+
+
+def _add_jax() -> None:
+    import jax
+    from jax import numpy as jnp
+    from jax.nn import log_softmax
+    from jax.scipy.special import rel_entr
+
+    jax.config.update("jax_enable_x64", True)  # or float64 would be cut to float32
+
+    def compiled(line: Line) -> Line:
+        fast = jax.jit(line)
+        return lambda *arrays: fast(*arrays).block_until_ready()
+
+    def js(p: Any, q: Any) -> Any:
+        m = (p + q) / 2
+        return (rel_entr(p, m) + rel_entr(q, m)).sum(-1) / 2
+
+    def logits_kl(a: Any, b: Any) -> Any:
+        la, lb = log_softmax(a), log_softmax(b)
+        return (jnp.exp(la) * (la - lb)).sum(-1)
+
+    def nll(a: Any, labels: Any) -> Any:
+        return jax.nn.logsumexp(a, -1) - jnp.take_along_axis(a, labels[:, None], -1)[:, 0]
+
+    WEIGHTS["kl_divergence"]["jax rel_entr"] = compiled(lambda p, q: rel_entr(p, q).sum(-1))
+    WEIGHTS["kl_divergence"]["jax p·log(p/q)"] = compiled(lambda p, q: (p * jnp.log(p / q)).sum(-1))
+    WEIGHTS["js_divergence"]["jax rel_entr"] = compiled(js)
+    WEIGHTS["total_variation"]["jax"] = compiled(lambda p, q: jnp.abs(p - q).sum(-1) / 2)
+    WEIGHTS["chi2_divergence"]["jax"] = compiled(lambda p, q: ((p - q) ** 2 / q).sum(-1))
+    WEIGHTS["squared_hellinger"]["jax"] = compiled(
+        lambda p, q: ((jnp.sqrt(p) - jnp.sqrt(q)) ** 2).sum(-1) / 2
+    )
+    LOGITS["kl_divergence"]["jax"] = compiled(logits_kl)
+    TOKENS["token_nll"]["jax"] = compiled(nll)
+
+
+for _add in (
+    _add_scipy,
+    _add_torch,
+    _add_fastjsd,
+    _add_numkong,
+    _add_simsimd,
+    _add_numexpr,
+    _add_numba,
+    _add_jax,
+):
     try:
         _add()
     except ModuleNotFoundError:
         continue
+
+
+def library(implementation: str) -> str:
+    """The first word of an implementation's name."""
+    return implementation.replace(",", " ").split()[0]
+
+
+def given(implementation: str, x: Any) -> Any:
+    """An array as the library of the implementation takes it, made before the time is taken."""
+    if library(implementation) == "torch":
+        import torch
+
+        if x.dtype.name == "bfloat16":
+            return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(x)
+    if library(implementation) == "jax":
+        from jax import numpy as jnp
+
+        return jnp.asarray(x)
+    return x

@@ -64,6 +64,9 @@ cdef extern from "fastdiv.h" nogil:
     int fd_leads()
     void fd_pause()
     void *fd_scratch(size_t size)
+    void fd_pack(
+        int size, const char *from_, Py_ssize_t inner, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t n, char *to, Py_ssize_t to_step
+    )
     void fd_draw(uint32_t, Py_ssize_t, uint64_t, uint64_t, int64_t *)
     void fd_resample(const double *, Py_ssize_t, uint32_t, Py_ssize_t, uint64_t, uint64_t, double *)
 

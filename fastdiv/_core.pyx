@@ -16,7 +16,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport PyObject, Py_DECREF, Py_INCREF
 from libc.math cimport NAN, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free, llabs, malloc
 from libc.string cimport memcpy
 
 cnp.import_array()
@@ -28,6 +28,9 @@ cdef extern from "Python.h" nogil:
     int PyGILState_Check()
     PyThreadState *PyEval_SaveThread()
     void PyEval_RestoreThread(PyThreadState *)
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_Scalar(void *, cnp.dtype, PyObject *)
 
 cdef extern from "fenv.h" nogil:
     int FE_INVALID
@@ -138,6 +141,9 @@ cdef enum:
     SLICE = 1 << 22  # elements in a tile of pairs, at most
     THREADED = 1 << 17  # elements below which a second thread costs more than it brings
     NO_MEMORY = 1 << 8  # a status bit beside FD_INVALID
+    LINE = 64  # bytes of the cache that are fetched together
+    PACKED = 1 << 18  # bytes of rows that are packed together, where a line of each element is fewer
+    PACKED_AT_MOST = 1 << 26
 
 
 cdef struct Loop:  # what distinguishes one loop of one gufunc from another
@@ -157,6 +163,8 @@ cdef struct Job:  # one call of a loop
     Py_ssize_t steps[OPERANDS]
     Py_ssize_t inner[3]
     Py_ssize_t n
+    Py_ssize_t reserved  # bytes at the beginning of the worker's scratch that hold its rows
+    Py_ssize_t count, group, lead  # rows, how many are packed together, and how many fewer at first
 
 
 cdef inline fd_row row(const Job *job, int operand, Py_ssize_t i) noexcept nogil:
@@ -275,9 +283,10 @@ cdef int token_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept n
     cdef Py_ssize_t i
     token.scratch = NULL
     if rows == 2:
-        token.scratch = fd_scratch(FD_SCRATCH(job.n))
+        token.scratch = fd_scratch(job.reserved + FD_SCRATCH(job.n))
         if token.scratch == NULL:
             return NO_MEMORY
+        token.scratch = <char *>token.scratch + job.reserved
     for i in range(first, last):
         token.label = integer(job, rows, i)
         token.wanted = integer(job, rows + 1, i)
@@ -360,12 +369,103 @@ cdef int together(fd_work work, void *job, Py_ssize_t count, Py_ssize_t cost) ex
     return status
 
 
+cdef inline Py_ssize_t size_of(const Job *job, int operand) noexcept nogil:
+    cdef int dtype = job.loop.dtype[operand]
+    return 8 if dtype == FD_float64 else 4 if dtype == FD_float32 else 2
+
+
+cdef inline int is_apart(const Job *job, int operand) noexcept nogil:
+    """Whether the elements of a row lie farther from each other than from those of the next rows."""
+    return 4 * llabs(job.steps[operand]) <= llabs(job.inner[operand]) and job.inner[operand] != size_of(job, operand)
+
+
+cdef inline Py_ssize_t packed_step(const Job *job, int operand) noexcept nogil:
+    # A line more, for rows that are a power of 2 apart would all want the same few places of the cache.
+    return (job.n * size_of(job, operand) + LINE - 1) // LINE * LINE + LINE
+
+
+cdef Py_ssize_t rows_to_pack(const Job *job, Py_ssize_t count) noexcept nogil:
+    """How many rows are packed together: at least as many as have an element in a line; 0 where that is not worth it."""
+    cdef Py_ssize_t size = 0, in_a_line = 0
+    cdef int i
+    for i in range(job.loop.rows):
+        if is_apart(job, i):
+            size += packed_step(job, i)
+            if job.steps[i]:
+                in_a_line = max(in_a_line, LINE // size_of(job, i))
+    if in_a_line == 0 or count < in_a_line or size * in_a_line > PACKED_AT_MOST:
+        return 0
+    return in_a_line * max(<Py_ssize_t>1, PACKED // (size * in_a_line))
+
+
+cdef Py_ssize_t rows_before_line(const Job *job) noexcept nogil:
+    """How many rows more the first line would hold: groups that begin where lines do need no line twice."""
+    cdef int i
+    for i in range(job.loop.rows):
+        if is_apart(job, i) and job.steps[i] == size_of(job, i):
+            return <Py_ssize_t>(<size_t>job.args[i] % LINE) // job.steps[i]
+    return 0
+
+
+cdef int packed_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Groups of rows, which are made contiguous before the work gets them."""
+    cdef const Job *job = <const Job *>context
+    cdef Job packed = job[0]
+    cdef Py_ssize_t k, start, rows, size = 0
+    cdef char *scratch
+    cdef int i, status = 0
+    for i in range(job.loop.rows):
+        if is_apart(job, i):
+            size += packed_step(job, i) * (job.group if job.steps[i] else 1)
+    scratch = <char *>fd_scratch(size + FD_SCRATCH(job.n))  # the work may ask for more, which must not move what is here
+    if scratch == NULL:
+        return NO_MEMORY
+    packed.reserved = size
+    for k in range(first, last):
+        start = max(<Py_ssize_t>0, k * job.group - job.lead)
+        rows = min(job.count, (k + 1) * job.group - job.lead) - start
+        size = 0
+        for i in range(job.loop.operands):
+            packed.args[i] = job.args[i] + start * job.steps[i]
+            if i < job.loop.rows and is_apart(job, i):
+                packed.steps[i] = packed_step(job, i) if job.steps[i] else 0
+                fd_pack(
+                    size_of(job, i), packed.args[i], job.inner[i], job.steps[i], rows if job.steps[i] else 1, job.n, scratch + size,
+                    packed.steps[i]
+                )
+                packed.args[i] = scratch + size
+                packed.inner[i] = size_of(job, i)
+                size += packed_step(job, i) * (job.group if job.steps[i] else 1)
+        status |= job.loop.work(&packed, 0, rows)
+    return status
+
+
+cdef int all_rows(Job *job, Py_ssize_t count) noexcept nogil:
+    """The kernels of a job, on as many threads as its rows are worth; the status bits."""
+    cdef int status, threads = thread_count
+    cdef PyThreadState *held = NULL
+    cdef Py_ssize_t group = rows_to_pack(job, count)
+    job.reserved = 0
+    if count * job.n < THREADED:
+        threads = 1
+    elif PyGILState_Check():  # NumPy keeps the lock for few rows, however long they are
+        held = PyEval_SaveThread()
+    if group:
+        job.count = count
+        job.group = group
+        job.lead = rows_before_line(job)
+        status = fd_parallel(packed_work, job, (count + job.lead + group - 1) // group, group * job.n, threads, False, interrupted)
+    else:
+        status = fd_parallel(job.loop.work, job, count, job.n, threads, job.loop.can_share, interrupted)
+    if held != NULL:
+        PyEval_RestoreThread(held)
+    return status
+
+
 cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *steps, void *data) noexcept nogil:
     cdef Job job
     cdef const Loop *kind = <const Loop *>data
-    cdef Py_ssize_t count = dimensions[0]
-    cdef int i, status, threads = thread_count
-    cdef PyThreadState *held = NULL
+    cdef int i, status
     job.loop = kind
     job.n = dimensions[1]
     for i in range(kind.operands):
@@ -375,13 +475,7 @@ cdef void loop(char **args, const cnp.npy_intp *dimensions, const cnp.npy_intp *
         job.inner[i] = steps[kind.operands + i]
     if job.n == 0 or (this_call != NULL and this_call.error != NULL):
         return
-    if count * job.n < THREADED:
-        threads = 1
-    elif PyGILState_Check():  # NumPy keeps the lock for few rows, however long they are
-        held = PyEval_SaveThread()
-    status = fd_parallel(kind.work, &job, count, job.n, threads, kind.can_share, interrupted)
-    if held != NULL:
-        PyEval_RestoreThread(held)
+    status = all_rows(&job, dimensions[0])
     if status & NO_MEMORY:
         out_of_memory()
     if status & FD_INVALID:
@@ -788,7 +882,7 @@ cdef object operand(object x, str function, str argument, object dtype):
     """x as something that a gufunc takes: an array of the four storage types (bfloat16 as uint16), or a lazy array left lazy."""
     cdef int kind
     raw = False
-    if type(x) is not np.ndarray:
+    if not cnp.PyArray_CheckExact(x):
         if hasattr(x, "__array_ufunc__") and hasattr(x, "__array_function__") and not isinstance(x, (np.ndarray, np.generic)):
             if x.dtype.kind in "biu":
                 return x.astype(np.float64)
@@ -823,6 +917,8 @@ cdef int check_dtype(str function, object dtype) except -1:
 
 
 cdef int check_axis(object x, str function, str argument, object axis) except -1:
+    if cnp.PyArray_CheckExact(x) and cnp.PyArray_NDIM(x) > 0 and cnp.PyArray_SIZE(x) > 0:
+        return 0
     shape = x.shape
     if len(shape) == 0:
         raise ValueError(f"{function}: {argument} is a single number; it takes an array whose axis {axis} is a distribution")
@@ -845,6 +941,67 @@ cdef object call(object function, tuple operands, dict keywords):
         ended(&mine, outer)
 
 
+cdef inline int storage(cnp.ndarray x) noexcept:
+    cdef int kind = cnp.PyArray_TYPE(x)
+    if kind == cnp.NPY_DOUBLE:
+        return FD_float64
+    if kind == cnp.NPY_FLOAT:
+        return FD_float32
+    return FD_float16 if kind == cnp.NPY_FLOAT16 else FD_bfloat16
+
+
+cdef object one_result(cnp.ufunc function, tuple operands, tuple numbers):
+    """What the gufunc of a divergence gives for one row, or one pair of rows; None where NumPy is to be asked.
+
+    NumPy's own way to a loop takes longer than a short row does. The loop is the same; whatever is not plain, and what is to warn, goes
+    NumPy's way.
+    """
+    global this_call
+    cdef const Loop *kind = <const Loop *>function.data[0]
+    cdef cnp.ndarray x
+    cdef Job job
+    cdef Call mine = [NULL]
+    cdef Call *outer = this_call
+    cdef double result
+    cdef int i = 0, k, status
+    cdef int dtype[2]
+    if kind.work != pair_work or len(numbers) != kind.parameters or len(operands) != kind.rows:
+        return None
+    for i in range(kind.rows):
+        if not cnp.PyArray_CheckExact(operands[i]):
+            return None
+        x = <cnp.ndarray>operands[i]
+        if cnp.PyArray_NDIM(x) != 1 or not cnp.PyArray_ISBEHAVED_RO(x) or cnp.PyArray_DIM(x, 0) != cnp.PyArray_DIM(<cnp.ndarray>operands[0], 0):
+            return None
+        job.args[i] = cnp.PyArray_BYTES(x)
+        job.inner[i] = cnp.PyArray_STRIDE(x, 0)
+        job.steps[i] = 0
+        dtype[i] = storage(x)
+    if kind.parameters:
+        if not cnp.PyArray_CheckExact(numbers[0]):
+            return None
+        x = <cnp.ndarray>numbers[0]
+        if cnp.PyArray_NDIM(x) != 0 or cnp.PyArray_TYPE(x) != cnp.NPY_DOUBLE or not cnp.PyArray_ISBEHAVED_RO(x):
+            return None
+        job.args[kind.rows] = cnp.PyArray_BYTES(x)
+        job.steps[kind.rows] = 0
+    job.args[kind.rows + kind.parameters] = <char *>&result
+    job.steps[kind.rows + kind.parameters] = 0
+    for k in range(function.ntypes):
+        kind = <const Loop *>function.data[k]
+        if kind.dtype[0] == dtype[0] and (kind.rows == 1 or kind.dtype[1] == dtype[1]):
+            break
+    job.loop = kind
+    job.n = cnp.PyArray_DIM(<cnp.ndarray>operands[0], 0)
+    this_call = &mine
+    status = all_rows(&job, 1)
+    ended(&mine, outer)
+    return None if status else PyArray_Scalar(&result, FLOAT64, NULL)
+
+
+cdef cnp.dtype FLOAT64 = np.dtype(np.float64)
+
+
 cdef int check_out(str function, object out, tuple operands, tuple numbers, object axis, object keepdims) except -1:
     if not isinstance(out, np.ndarray) or out.dtype != np.float64:
         raise TypeError(f"{function}: out is {getattr(out, 'dtype', type(out).__name__)}; it takes an array of float64")
@@ -858,6 +1015,14 @@ cdef int check_out(str function, object out, tuple operands, tuple numbers, obje
     if list(out.shape) != want:
         raise ValueError(f"{function}: out has shape {out.shape}; the result has {tuple(want)}")
     return 0
+
+
+def are_arrays(tuple rows):
+    """Whether all are NumPy's own arrays, of no class made from them."""
+    for x in rows:
+        if not cnp.PyArray_CheckExact(x):
+            return False
+    return True
 
 
 def array_of(x, str function, str argument, dtype=None):
@@ -875,6 +1040,11 @@ def evaluate(str name, tuple rows, axis, keepdims, out, dtype, bint normalize, b
         check_axis(x, name, ROW_NAMES[i], axis)
     if checker is not None:
         checker(name, operands, axis, from_logits, dtype)
+    function = gufunc(name, source)
+    if axis == -1 and out is None and not keepdims:
+        result = one_result(function, operands, numbers)
+        if result is not None:
+            return result
     keywords = {}
     if axis != -1:
         keywords["axis"] = axis
@@ -885,9 +1055,9 @@ def evaluate(str name, tuple rows, axis, keepdims, out, dtype, bint normalize, b
             keywords["keepdims"] = True
         if out is not None:
             keywords["out"] = out
-        return call(gufunc(name, source), operands, keywords)
+        return call(function, operands, keywords)
     # NumPy keeps the dimension only where every operand has one.
-    result = call(gufunc(name, source), operands + numbers, keywords)
+    result = call(function, operands + numbers, keywords)
     if keepdims:
         result = np.expand_dims(result, axis)
     if out is None:

@@ -7,7 +7,6 @@ import numbers
 import reprlib
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
-from decimal import Decimal
 from itertools import count
 from typing import Any, Literal, Protocol, cast, overload
 
@@ -128,6 +127,8 @@ def _counts(i: int, keys: list[Hashable], values: list[Any], dtype: np.dtype[Any
         doubtful = True
     # An integer just beyond the limit may have been rounded to it, if its neighbours are floats.
     if doubtful or not ((counts >= 0) & (counts < most)).all():
+        from decimal import Decimal  # slow to import, and seldom needed
+
         for key, value in zip(keys, values, strict=True):
             where = f"from_counts: mapping {i} has {reprlib.repr(value)} for {reprlib.repr(key)}"
             if not isinstance(value, (numbers.Real, Decimal, np.bool_)):

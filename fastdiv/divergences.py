@@ -4,6 +4,8 @@ Formulas are in ``src_c/divergences.def``; what holds for every function here is
 ``PARAMETERS`` and ``ERRORS``.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, TypeVar
 

@@ -4,6 +4,8 @@ Arrays go to the gufuncs, SciPy's sparse rows to ``sparse.py``; pandas frames ar
 give their labels to the result; Dask arrays stay lazy.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -146,9 +148,9 @@ def measure(
     numbers: tuple[NDArray[np.float64], ...] = (),
 ) -> Any:
     """Evaluate the kernel `name` on rows of whatever kind."""
-    unit = units(name, base)
+    unit = 1.0 if base is None else units(name, base)
     labels = None
-    if any(type(x) is not np.ndarray for x in rows):
+    if not _core.are_arrays(rows):
         if any(sparse.is_sparse(x) for x in rows):
             options = (normalize, from_logits, keepdims, out, dtype, validate, numbers)
             return _of_sparse_rows(name, rows, axis, unit, *options)

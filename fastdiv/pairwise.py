@@ -8,6 +8,8 @@
    theirs; the other half of a symmetric matrix is a copy.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol

@@ -1,5 +1,7 @@
 """Per-token quantities of language models, from logits along the last axis."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple

@@ -143,6 +143,9 @@ int fd_share(ptrdiff_t segment, ptrdiff_t segments, const void *part, size_t siz
 const void *fd_part(int i);
 int fd_leads(void);
 
+/* columns.c: `rows` rows of `n` elements of `size` bytes (2, 4 or 8), copied so that each is contiguous and `to_step` bytes from the next. */
+void fd_pack(int size, const char *from, ptrdiff_t inner, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t n, char *to, ptrdiff_t to_step);
+
 /* resample.c: rows drawn with replacement, of which `seed` and `resample` decide; and the sums of `count` columns over the same. */
 void fd_draw(uint32_t rows, ptrdiff_t drawn, uint64_t seed, uint64_t resample, int64_t *to);
 void fd_resample(const double *columns, ptrdiff_t count, uint32_t rows, ptrdiff_t drawn, uint64_t seed, uint64_t resample, double *sums);

@@ -150,7 +150,7 @@ FD_INLINE F(log_sum) F(lse_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, int t
 }
 
 static void F(lse_join)(F(log_sum) *whole, const F(log_sum) *part, double *low) {
-    if (whole->invalid || isnan(whole->others) || part->max == -INFINITY) return;
+    if (whole->invalid || (!part->invalid && (isnan(whole->others) || part->max == -INFINITY))) return;
     if (part->invalid || isnan(part->others) || whole->max == -INFINITY) {
         *whole = *part;
         return;

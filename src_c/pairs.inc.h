@@ -31,7 +31,8 @@ typedef struct {
 
 FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f, V p, V q, int *invalid) {
     F(pair) o;
-    const V scale = C(scaled ? f->scale : 1.0), high = C(scaled ? f->high : 1.0);
+    const V scale = C(scaled ? f->scale : 1.0), high = C(scaled ? f->high : 1.0), raw_p = p;
+    V raw_q = q;
     o.lift = C(1.0);
     if (careful) {
         M wrong = m_or(m_or(v_lt(p, C(0.0)), v_lt(q, C(0.0))), m_or(v_eq(p, C(INFINITY)), v_eq(q, C(INFINITY))));
@@ -48,6 +49,7 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
         if (which == ENTROPY_POWERS) {
             o.d = NEG(o.d);
             q = C(f->q.total);
+            raw_q = v_div(q, high);
             if (careful) o.no_q = v_lt(q, C(0.0)); /* a sum, not the element that was read */
         }
         if (careful) {
@@ -65,7 +67,8 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
                 least = v_min(least, v_min(v_mul(there_p, scale), v_mul(there_q, high)));
                 most = v_max(most, v_max(v_mul(p, scale), v_mul(q, high)));
             }
-            o.lift = v_sel(m_and(v_lt(least, C(LOW)), v_lt(most, C(IMMENSE))), C(LIFT), one);
+            M is_low = v_lt(least, C(LOW)), is_high = v_le(C(IMMENSE), most);
+            o.lift = v_sel(is_high, v_sel(is_low, one, C(1.0 / LIFT)), v_sel(is_low, C(LIFT), one));
             M small_p = v_lt(p, one), small_q = v_lt(q, one);
             V after_p = v_sel(small_p, one, o.lift), after_q = v_sel(small_q, one, o.lift);
             p = v_mul(p, v_sel(small_p, o.lift, one));
@@ -88,33 +91,47 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
     }
     o.p = p;
     o.q = q;
-    o.x = o.x_low = o.log_p = o.log_p_low = o.log_q = p;
+    o.x = o.x_low = o.log_p_low = p;
+    o.log_p = raw_p;
+    o.log_q = raw_q;
     return o;
 }
 
 #if COMPUTES_DOUBLE
-/* Positive weights as logits: for terms that the lift makes overflow, and for pairs that can't be lifted. */
-FD_INLINE M F(immense)(F(pair) o) { return m_and(v_lt(v_min(o.p, o.q), C(LOW)), v_eq(o.lift, C(1.0))); }
-FD_INLINE V F(log_weight)(V x, V lift, V *low) {
-    V more = v_sel(v_lt(x, C(1.0)), C(LIFT), C(1.0)), one = C(1.0), zero = C(0.0);
-    x = v_mul(x, more);
-    V times = v_add(v_sel(v_lt(one, lift), one, zero), v_sel(v_lt(one, more), one, zero)), rest;
+/* Positive weights as logits: for terms that the lift makes overflow, for what a scale has made subnormal, and for pairs that can't be
+ * lifted. */
+FD_INLINE M F(needs_logarithms)(F(pair) o) {
+    V least = v_min(o.p, o.q);
+    return m_or(v_lt(least, C(LEAST)), m_and(v_lt(least, C(LOW)), v_eq(o.lift, C(1.0))));
+}
+FD_INLINE V F(log_weight)(V x, V *low) {
+    V one = C(1.0), zero = C(0.0), up = v_sel(v_lt(x, one), C(LIFT), v_sel(v_lt(C(IMMENSE), x), C(1.0 / LIFT), one));
+    V times = v_sel(v_lt(one, up), one, v_sel(v_lt(up, one), C(-1.0), zero)), rest;
+    x = v_mul(x, up);
     V y = F(log_pieces)(x, one, v_sub(x, one), &rest), high = F(difference)(y, v_mul(times, C(LIFT_LOG)), low);
     *low = v_add(*low, v_fnma(times, C(LIFT_LOG_LOW), rest));
     return high;
 }
-FD_INLINE F(pair) F(by_logarithms)(F(pair) o) {
-    V log_q_low, more;
-    M extreme = F(immense)(o);
-    o.log_p = F(log_weight)(o.p, o.lift, &o.log_p_low);
-    o.log_q = F(log_weight)(o.q, o.lift, &log_q_low);
+FD_INLINE F(pair) F(by_logarithms)(const frame *f, F(pair) o) {
+    V low, more, log_q_low, scale_low, log_scale = F(log_weight)(C(f->scale), &scale_low);
+    V log_high = F(log_weight)(C(f->high), &low), high_low = v_add(low, C(f->low / f->high));
+    V log_p = F(log_weight)(o.log_p, &low);
+    o.log_p = F(difference)(log_p, NEG(log_scale), &more);
+    o.log_p_low = v_add(more, v_add(low, scale_low));
+    V log_q = F(log_weight)(o.log_q, &low);
+    o.log_q = F(difference)(log_q, NEG(log_high), &more);
+    log_q_low = v_add(more, v_add(low, high_low));
     V x = F(difference)(o.log_p, o.log_q, &o.x_low);
     o.x_low = v_add(o.x_low, v_sub(o.log_p_low, log_q_low));
     o.x = F(difference)(x, NEG(o.x_low), &more);
     o.x_low = more;
-    o.d = v_div(o.d, o.lift); /* beside what is immense anything below LEAST is as good, and is normal */
-    o.p = v_sel(extreme, v_max(o.p, C(LEAST)), v_div(o.p, o.lift));
-    o.q = v_sel(extreme, v_max(o.q, C(LEAST)), v_div(o.q, o.lift));
+    M extreme = F(needs_logarithms)(o); /* beside what is so much larger anything below LEAST is as good, and is normal */
+    o.d = v_div(o.d, o.lift);
+    o.p = v_div(o.p, o.lift);
+    o.q = v_div(o.q, o.lift);
+    extreme = m_and(extreme, v_lt(C(LOW), v_max(o.p, o.q)));
+    o.p = v_sel(extreme, v_max(o.p, C(LEAST)), o.p);
+    o.q = v_sel(extreme, v_max(o.q, C(LEAST)), o.q);
     o.lift = C(1.0);
     return o;
 }

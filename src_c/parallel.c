@@ -163,6 +163,7 @@ static void in_pieces(share *s) {
     for (ptrdiff_t first = s->first; first < s->last; first += s->of->piece) {
         if (first > s->first || stopped(s->of)) fd_pause();
         s->status |= s->of->work(s->of->context, first, s->last - first < s->of->piece ? s->last : first + s->of->piece);
+        if (is_shared(s) && s->status & ~FD_INVALID) return; /* the others are at a row that it could not do */
     }
 }
 

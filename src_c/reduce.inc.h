@@ -27,7 +27,8 @@ FD_INLINE V F(term)(int which, int logits, const frame *f, F(pair) o) {
 FD_INLINE V F(far_chi2)(int exchanged, F(pair) o, V t) {
     V ratio = exchanged ? NEG(o.x) : o.x, numerator = exchanged ? o.q : o.p, other = exchanged ? o.p : o.q, low;
     V y = F(difference)(o.log_p, NEG(exchanged ? v_add(ratio, ratio) : ratio), &low);
-    V square = F(times_exp)(C(1.0), y, v_add(low, o.log_p_low));
+    V x_low = exchanged ? NEG(v_add(o.x_low, o.x_low)) : o.x_low;
+    V square = F(times_exp)(C(1.0), y, v_add(low, v_add(o.log_p_low, x_low)));
     V far = v_add(square, v_div(v_sub(v_sub(other, numerator), numerator), o.lift));
     return v_sel(v_lt(C(1.0), ratio), far, v_sel(v_eq(numerator, C(0.0)), v_div(other, o.lift), t));
 }
@@ -50,8 +51,8 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
     t = v_div(t, o.lift);
     if (COMPUTES_DOUBLE && squares)
         t = F(far_chi2)(which == FD_neyman_divergence, o, t);
-    else if (COMPUTES_DOUBLE && logits && exact) { /* what only the lift made overflow */
-        F(pair) plain = safe;
+    else if (COMPUTES_DOUBLE && ((logits && exact) || which == FD_cross_entropy || which == FD_entropy_excess)) {
+        F(pair) plain = safe; /* what only the lift made overflow */
         plain.p = v_div(safe.p, o.lift);
         plain.q = v_div(safe.q, o.lift);
         plain.d = v_div(safe.d, o.lift);
@@ -59,10 +60,18 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
         t = v_sel(v_lt(t, C(INFINITY)), t, F(term)(which, logits, f, plain));
     }
 #if COMPUTES_DOUBLE
-    if (!logits) {
-        t = v_sel(F(immense)(safe), C(INFINITY), t);
+    if (!logits && which != FD_cross_entropy && which != FD_entropy_excess) {
+        safe.log_p = v_sel(either, C(1.0), o.log_p);
+        safe.log_q = v_sel(either, C(1.0), o.log_q);
+        t = v_sel(F(needs_logarithms)(safe), C(INFINITY), t);
         M wrong = v_eq(v_sel(v_lt(t, C(INFINITY)), C(0.0), C(1.0)), C(1.0)); /* NaN too */
-        if (m_any(wrong)) t = v_sel(wrong, F(term)(which, 1, f, F(by_logarithms)(safe)), t);
+        if (m_any(wrong)) {
+            F(pair) far = F(by_logarithms)(f, safe);
+            V by_logs = F(term)(which, 1, f, far);
+            if (which == FD_chi2_divergence || which == FD_neyman_divergence) by_logs = F(far_chi2)(which == FD_neyman_divergence, far, by_logs);
+            if (!underflow_counts(which)) by_logs = v_sel(v_lt(v_max(far.p, far.q), C(LEAST)), C(0.0), by_logs); /* of nothing */
+            t = v_sel(wrong, by_logs, t);
+        }
     }
 #endif
     if (!isinf(at_inf)) t = v_sel(no_q, v_mul(v_div(o.p, o.lift), C(at_inf)), t);

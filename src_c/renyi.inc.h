@@ -108,9 +108,15 @@ FD_INLINE extremes extremes_over(int which, int source, fd_row p, fd_row q, ptrd
         o.q = vd_sel(here, o.q, one);
         o.d = vd_sel(here, o.d, zero);
         o.lift = vd_sel(here, o.lift, one);
+        o.log_p = vd_sel(here, o.log_p, one);
+        o.log_q = vd_sel(here, o.log_q, one);
         vd x = source == FD_LOGITS ? o.x : log_pieces_double(o.p, o.q, o.d, &low);
-        vd log_p = source == FD_LOGITS ? o.log_p : log_weight_double(o.p, o.lift, &low);
-        if (source != FD_LOGITS) x = vd_sel(immense_double(o), by_logarithms_double(o).x, x);
+        vd log_p = o.log_p;
+        if (source != FD_LOGITS) {
+            pair_double far = by_logarithms_double(f, o);
+            x = vd_sel(needs_logarithms_double(o), far.x, x);
+            log_p = far.log_p;
+        }
         vd y = vd_fma(vd_set1(f->beta), x, log_p);
         power = vd_max(vd_sel(here, y, power), power);
         least = vd_min(vd_sel(here, x, least), least);

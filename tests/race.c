@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 6, LENGTH = 1027, LONG = FD_WORTH_SHARING + 5 * FD_SEGMENT + 3, CALLERS = 4, THREADS = 3, FIELDS = FD_COMPARISONS + FD_STATISTICS + 4 };
+enum { ROWS = 6, LENGTH = 1027, LONG = FD_WORTH_SHARING + 25 * FD_SEGMENT + 3, CALLERS = 4, THREADS = 3, FIELDS = FD_COMPARISONS + FD_STATISTICS + 4 };
 
 static float weights[2][ROWS][LENGTH], logits[2][ROWS][LENGTH];
 static const fd_kernels *kernels;

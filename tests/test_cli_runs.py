@@ -562,6 +562,22 @@ class TestInputsAreKept:
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--json", "new.json", "--resume", "./new.json"), "new.json"),
+        (("--per-token", "new.csv", "--json", "new.csv"), "new.csv"),
+    ],
+)
+def test_two_outputs_in_one_file(
+    here: Path, tmp_path: Path, options: tuple[str, ...], named: str
+) -> None:
+    base = str(here / "base.npy")
+    line = refusal_of("compare", base, str(here / "far.npy"), *options, cwd=tmp_path)
+    assert line == f"{named}: would be written twice; name another file"
+    assert not list(tmp_path.iterdir())
+
+
 class TestInvalidRows:
     def test_counted_by_file(self, here: Path, tmp_path: Path) -> None:
         base, near = np.load(here / "base.npy"), np.load(here / "near.npy")

@@ -88,6 +88,21 @@ def test_far_logits(isa, function, a, b, want):
     )
 
 
+def test_rows_that_span_the_doubles(isa):
+    """What the scale of a sum makes subnormal, or nothing, keeps its logarithm."""
+    ten = math.log(10)
+    for p, q, want in [
+        ([1, 1], [1e200, 1e-200], 200 * ten - math.log(2)),
+        ([1, 1], [1e120, 1e-250], 185 * ten - math.log(2)),
+        ([1e-200, 1e150], [1, 1], math.log(2)),
+    ]:
+        assert fd.kl_divergence(p, q) == pytest.approx(want, rel=1e-14)
+        assert fd.reverse_kl_divergence(q, p) == pytest.approx(want, rel=1e-14)
+    assert fd.renyi_divergence([1e60, 5e-324], [3e-310, 3e-310], 2) == pytest.approx(math.log(2))
+    assert fd.kl_divergence([1e-290], [1.7e308], normalize=False) == 1.7e308
+    assert fd.kl_divergence([1.7e308], [1.0], normalize=False) == math.inf
+
+
 def scaled(function, *arguments, **options):
     """Rows at both ends of the doubles have the value of rows near 1."""
     want = function([1.0, 2.0], [1.0, 1.0], *arguments, **options)

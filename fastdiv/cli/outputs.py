@@ -42,14 +42,18 @@ def check_output(path: str | os.PathLike[str] | None) -> None:
 def keep_inputs(
     outputs: Sequence[str | os.PathLike[str] | None], inputs: Sequence[Path | None]
 ) -> None:
-    """Refuse to write over what is read, by whatever name.
+    """Refuse to write over what is read, or twice to one file, by whatever name.
 
     Raises
     ------
     FileFormatError
     """
-    for output in outputs:
-        if output is None or os.fspath(output) == "-" or not os.path.isfile(output):
+    named = [x for x in outputs if x is not None and os.fspath(x) != "-"]
+    places = [os.path.realpath(x) for x in named]
+    for output, place in zip(named, places, strict=True):
+        if places.count(place) > 1 and (os.path.isfile(place) or not os.path.exists(place)):
+            raise FileFormatError(output, "would be written twice; name another file")
+        if not os.path.isfile(output):
             continue
         for path in inputs:
             if path is not None and path.exists() and os.path.samefile(path, output):

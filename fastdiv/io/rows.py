@@ -7,7 +7,6 @@ the rows. (Plain reads into one buffer measured half as fast, faults of single p
 """
 
 import ctypes
-import errno
 import mmap
 import os
 import stat
@@ -24,7 +23,7 @@ FilePath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 #: Linux's advice of this name maps pages before they are touched. Python has no name for it yet.
 _POPULATE_READ = 22
-_LIBRARY = ctypes.CDLL(None, use_errno=True)
+_LIBRARY = ctypes.CDLL(None)
 #: Bytes of a block from which a thread gains more than it costs.
 _WORTH_A_THREAD = 1 << 20
 
@@ -230,8 +229,8 @@ class MappedRows:
     """`rows` records of `row_bytes` bytes each from `offset` on.
 
     The caller has checked these numbers against the size of the file. A file that another process
-    shortens is noticed when a block is mapped that is no longer there; one shortened under a block
-    in use ends this process (SIGBUS), as for every mapped file.
+    shortens is noticed when a block is asked for that is no longer there; one shortened under a
+    block in use ends this process (SIGBUS), as for every mapped file.
     """
 
     def __init__(self, path: FilePath, *, offset: int, rows: int, row_bytes: int) -> None:
@@ -240,7 +239,6 @@ class MappedRows:
         if len(self._map) < offset + rows * row_bytes:
             raise FileFormatError(path, "became shorter while it was being opened")
         self._path = path
-        self._is_shorter = False
         self._turn: tuple[int, Future[None]] | None = None
         self._behind = (0, 0)
         self._offset = offset
@@ -249,10 +247,11 @@ class MappedRows:
 
     def bytes_at(self, start: int, count: int) -> NDArray[np.uint8]:
         """Return a view of `count` rows from row `start` on, as (count, row_bytes) bytes."""
+        first, size = self._offset + start * self._row_bytes, count * self._row_bytes
+        if self._map.size() < first + size:  # touching it would end the process
+            raise FileFormatError(self._path, "became shorter while it was read")
         self._turn_to((start + count, min(count, self._rows - start - count)))
-        first = self._offset + start * self._row_bytes
-        flat = np.frombuffer(self._map, np.uint8, count * self._row_bytes, first)
-        return flat.reshape(count, self._row_bytes)
+        return np.frombuffer(self._map, np.uint8, size, first).reshape(count, self._row_bytes)
 
     def walk(self, rows_per_block: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield (first row, bytes of the block) to the end, releasing what lies behind."""
@@ -267,14 +266,9 @@ class MappedRows:
 
     def _turn_to(self, ahead: tuple[int, int]) -> None:
         """Begin to map the rows `ahead` once what was begun is done."""
-        process = os.getpid()
-        if (
-            self._turn is not None and self._turn[0] == process
-        ):  # the thread of a parent is not here
-            self._turn[1].result()
-        self._turn = None
-        if self._is_shorter:
-            raise FileFormatError(self._path, "became shorter while it was read")
+        process, turn = os.getpid(), self._turn
+        if turn is not None and turn[0] == process:  # the thread of a parent is not here
+            turn[1].result()
         behind, self._behind = self._behind, (0, 0)
         if ahead[1] * self._row_bytes >= _WORTH_A_THREAD:
             try:
@@ -287,16 +281,15 @@ class MappedRows:
     def _turned(self, behind: tuple[int, int], ahead: tuple[int, int]) -> None:
         # A dropped page of a read-only map is fetched again when touched: views stay valid.
         self._advise(getattr(mmap, "MADV_DONTNEED", None), *behind)
-        error = self._advise(_POPULATE_READ if sys.platform == "linux" else None, *ahead)
-        self._is_shorter = error == errno.EFAULT  # EINVAL: before Linux 5.14, and not missed
+        # Where it fails, as before Linux 5.14, pages are mapped when they are touched.
+        self._advise(_POPULATE_READ if sys.platform == "linux" else None, *ahead)
 
-    def _advise(self, advice: int | None, start: int, count: int) -> int:
+    def _advise(self, advice: int | None, start: int, count: int) -> None:
         if not count or advice is None:
-            return 0
+            return
         first = self._offset + start * self._row_bytes
         aligned = first - first % mmap.PAGESIZE
         size = first - aligned + count * self._row_bytes
         address = np.frombuffer(self._map, np.uint8, size, aligned).ctypes.data
         # The method of mmap would keep all other threads of Python waiting.
-        failed = _LIBRARY.madvise(ctypes.c_void_p(address), ctypes.c_size_t(size), advice)
-        return ctypes.get_errno() if failed else 0
+        _LIBRARY.madvise(ctypes.c_void_p(address), ctypes.c_size_t(size), advice)

@@ -800,8 +800,8 @@ def _said_of_disturbed(report: Mapping[str, Any]) -> list[str]:
     if not titles:
         return []
     return [
-        "Disturbed, for the reader itself got less than {:.1f} of its best rate beside them, so that"
-        " their share of reading says too much: {}.".format(CALM, "; ".join(titles)),
+        "Disturbed, for the reader itself got less than {:.1f} of its best rate beside them, so"
+        " that their share of reading says too much: {}.".format(CALM, "; ".join(titles)),
         "",
     ]
 

@@ -11,10 +11,12 @@ largest row is mapped from a file.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,8 @@ def _kilobytes(of: str) -> int:
 def peak_memory(member: Member) -> int:
     """Bytes that a call has at most beside what was there, its result included."""
     member()  # its operands are in memory from now on
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)  # what is free already would hide what is taken anew
     before = _kilobytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak
     result = member()

@@ -60,6 +60,7 @@ sys.path.append(str(HERE.parent / "tests"))
 import reference  # type: ignore[import-not-found]
 
 FASTDIV, READING = "fastdiv", "reading memory"
+CALM = 0.8  # of its best rate: where the reader gets less, something else took the memory
 
 
 @dataclass
@@ -630,6 +631,12 @@ def verdicts(report: Mapping[str, Any]) -> list[tuple[str, str, str, bool]]:
     return found
 
 
+def disturbed(report: Mapping[str, Any]) -> list[str]:
+    """Lines of the table beside which the reader itself was far from its best rate."""
+    rates = {e["title"]: e["bytes"] / median(e["times"][READING]) for e in report["throughput"]}
+    return [title for title, rate in rates.items() if rate < CALM * max(rates.values())]
+
+
 def rate_of_length(entry: Mapping[str, Any], n: str, longest: str) -> float:
     """The rate of rows of n against that of the longest: all have the same number of elements."""
     return speed(entry["times"], n, longest)
@@ -662,6 +669,7 @@ def page(report: Mapping[str, Any]) -> str:
             ],
         ),
         "",
+        *_said_of_disturbed(report),
         "### Throughput",
         "",
         "GB/s counts the bytes of the input once; “reading” is that rate as a share of what the",
@@ -785,6 +793,17 @@ def page(report: Mapping[str, Any]) -> str:
         ),
     ]
     return "\n".join(parts)
+
+
+def _said_of_disturbed(report: Mapping[str, Any]) -> list[str]:
+    titles = disturbed(report)
+    if not titles:
+        return []
+    return [
+        "Disturbed, for the reader itself got less than {:.1f} of its best rate beside them, so"
+        " that their share of reading says too much: {}.".format(CALM, "; ".join(titles)),
+        "",
+    ]
 
 
 def _simple(times: Times, title: str, errors: Mapping[str, float]) -> str:

@@ -46,7 +46,6 @@ from typing import TYPE_CHECKING, Any
 
 from fastdiv import _environment  # noqa: F401
 from fastdiv._version import __version__
-from fastdiv.counts import from_counts
 from fastdiv.divergences import (
     alpha_divergence,
     bhattacharyya_distance,
@@ -67,7 +66,6 @@ from fastdiv.divergences import (
     triangular_discrimination,
     tsallis_entropy,
 )
-from fastdiv.joint import js_divergence_of, mutual_information
 from fastdiv.pairwise import Neighbours, pairwise
 from fastdiv.runtime import available_isas, get_num_threads, isa, num_threads, set_num_threads
 from fastdiv.tokens import (
@@ -80,7 +78,6 @@ from fastdiv.tokens import (
     token_stats,
     truncated_kl,
 )
-from fastdiv.transport import wasserstein_distance
 
 if TYPE_CHECKING:
     from fastdiv import (
@@ -100,6 +97,7 @@ if TYPE_CHECKING:
         windows,
     )
     from fastdiv.coding import coding_overhead
+    from fastdiv.counts import from_counts
     from fastdiv.custom import f_divergence
     from fastdiv.gaussians import (
         gaussian_bhattacharyya,
@@ -111,10 +109,12 @@ if TYPE_CHECKING:
         gaussian_wasserstein,
         normal_kl,
     )
+    from fastdiv.joint import js_divergence_of, mutual_information
     from fastdiv.meters import ComparisonMeter, PerplexityMeter
     from fastdiv.permutation import permutation_test
     from fastdiv.projection import project
     from fastdiv.topk import TopKRows, compare_topk, top_k
+    from fastdiv.transport import wasserstein_distance
     from fastdiv.variational import gan_value
 
 __all__ = [
@@ -198,6 +198,7 @@ LATER = {
     "coding_overhead": "coding",
     "compare_topk": "topk",
     "f_divergence": "custom",
+    "from_counts": "counts",
     "gan_value": "variational",
     "gaussian_bhattacharyya": "gaussians",
     "gaussian_hellinger": "gaussians",
@@ -206,10 +207,13 @@ LATER = {
     "gaussian_renyi": "gaussians",
     "gaussian_squared_hellinger": "gaussians",
     "gaussian_wasserstein": "gaussians",
+    "js_divergence_of": "joint",
+    "mutual_information": "joint",
     "normal_kl": "gaussians",
     "permutation_test": "permutation",
     "project": "projection",
     "top_k": "topk",
+    "wasserstein_distance": "transport",
 }
 ROOMS = (
     "bounds",
@@ -232,7 +236,7 @@ ROOMS = (
 def __getattr__(name: str) -> Any:
     """Import what is not imported yet."""
     if name in LATER:
-        return getattr(import_module(f"fastdiv.{LATER[name]}"), name)
+        return globals().setdefault(name, getattr(import_module(f"fastdiv.{LATER[name]}"), name))
     if name in ROOMS:
         return import_module(f"fastdiv.{name}")
     raise AttributeError(f"module 'fastdiv' has no attribute {name!r}")

@@ -128,6 +128,14 @@ def test_half_is_wanted_of_other_instruction_sets():
     ]
 
 
+def test_lines_are_named_where_the_reader_was_disturbed():
+    lines = [
+        {"title": title, "bytes": 100, "times": {"reading memory": [seconds, seconds, None]}}
+        for title, seconds in (("calm", 10.0), ("less calm", 12.0), ("disturbed", 13.0))
+    ]
+    assert peers.disturbed({"throughput": lines}) == ["disturbed"]
+
+
 @pytest.mark.parametrize("streams", [1, 2])
 @pytest.mark.parametrize("size", [8, 520, 4096, 100_008])
 def test_reader_reads_everything(reader, streams, size):

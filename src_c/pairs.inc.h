@@ -130,8 +130,8 @@ FD_INLINE F(pair) F(by_logarithms)(const frame *f, F(pair) o) {
     o.p = v_div(o.p, o.lift);
     o.q = v_div(o.q, o.lift);
     extreme = m_and(extreme, v_lt(C(LOW), v_max(o.p, o.q)));
-    o.p = v_sel(extreme, v_max(o.p, C(LEAST)), o.p);
-    o.q = v_sel(extreme, v_max(o.q, C(LEAST)), o.q);
+    o.p = v_sel(extreme, v_max(C(LEAST), o.p), o.p); /* in this order NaN stays one */
+    o.q = v_sel(extreme, v_max(C(LEAST), o.q), o.q);
     o.lift = C(1.0);
     return o;
 }

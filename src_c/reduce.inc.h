@@ -69,7 +69,7 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
             F(pair) far = F(by_logarithms)(f, safe);
             V by_logs = F(term)(which, 1, f, far);
             if (which == FD_chi2_divergence || which == FD_neyman_divergence) by_logs = F(far_chi2)(which == FD_neyman_divergence, far, by_logs);
-            if (!underflow_counts(which)) by_logs = v_sel(v_lt(v_max(far.p, far.q), C(LEAST)), C(0.0), by_logs); /* of nothing */
+            if (!underflow_counts(which)) by_logs = v_sel(v_lt(v_add(far.p, far.q), C(LEAST)), C(0.0), by_logs); /* of nothing */
             t = v_sel(wrong, by_logs, t);
         }
     }

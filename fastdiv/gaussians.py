@@ -367,7 +367,7 @@ def gaussian_squared_hellinger(
     np.float64(0.14919453784735984)
     """
     name = "gaussian_squared_hellinger"
-    return -np.expm1(-0.5 * _renyi(name, mean_p, cov_p, mean_q, cov_q, 0.5, covariance, cholesky))
+    return _squared_hellinger(name, mean_p, cov_p, mean_q, cov_q, covariance, cholesky)
 
 
 def gaussian_hellinger(
@@ -409,8 +409,7 @@ def gaussian_hellinger(
     np.float64(0.3862570877632666)
     """
     name = "gaussian_hellinger"
-    half = -0.5 * _renyi(name, mean_p, cov_p, mean_q, cov_q, 0.5, covariance, cholesky)
-    return np.sqrt(-np.expm1(half))
+    return np.sqrt(_squared_hellinger(name, mean_p, cov_p, mean_q, cov_q, covariance, cholesky))
 
 
 def gaussian_wasserstein(
@@ -634,6 +633,11 @@ def _least(scale: _Floats, diagonal: bool, factors: bool) -> float:
     roots = np.sqrt(np.where(variances > 0, variances, 1.0))
     lower = np.tril(scale) / np.outer(roots, roots)
     return float(np.linalg.eigvalsh(lower)[0])
+
+
+def _squared_hellinger(name: str, *arguments: Any) -> Any:
+    mean_p, cov_p, mean_q, cov_q, covariance, cholesky = arguments
+    return -np.expm1(-0.5 * _renyi(name, mean_p, cov_p, mean_q, cov_q, 0.5, covariance, cholesky))
 
 
 def _renyi(

@@ -247,6 +247,26 @@ def test_no_other_state():
     assert {name for local, name in ours if not local} == {"fd_kernels_in_use", "fd_thread_count"}
 
 
+@pytest.mark.promise("P7")
+@pytest.mark.skipif(platform.system() != "Linux", reason="threads are counted in /proc")
+def test_a_long_row_is_shared():
+    """Its bits are the same with one thread (test_divergences.py): here there are three."""
+    code = """
+import os, threading
+import numpy as np
+import fastdiv as fd
+row = np.broadcast_to(np.float32(0.5), 400_000_000)
+fd.set_num_threads(3)
+before, most = len(os.listdir("/proc/self/task")), 0
+caller = threading.Thread(target=fd.logsumexp, args=(row,))
+caller.start()
+while caller.is_alive():
+    most = max(most, len(os.listdir("/proc/self/task")))
+print(most - before)
+"""
+    assert answer(python(code)) == "3\n"
+
+
 # --- forks ---------------------------------------------------------------------------------------
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "InverseGamma",
     "LogNormal",
     "LogUniform",
+    "OfNormal",
     "Pareto",
     "Weibull",
     "gumbel_divergence",
@@ -49,6 +50,42 @@ def gumbel_divergence(t: Floats, t_less_1: Floats, d: Floats) -> Floats:
     rest = gamma_bregman(np.ones(()), t, t_less_1)
     g = np.log1p(t_less_1) - np.euler_gamma * t_less_1 + rest
     return np.asarray(exp_beyond_line(g - d) + rest)
+
+
+@dataclass(frozen=True, eq=False)
+class OfNormal(ExponentialFamily):
+    """What a normal variable t and its exponential share; the statistics are (t, t²)."""
+
+    mu: Any
+    sigma: Any
+    domains: ClassVar[dict[str, str]] = {"mu": "real", "sigma": "positive"}
+
+    def divergence_from(self, other: Self) -> Floats:
+        return np.asarray(normal_kl(self.mu, self.sigma, other.mu, other.sigma))
+
+    @property
+    def natural_parameters(self) -> Floats:
+        """(μ/σ², −1/2σ²)."""
+        mu, sigma = np.broadcast_arrays(self.mu, self.sigma)
+        precision = sigma**-2.0
+        return np.stack([mu * precision, -precision / 2], axis=-1)
+
+    def _log_partition(self, eta: Floats) -> Floats:
+        first, second = eta[..., 0], eta[..., 1]
+        return np.asarray(-(first**2) / (4 * second) + 0.5 * np.log(-math.pi / second))
+
+    def _gradient(self, eta: Floats) -> Floats:
+        mean, variance = self._moments(eta)
+        return np.stack([mean, mean**2 + variance], axis=-1)
+
+    def _of_natural(self, eta: Floats) -> Self:
+        mean, variance = self._moments(eta)
+        return self.unchecked(mean, np.sqrt(variance))
+
+    def _moments(self, eta: Floats) -> tuple[Floats, Floats]:
+        variance = -0.5 / eta[..., 1]
+        variance = np.where(variance > 0, variance, np.nan)
+        return eta[..., 0] * variance, variance
 
 
 class Positive(Family):
@@ -74,7 +111,7 @@ class Positive(Family):
 
 
 @dataclass(frozen=True, eq=False)
-class LogNormal(Positive, ExponentialFamily):
+class LogNormal(Positive, OfNormal):
     """Log-normal: log x is normal.
 
     Parameters
@@ -82,27 +119,6 @@ class LogNormal(Positive, ExponentialFamily):
     mu, sigma : array_like
         Mean and standard deviation of log x.
     """
-
-    mu: Any
-    sigma: Any
-    domains: ClassVar[dict[str, str]] = {"mu": "real", "sigma": "positive"}
-
-    def divergence_from(self, other: "LogNormal") -> Floats:
-        return np.asarray(normal_kl(self.mu, self.sigma, other.mu, other.sigma))
-
-    @property
-    def natural_parameters(self) -> Floats:
-        """(μ/σ², −1/2σ²), for (log x, log² x)."""
-        return normal_eta(self.mu, self.sigma)
-
-    def _log_partition(self, eta: Floats) -> Floats:
-        return normal_log_partition(eta)
-
-    def _gradient(self, eta: Floats) -> Floats:
-        return normal_gradient(eta)
-
-    def _of_natural(self, eta: Floats) -> Self:
-        return self.unchecked(*normal_of_natural(eta))
 
     def mean_power(self, k: Any) -> Floats:
         return np.asarray(np.exp(k * self.mu + (k * self.sigma) ** 2 / 2))
@@ -125,32 +141,6 @@ class LogNormal(Positive, ExponentialFamily):
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return rng.lognormal(self.mu, self.sigma, size)
-
-
-def normal_eta(mu: Floats, sigma: Floats) -> Floats:
-    """(μ/σ², −1/2σ²)."""
-    mu, sigma = np.broadcast_arrays(mu, sigma)
-    precision = sigma**-2.0
-    return np.stack([mu * precision, -precision / 2], axis=-1)
-
-
-def normal_log_partition(eta: Floats) -> Floats:
-    """A(η) of the normal family."""
-    first, second = eta[..., 0], eta[..., 1]
-    return np.asarray(-(first**2) / (4 * second) + 0.5 * np.log(-math.pi / second))
-
-
-def normal_gradient(eta: Floats) -> Floats:
-    """E (x, x²)."""
-    mu, sigma = normal_of_natural(eta)
-    return np.stack([mu, mu**2 + sigma**2], axis=-1)
-
-
-def normal_of_natural(eta: Floats) -> tuple[Floats, Floats]:
-    """μ and σ."""
-    variance = -0.5 / eta[..., 1]
-    variance = np.where(variance > 0, variance, np.nan)
-    return eta[..., 0] * variance, np.sqrt(variance)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,13 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastdiv.families.base import ExponentialFamily, Family, Floats
-from fastdiv.families.positive import (
-    gumbel_divergence,
-    normal_eta,
-    normal_gradient,
-    normal_log_partition,
-    normal_of_natural,
-)
+from fastdiv.families.positive import OfNormal, gumbel_divergence
 from fastdiv.families.special import (
     bessel_bregman,
     bessel_ratio_rest,
@@ -27,7 +21,7 @@ from fastdiv.families.special import (
     ratio_excess,
     scaled_log_bessel,
 )
-from fastdiv.gaussians import LOG_2PI, normal_kl
+from fastdiv.gaussians import LOG_2PI
 
 __all__ = ["Cauchy", "Gumbel", "Laplace", "Normal", "VonMises"]
 
@@ -42,7 +36,7 @@ class Real(Family):
 
 
 @dataclass(frozen=True, eq=False)
-class Normal(Real, ExponentialFamily):
+class Normal(Real, OfNormal):
     """Normal, of one variable.
 
     Parameters
@@ -50,27 +44,6 @@ class Normal(Real, ExponentialFamily):
     mu, sigma : array_like
         Mean and standard deviation.
     """
-
-    mu: Any
-    sigma: Any
-    domains: ClassVar[dict[str, str]] = {"mu": "real", "sigma": "positive"}
-
-    def divergence_from(self, other: "Normal") -> Floats:
-        return np.asarray(normal_kl(self.mu, self.sigma, other.mu, other.sigma))
-
-    @property
-    def natural_parameters(self) -> Floats:
-        """(μ/σ², −1/2σ²), for (x, x²)."""
-        return normal_eta(self.mu, self.sigma)
-
-    def _log_partition(self, eta: Floats) -> Floats:
-        return normal_log_partition(eta)
-
-    def _gradient(self, eta: Floats) -> Floats:
-        return normal_gradient(eta)
-
-    def _of_natural(self, eta: Floats) -> Self:
-        return self.unchecked(*normal_of_natural(eta))
 
     def mean_identity(self) -> Floats:
         return np.asarray(self.mu)

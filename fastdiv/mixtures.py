@@ -33,8 +33,8 @@ class GaussianMixture:
 
     Attributes
     ----------
-    factors : ndarray of float64, shape (n, k, k)
-        Lower Cholesky factors of the covariances.
+    factors, whitening : ndarray of float64, shape (n, k, k)
+        Lower Cholesky factors of the covariances, and their inverses.
 
     Raises
     ------
@@ -59,7 +59,7 @@ class GaussianMixture:
     means: Any
     covariances: Any
     factors: Any = field(init=False, repr=False)
-    _whitening: Any = field(init=False, repr=False)
+    whitening: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the shapes and factor the covariances."""
@@ -98,7 +98,7 @@ class GaussianMixture:
             "means": means[some],
             "covariances": covariances[some],
             "factors": factors[some],
-            "_whitening": np.linalg.inv(factors[some]),
+            "whitening": np.linalg.inv(factors[some]),
         }
         for each, array in found.items():
             array.flags.writeable = False
@@ -154,7 +154,7 @@ class GaussianMixture:
         logs, z = self._components(points.reshape(-1, points.shape[-1]))
         found = np.asarray(np.logaddexp.reduce(logs), np.float64)
         score = np.zeros(z[0].shape)
-        for own, each, whitening in zip(logs, z, self._whitening, strict=True):
+        for own, each, whitening in zip(logs, z, self.whitening, strict=True):
             score -= np.exp(own - found)[:, None] * np.einsum("ni,ij->nj", each, whitening)
         return found.reshape(points.shape[:-1]), score.reshape(points.shape)
 
@@ -189,7 +189,7 @@ class GaussianMixture:
         """Log-density of each component times its weight; the points as each whitens them."""
         found = [
             gaussian_log_density(points, mean, whitening)
-            for mean, whitening in zip(self.means, self._whitening, strict=True)
+            for mean, whitening in zip(self.means, self.whitening, strict=True)
         ]
         logs = np.stack([each for each, _ in found]) + np.log(self.weights)[:, None]
         return logs, [z for _, z in found]

@@ -7,8 +7,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.evaluation import real_numbers
 from fastdiv.extras import scipy_module
+from fastdiv.uncertainty import Estimate
 
-__all__ = ["nearest_neighbour_kl"]
+__all__ = ["nearest_neighbour_kl", "nearest_neighbour_kl_estimate"]
+
+# Into how many parts samples are divided for an error, and how often.
+_PARTS, _DIVISIONS = 5, 8
 
 
 def nearest_neighbour_kl(x: ArrayLike, y: ArrayLike, *, k: int = 5) -> float:
@@ -32,9 +36,10 @@ def nearest_neighbour_kl(x: ArrayLike, y: ArrayLike, *, k: int = 5) -> float:
     -------
     float
         Nats. It tends to KL as n and m grow, for any fixed k; of a finite sample it may be
-        negative, and is biased towards 0 where KL or d is large. It has no standard error: its
-        terms share neighbours. ``permutation_test(x, y, nearest_neighbour_kl, samples=True)`` says
-        whether it is more than chance.
+        negative, and is biased towards 0 where KL or d is large.
+        :func:`nearest_neighbour_kl_estimate` has its standard error;
+        ``permutation_test(x, y, nearest_neighbour_kl, samples=True)`` says whether it is more than
+        chance.
 
     Raises
     ------
@@ -90,6 +95,65 @@ def nearest_neighbour_kl(x: ArrayLike, y: ArrayLike, *, k: int = 5) -> float:
                 " them, and counts (kl_divergence_from_counts) where values are counted or rounded"
             )
     return float(d * np.log(others / own).mean()) + math.log(m / (n - 1))
+
+
+def nearest_neighbour_kl_estimate(
+    x: ArrayLike, y: ArrayLike, *, k: int = 5, seed: int = 0
+) -> Estimate:
+    r"""Estimate KL(P‖Q) of two densities as `nearest_neighbour_kl` does, with a standard error.
+
+    .. math:: \mathrm{se}^2 = rac1B\,\mathrm{Var}(T_1, \dots, T_B)
+
+    with the estimates T of B parts into which both samples are divided at random, and the mean of
+    that over several divisions. The terms of one estimate share neighbours, so their own spread
+    says little; estimates of disjoint parts are independent, and the variance falls as 1/n [1]_.
+
+    Parameters
+    ----------
+    x, y, k
+        As `nearest_neighbour_kl`.
+    seed : int, default 0
+        Of NumPy's generator, for the divisions.
+
+    Returns
+    -------
+    Estimate
+        Value and standard error; the error knows nothing of the bias, which is larger where KL or
+        d is. It is itself uncertain by about 15 percent, and NaN for samples that cannot be divided
+        into two parts of k + 1 points.
+
+    Raises
+    ------
+    ModuleNotFoundError, TypeError, ValueError
+        As `nearest_neighbour_kl`.
+
+    References
+    ----------
+    .. [1] M. D. Penrose and J. E. Yukich, "Limit theory for point processes in manifolds", Annals
+       of Applied Probability 23 (2013), 2161-2211.
+    .. [2] D. N. Politis, J. P. Romano and M. Wolf, "Subsampling", Springer (1999), chapter 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> x, y = rng.normal(0, 1, (5000, 2)), rng.normal([1, 0], 1, (5000, 2))
+    >>> found = nearest_neighbour_kl_estimate(x, y)
+    >>> abs(found.value - 0.5) < 3 * found.se < 0.1
+    True
+    """
+    value = nearest_neighbour_kl(x, y, k=k)
+    samples = np.asarray(x), np.asarray(y)
+    parts = min(_PARTS, min(map(len, samples)) // (k + 1))
+    if parts < 2:
+        return Estimate(value, math.nan)
+    rng = np.random.default_rng(seed)
+    variances = []
+    for _ in range(_DIVISIONS):
+        divided = (np.array_split(rng.permutation(each), parts) for each in samples)
+        found = [nearest_neighbour_kl(*pair, k=k) for pair in zip(*divided, strict=True)]
+        variances.append(np.var(found, ddof=1) / parts)
+    return Estimate(value, float(np.sqrt(np.mean(variances))))
 
 
 def _points(name: str, argument: str, values: ArrayLike) -> NDArray[np.float64]:

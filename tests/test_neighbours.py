@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from fastdiv.neighbours import nearest_neighbour_kl
+from fastdiv.neighbours import nearest_neighbour_kl, nearest_neighbour_kl_estimate
 
 RNG = np.random.default_rng(9)
 
@@ -54,6 +54,39 @@ def test_known_densities():
 def test_of_one_density_it_is_near_nothing():
     each = [nearest_neighbour_kl(*RNG.normal(size=(2, 2000, 2)), k=10) for _ in range(5)]
     assert abs(np.mean(each)) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "d", "k"), [(300, 200, 1, 5), (500, 500, 2, 3), (400, 300, 3, 5)]
+)
+def test_standard_errors_are_the_spread(n, m, d, k):
+    """Of many pairs of samples: the error is the spread of the values, which it covers."""
+    shift = np.eye(d)[0]
+    found = [
+        nearest_neighbour_kl_estimate(
+            RNG.normal(size=(n, d)), RNG.normal(shift, 1.2, (m, d)), k=k, seed=i
+        )
+        for i in range(120)
+    ]
+    values, errors = np.array(found).T
+    assert np.sqrt((errors**2).mean()) == pytest.approx(values.std(), rel=0.3)
+    assert errors.std() < 0.35 * errors.mean()
+    covered = np.abs(values - values.mean()) < 1.96 * errors
+    assert 0.85 < covered.mean() < 1
+
+
+def test_what_the_estimate_is():
+    x, y = RNG.normal(size=(90, 2)), RNG.normal(size=(80, 2))
+    found = nearest_neighbour_kl_estimate(x, y, k=3)
+    assert found.value == nearest_neighbour_kl(x, y, k=3)
+    assert found == nearest_neighbour_kl_estimate(x.tolist(), y, k=3)
+    assert found.se != nearest_neighbour_kl_estimate(x, y, k=3, seed=1).se > 0
+    small = nearest_neighbour_kl_estimate(x[:7], y[:9], k=3)
+    assert math.isfinite(small.value)
+    assert math.isnan(small.se)
+    assert math.isfinite(nearest_neighbour_kl_estimate(x[:8], y[:9], k=3).se)
+    with pytest.raises(ValueError, match="k is 11"):
+        nearest_neighbour_kl_estimate(x, y[:10], k=11)
 
 
 def test_ties_are_told():

@@ -1,5 +1,6 @@
 """Whether two samples differ by more than chance: the permutation test, of any divergence."""
 
+import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -8,9 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv import divergences
+from fastdiv import _core, divergences
 from fastdiv.custom import f_divergence
-from fastdiv.generators import Generator
+from fastdiv.generators import GENERATORS, Generator
 from fastdiv.transport import wasserstein_distance
 
 __all__ = ["PermutationTest", "permutation_test"]
@@ -18,13 +19,14 @@ __all__ = ["PermutationTest", "permutation_test"]
 _Floats: TypeAlias = NDArray[np.float64]
 _Statistic: TypeAlias = Callable[..., Any]
 
-# No f-divergences, but functions of one: they rank permutations just as well.
-_DISTANCES: dict[str, _Statistic] = {
-    "bhattacharyya_distance": divergences.bhattacharyya_distance,
-    "hellinger_distance": divergences.hellinger_distance,
-    "js_distance": divergences.js_distance,
-    "wasserstein_distance": wasserstein_distance,
+_BY_NAME: dict[str, _Statistic] = {
+    name: getattr(divergences, name)
+    for name in _core.DIVERGENCES
+    if name not in _core.UNARY and hasattr(divergences, name)
 }
+_BY_NAME["wasserstein_distance"] = wasserstein_distance
+# Which parameter a divergence has.
+_PARAMETERS = {"alpha_divergence": "alpha", "renyi_divergence": "alpha", "js_divergence": "weight"}
 # Numbers drawn at a time.
 _DRAWN_AT_ONCE = 1 << 20
 # What rounding may make of equal statistics of different permutations.
@@ -59,6 +61,8 @@ def permutation_test(
     vectorized: bool = False,
     permutations: int = 9_999,
     seed: int = 0,
+    alpha: float | None = None,
+    weight: float | None = None,
 ) -> PermutationTest:
     r"""Test whether two samples come from one distribution.
 
@@ -75,11 +79,11 @@ def permutation_test(
         Counts of the same outcomes in two samples, one row each; with `samples` the samples
         themselves, one observation per place along the first axis.
     statistic : str, Generator or callable, default "js_divergence"
-        The larger, the more the samples differ. A name or a generator as `f_divergence` takes it,
-        or ``"js_distance"``, ``"hellinger_distance"``, ``"bhattacharyya_distance"``,
-        ``"wasserstein_distance"`` (of samples: at their values). A callable takes two samples of
-        observations and returns a number; or two arrays of counts, one shuffle per row, and returns
-        one number per row, as the functions of `fastdiv` do.
+        The larger, the more the samples differ. The name of a function of `fastdiv` that compares
+        two rows, ``"wasserstein_distance"`` among them (of samples: at their values), or a
+        generator, as `f_divergence` takes it. A callable takes two samples of observations and
+        returns a number; or two arrays of counts, one shuffle per row, and returns one number per
+        row, as the functions of `fastdiv` do.
     samples : bool, default False
         `x` and `y` hold observations, not counts; for a named statistic they are counted.
     vectorized : bool, default False
@@ -88,6 +92,10 @@ def permutation_test(
         How many shuffles.
     seed : int, default 0
         Of NumPy's generator: the same shuffles tomorrow.
+    alpha : float, optional
+        Order of ``"alpha_divergence"`` and ``"renyi_divergence"``, which need it.
+    weight : float, optional
+        That of x in the mixture of ``"js_divergence"``; 1/2 by default.
 
     Returns
     -------
@@ -96,7 +104,8 @@ def permutation_test(
     Raises
     ------
     TypeError
-        A seed or a number of permutations that is no integer.
+        A seed or a number of permutations that is no integer; a parameter that the statistic does
+        not have, or none where it needs one.
     ValueError
         Rows of different lengths, counts that are negative or not whole, an empty sample, an
         unknown name, a statistic that is NaN or not one number per shuffle; a divergence of counts
@@ -116,6 +125,8 @@ def permutation_test(
     --------
     >>> permutation_test([30, 50, 20], [45, 50, 5]).p_value
     0.0018
+    >>> permutation_test([30, 50, 20], [45, 50, 5], "renyi_divergence", alpha=2).p_value
+    0.0005
     >>> import numpy as np
     >>> rng = np.random.default_rng(1)
     >>> x, y = rng.normal(0, 1, 50), rng.normal(0.5, 1, 60)
@@ -131,8 +142,12 @@ def permutation_test(
     if not 0 <= seed < 1 << 64:
         raise ValueError(f"{name}: seed is {seed}; it takes 0…2⁶⁴ − 1")
     rng = np.random.default_rng(seed)
-    own = callable(statistic) and not isinstance(statistic, Generator)
-    function: Any = statistic if own else _named(statistic)
+    own = not isinstance(statistic, (str, Generator))
+    if own and not callable(statistic):
+        raise TypeError(
+            f"{name}: statistic is {statistic!r}; it takes a name, a Generator or a callable"
+        )
+    function = _with_parameter(statistic, alpha=alpha, weight=weight)
     if samples and own:
         if not vectorized:
             function = _one_by_one(function)
@@ -155,10 +170,30 @@ def permutation_test(
     return PermutationTest(found, (1 + hits) / (1 + int(permutations)), null)
 
 
-def _named(statistic: Any) -> _Statistic:
-    if isinstance(statistic, str) and statistic in _DISTANCES:
-        return _DISTANCES[statistic]
-    return partial(f_divergence, generator=statistic)
+def _with_parameter(statistic: Any, **parameters: float | None) -> _Statistic:
+    name = "permutation_test"
+    known = {**_BY_NAME, **GENERATORS} if isinstance(statistic, str) else {}
+    if isinstance(statistic, str) and statistic not in known:
+        nearest = difflib.get_close_matches(statistic, known, 1)
+        hint = f"; did you mean {nearest[0]!r}" if nearest else ""
+        raise ValueError(
+            f"{name}: there is no statistic {statistic!r}{hint}; it takes one of {', '.join(known)}"
+        )
+    takes = _PARAMETERS.get(statistic) if isinstance(statistic, str) else None
+    given = {argument: x for argument, x in parameters.items() if x is not None}
+    for argument, x in given.items():
+        if argument != takes:
+            raise TypeError(f"{name}: {statistic!r} takes no {argument}")
+        if np.ndim(x):
+            raise TypeError(f"{name}: {argument} is {x!r}; it takes one number")
+    if takes == "alpha" and not given:
+        raise TypeError(f"{name}: {statistic} needs alpha, its order")
+    if isinstance(statistic, str) and statistic in _BY_NAME:
+        return partial(_BY_NAME[statistic], **given)
+    if isinstance(statistic, (str, Generator)):
+        return partial(f_divergence, generator=statistic)
+    function: _Statistic = statistic
+    return function
 
 
 def _one_by_one(statistic: _Statistic) -> _Statistic:

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import fastdiv as fd
-from fastdiv import generators
+from fastdiv import _core, generators
 from fastdiv.neighbours import nearest_neighbour_kl
 from fastdiv.permutation import permutation_test
 
@@ -148,6 +148,50 @@ def test_shuffled_counts_have_the_moments_of_shuffles(outcomes):
     assert drawn.var() == pytest.approx(law.var(), rel=0.15)
 
 
+PARAMETERS = {
+    "alpha_divergence": {"alpha": 1.5},
+    "renyi_divergence": {"alpha": 0.7},
+    "js_divergence": {"weight": 0.3},
+}
+BY_NAME = [
+    name
+    for name in _core.DIVERGENCES
+    if name not in (*_core.UNARY, "weighted_js_divergence")
+] + ["wasserstein_distance"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_every_divergence_by_name(name):
+    """As the function itself with its parameter; the shuffles are the same for all."""
+    x, y = [12, 9, 20, 7], [20, 5, 17, 9]
+    for parameters in ({}, PARAMETERS.get(name, {})):
+        if not parameters and PARAMETERS.get(name, {}).keys() == {"alpha"}:
+            with pytest.raises(TypeError, match=f"{name} needs alpha"):
+                permutation_test(x, y, name, permutations=9)
+            continue
+        function = getattr(fd, name)
+        want = permutation_test(x, y, partial(function, **parameters), permutations=200)
+        found = permutation_test(x, y, name, permutations=200, **parameters)
+        assert found.statistic == function(x, y, **parameters)
+        np.testing.assert_array_equal(found.null, want.null)
+    observations = np.repeat(range(4), x), np.repeat(range(4), y)
+    again = permutation_test(*observations, name, samples=True, permutations=200, **parameters)
+    np.testing.assert_array_equal(again.null, found.null)
+
+
+def test_parameters_that_are_not_taken():
+    with pytest.raises(TypeError, match="'kl_divergence' takes no alpha"):
+        permutation_test([1, 2], [1, 2], "kl_divergence", alpha=0.5)
+    with pytest.raises(TypeError, match="takes no weight"):
+        permutation_test([1, 2], [1, 2], fd.js_divergence, weight=0.5)
+    with pytest.raises(TypeError, match=r"alpha is \[0\.5, 2\]; it takes one number"):
+        permutation_test([1, 2], [1, 2], "renyi_divergence", alpha=[0.5, 2])
+    with pytest.raises(ValueError, match="alpha"):
+        permutation_test([1, 2], [1, 2], "renyi_divergence", alpha=np.nan)
+    with pytest.raises(TypeError, match="statistic is 3; it takes a name"):
+        permutation_test([1, 2], [1, 2], 3)
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="x has 2 counts, y 3"):
         permutation_test([1, 2], [1, 2, 3])
@@ -155,7 +199,7 @@ def test_refusals():
         permutation_test([1, 2], [1, 0.5])
     with pytest.raises(ValueError, match="x has no counts"):
         permutation_test([0, 0], [1, 2])
-    with pytest.raises(ValueError, match="there is no generator 'jss'"):
+    with pytest.raises(ValueError, match="there is no statistic 'jss'; did you mean 'js'"):
         permutation_test([1, 2], [1, 2], "jss")
     with pytest.raises(ValueError, match="all observations differ"):
         permutation_test([0.1, 0.2], [0.3, 0.4], samples=True)

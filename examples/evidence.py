@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from picture import COLOURS, picture, run
 
+from fastdiv.families import Normal
 from fastdiv.projection import GridDensity, evidence_decomposition, project
 
 HEADS, TAILS = 6, 1
@@ -27,22 +28,18 @@ def main(path: Path) -> dict[str, Any]:
     best = project(GridDensity(LOGITS, joint), "normal", "reverse").best
     mean, deviation = float(best.mean[0]), math.sqrt(best.covariance[0, 0])
     means = np.linspace(mean - 2.5, mean + 2.5, 81)
-    log_q = -((LOGITS - means[:, None]) ** 2) / (2 * deviation**2)
+    log_q = Normal(means[:, None], deviation).log_density(LOGITS)
+    log_best = Normal(mean, deviation).log_density(LOGITS)
     parts = evidence_decomposition(joint + math.log(width), log_q)
-    at_best = evidence_decomposition(
-        joint + math.log(width), -((LOGITS - mean) ** 2) / (2 * deviation**2)
-    )
+    at_best = evidence_decomposition(joint + math.log(width), log_best)
     exact = math.log(math.factorial(HEADS) * math.factorial(TAILS) / math.factorial(8))
     with picture(path, "Posterior after 6 heads and a tail", "log evidence = ELBO + KL(Q‖P)") as (
         left,
         right,
     ):
         posterior = np.exp(joint - at_best.log_evidence)
-        normal = np.exp(-((LOGITS - mean) ** 2) / (2 * deviation**2)) / deviation
         left.fill_between(LOGITS, posterior, color="#c9ced6", label="posterior P")
-        left.plot(
-            LOGITS, normal / math.sqrt(2 * math.pi), color=COLOURS[0], label="nearest normal Q"
-        )
+        left.plot(LOGITS, np.exp(log_best), color=COLOURS[0], label="nearest normal Q")
         left.set_xlim(-3, 8)
         left.set_ylim(0, 0.52)
         left.set_xlabel("logit of the coin's bias")

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from fastdiv.estimators import Kind, kl_from_samples, kl_samples
 from fastdiv.extras import scipy_module
-from fastdiv.gaussians import gaussian_kl
-from fastdiv.mixtures import GaussianMixture, gaussian_log_density
+from fastdiv.gaussians import gaussian_kl, gaussian_log_density
+from fastdiv.mixtures import GaussianMixture
 from fastdiv.uncertainty import Estimate
 
 __all__ = [

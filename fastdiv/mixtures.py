@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.evaluation import real_numbers
-from fastdiv.gaussians import LOG_2PI, mirrored
+from fastdiv.gaussians import gaussian_log_density, mirrored
 from fastdiv.probabilities import normalised
 
-__all__ = ["GaussianMixture", "gaussian_log_density"]
+__all__ = ["GaussianMixture"]
 
 _Floats = NDArray[np.float64]
 
@@ -193,12 +193,3 @@ class GaussianMixture:
         ]
         logs = np.stack([each for each, _ in found]) + np.log(self.weights)[:, None]
         return logs, [z for _, z in found]
-
-
-def gaussian_log_density(x: _Floats, mean: _Floats, whitening: _Floats) -> tuple[_Floats, _Floats]:
-    """Log-density of Gaussians, and x whitened by the inverses of their Cholesky factors."""
-    # Many points of few variables: a BLAS would wake threads for next to nothing.
-    z = np.asarray(np.einsum("...ij,...j->...i", whitening, x - mean))
-    log_scale = -np.log(np.diagonal(whitening, axis1=-2, axis2=-1)).sum(axis=-1)
-    squares = np.einsum("...i,...i->...", z, z)
-    return np.asarray(-squares / 2 - log_scale - z.shape[-1] * LOG_2PI / 2), z

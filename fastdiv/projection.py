@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastdiv.densities import Integral
 from fastdiv.divergences import kl_divergence
 from fastdiv.extras import scipy_module
-from fastdiv.gaussians import gaussian_kl
-from fastdiv.mixtures import GaussianMixture, gaussian_log_density
+from fastdiv.gaussians import gaussian_kl, gaussian_log_density
+from fastdiv.mixtures import GaussianMixture
 from fastdiv.probabilities import widened
 from fastdiv.quadrature import gaussian_mean, gaussian_nodes
 from fastdiv.tokens import logsumexp

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from fastdiv.divergences import kl_divergence
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
-from fastdiv.families.special import from_special, log_ratio, ratio_excess
+from fastdiv.families.special import from_special, log_ratio, logistic, logit, ratio_excess
 
 __all__ = [
     "Bernoulli",
@@ -28,10 +28,6 @@ def bernoulli_divergence(p: Floats, q: Floats) -> Floats:
         term = x * ratio_excess(y, x, d)
         found = found + np.where(x == 0, y + 0.0 * x, term)
     return found
-
-
-def _logit(p: Floats) -> Floats:
-    return log_ratio(p, 1 - p, 2 * (p - 0.5))
 
 
 class Discrete(Family):
@@ -72,16 +68,16 @@ class Bernoulli(Discrete, ExponentialFamily):
     @property
     def natural_parameters(self) -> Floats:
         """log(p/(1 − p)), for x."""
-        return _logit(self.p)[..., None]
+        return logit(self.p)[..., None]
 
     def _log_partition(self, eta: Floats) -> Floats:
         return np.logaddexp(0.0, eta[..., 0])
 
     def _gradient(self, eta: Floats) -> Floats:
-        return 1 / (1 + np.exp(-eta))
+        return logistic(eta)
 
     def _of_natural(self, eta: Floats) -> Self:
-        return self.unchecked(1 / (1 + np.exp(-eta[..., 0])))
+        return self.unchecked(logistic(eta[..., 0]))
 
     def mean_identity(self) -> Floats:
         return np.asarray(self.p)
@@ -190,16 +186,16 @@ class Binomial(Discrete, ExponentialFamily):
     @property
     def natural_parameters(self) -> Floats:
         """log(p/(1 − p)), for x."""
-        return np.broadcast_to(_logit(self.p), self.batch_shape)[..., None]
+        return np.broadcast_to(logit(self.p), self.batch_shape)[..., None]
 
     def _log_partition(self, eta: Floats) -> Floats:
         return np.asarray(self.n * np.logaddexp(0.0, eta[..., 0]))
 
     def _gradient(self, eta: Floats) -> Floats:
-        return np.asarray(self.n[..., None] / (1 + np.exp(-eta)))
+        return np.asarray(self.n[..., None] * logistic(eta))
 
     def _of_natural(self, eta: Floats) -> Self:
-        return self.unchecked(self.n, 1 / (1 + np.exp(-eta[..., 0])))
+        return self.unchecked(self.n, logistic(eta[..., 0]))
 
     def log_density(self, x: ArrayLike) -> Floats:
         x = np.asarray(x, np.float64)

@@ -14,7 +14,7 @@ from fastdiv.families.special import (
     gamma_beyond_entropy,
     multivariate_gamma_rest,
 )
-from fastdiv.gaussians import LOG_2PI, gaussian_kl, mirrored
+from fastdiv.gaussians import LOG_2PI, gaussian_kl, gaussian_log_density, mirrored
 
 __all__ = ["Dirichlet", "MultivariateNormal", "Wishart"]
 
@@ -86,13 +86,19 @@ class MultivariateNormal(ExponentialFamily):
         return np.asarray(-(spread + logs) / 2)
 
     def log_density(self, x: ArrayLike) -> Floats:
-        cov = mirrored(self.cov)
-        apart = np.asarray(x, np.float64) - self.mean
-        whole = (apart * np.linalg.solve(cov, apart[..., None])[..., 0]).sum(axis=-1)
-        return np.asarray(-(whole + np.linalg.slogdet(cov)[1] + self._size * LOG_2PI) / 2)
+        known = np.isfinite(self.cov).all(axis=(-2, -1), keepdims=True)
+        factor = np.linalg.cholesky(np.where(known, mirrored(self.cov), np.eye(self._size)))
+        whitening = np.where(known, np.linalg.inv(factor), np.nan)
+        return gaussian_log_density(np.asarray(x, np.float64), self.mean, whitening)[0]
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return rng.multivariate_normal(self.mean, mirrored(self.cov), size)
+
+
+def mean_logs(alpha: Floats) -> Floats:
+    """E log x of a Dirichlet's coordinates."""
+    psi = from_special("psi")
+    return np.asarray(psi(alpha) - psi(alpha.sum(axis=-1, keepdims=True)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +135,7 @@ class Dirichlet(ExponentialFamily):
         return np.asarray(log_gamma(eta).sum(axis=-1) - log_gamma(eta.sum(axis=-1)))
 
     def _gradient(self, eta: Floats) -> Floats:
-        psi = from_special("psi")
-        return np.asarray(psi(eta) - psi(eta.sum(axis=-1, keepdims=True)))
+        return mean_logs(eta)
 
     def _of_natural(self, eta: Floats) -> Self:
         return self.unchecked(np.where((eta > 0).all(axis=-1, keepdims=True), eta, np.nan))

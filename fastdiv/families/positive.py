@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
+from fastdiv.families.multivariate import Dirichlet, mean_logs
 from fastdiv.families.special import (
     excess,
     exp_beyond_line,
@@ -19,6 +20,8 @@ from fastdiv.families.special import (
     gamma_beyond_entropy,
     gamma_bregman,
     log_ratio,
+    logistic,
+    logit,
     ratio_excess,
     sinh_bregman,
 )
@@ -87,6 +90,10 @@ class OfNormal(ExponentialFamily):
         variance = np.where(variance > 0, variance, np.nan)
         return eta[..., 0] * variance, variance
 
+    def _of_square(self, square: Floats) -> Floats:
+        """Log-density of t where ((t − μ)/σ)² is this, or its mean where that is its."""
+        return np.asarray(-square / 2 - np.log(self.sigma) - LOG_2PI / 2)
+
 
 class Positive(Family):
     """What follows from E x^k on the half-line."""
@@ -130,14 +137,12 @@ class LogNormal(Positive, OfNormal):
         return np.asarray(self.sigma**2 + (self.mu - m) ** 2)
 
     def mean_log_density(self, of: Family) -> Floats:
-        spread = of.expectation("log_square", self.mu) / (2 * self.sigma**2)
-        constant = -np.log(self.sigma) - LOG_2PI / 2
-        return np.asarray(constant - of.expectation("log") - spread)
+        spread = of.expectation("log_square", self.mu) / self.sigma**2
+        return self._of_square(spread) - of.expectation("log")
 
     def log_density(self, x: ArrayLike) -> Floats:
-        x = np.asarray(x, np.float64)
-        z = (np.log(x) - self.mu) / self.sigma
-        return np.asarray(-z * z / 2 - np.log(self.sigma * x) - LOG_2PI / 2)
+        logs = np.log(np.asarray(x, np.float64))
+        return self._of_square(((logs - self.mu) / self.sigma) ** 2) - logs
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return rng.lognormal(self.mu, self.sigma, size)
@@ -644,8 +649,6 @@ class Beta(UnitInterval, ExponentialFamily):
     domains: ClassVar[dict[str, str]] = {"a": "positive", "b": "positive"}
 
     def divergence_from(self, other: "Beta") -> Floats:
-        from fastdiv.families.multivariate import Dirichlet
-
         pairs = [np.stack(np.broadcast_arrays(x.a, x.b), axis=-1) for x in (self, other)]
         p, q = (Dirichlet.unchecked(x) for x in pairs)
         return p.divergence_from(q)
@@ -659,8 +662,7 @@ class Beta(UnitInterval, ExponentialFamily):
         return np.asarray(from_special("betaln")(eta[..., 0], eta[..., 1]))
 
     def _gradient(self, eta: Floats) -> Floats:
-        psi = from_special("psi")
-        return np.asarray(psi(eta) - psi(eta.sum(axis=-1, keepdims=True)))
+        return mean_logs(eta)
 
     def _of_natural(self, eta: Floats) -> Self:
         eta = np.where((eta > 0).all(axis=-1, keepdims=True), eta, np.nan)
@@ -722,8 +724,7 @@ class ContinuousBernoulli(UnitInterval, ExponentialFamily):
     @property
     def natural_parameters(self) -> Floats:
         """log(p/(1 − p)), for x."""
-        rest = 1 - self.p
-        return log_ratio(self.p, rest, 2 * (self.p - 0.5))[..., None]
+        return logit(self.p)[..., None]
 
     def _log_partition(self, eta: Floats) -> Floats:
         eta = eta[..., 0]
@@ -737,7 +738,7 @@ class ContinuousBernoulli(UnitInterval, ExponentialFamily):
         return np.where(near, 0.5 + eta / 12 - eta**3 / 720, -1 / np.expm1(-inside) - 1 / inside)
 
     def _of_natural(self, eta: Floats) -> Self:
-        return self.unchecked(1 / (1 + np.exp(-eta[..., 0])))
+        return self.unchecked(logistic(eta[..., 0]))
 
     def mean_power(self, k: Any) -> Floats:
         raise Missing

@@ -60,12 +60,10 @@ class Normal(Real, OfNormal):
         return np.asarray(np.exp(t * self.mu + (t * self.sigma) ** 2 / 2))
 
     def mean_log_density(self, of: Family) -> Floats:
-        spread = of.expectation("square", self.mu) / (2 * self.sigma**2)
-        return np.asarray(-np.log(self.sigma) - LOG_2PI / 2 - spread)
+        return self._of_square(of.expectation("square", self.mu) / self.sigma**2)
 
     def log_density(self, x: ArrayLike) -> Floats:
-        z = (np.asarray(x, np.float64) - self.mu) / self.sigma
-        return np.asarray(-z * z / 2 - np.log(self.sigma) - LOG_2PI / 2)
+        return self._of_square(((np.asarray(x, np.float64) - self.mu) / self.sigma) ** 2)
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return rng.normal(self.mu, self.sigma, size)

@@ -39,6 +39,8 @@ __all__ = [
     "gamma_beyond_entropy",
     "gamma_bregman",
     "log_ratio",
+    "logistic",
+    "logit",
     "multivariate_gamma_rest",
     "ratio_excess",
     "scaled_log_bessel",
@@ -90,6 +92,16 @@ def log_ratio(above: Floats, below: Floats, difference: Floats | None = None) ->
         u = above / below
         x = ((above - below) if difference is None else difference) / below
         return np.asarray(np.where(np.abs(x) < 0.5, np.log1p(x), np.log(u)))
+
+
+def logit(p: Floats) -> Floats:
+    """Log(p/(1 − p))."""
+    return log_ratio(p, 1 - p, 2 * (p - 0.5))
+
+
+def logistic(x: Floats) -> Floats:
+    """1/(1 + e^−x)."""
+    return np.asarray(1 / (1 + np.exp(-x)))
 
 
 def exp_beyond_line(d: Floats) -> Floats:

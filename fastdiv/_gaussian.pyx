@@ -61,6 +61,12 @@ cdef fd_work work_of(str name) except NULL:
     raise ValueError(f"no kernel of Gaussians for {name!r}")
 
 
+def kernel_addresses():
+    """Addresses for tests in C: of the kernels (fd_work) by instruction set, and of what runs them."""
+    found = {name: <size_t>work_of(name) for name in _core.available_isas()}
+    return {**found, "fd_parallel": <size_t>fd_parallel}
+
+
 def evaluate(tuple operands not None, tuple batch not None, bint diagonal, bint factors):
     """Divergence of each problem of a batch, as an array of its shape.
 

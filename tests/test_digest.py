@@ -21,7 +21,7 @@ from layouts import DTYPES
 from test_bits import TOKEN_FUNCTIONS, batch, same
 
 import fastdiv as fd
-from fastdiv import _core
+from fastdiv import _core, _gaussian
 
 # A change of this is a change of the bits of fastdiv's results, or of what digest.c hashes.
 DIGEST = "47cc0df7dbd3d37b"
@@ -46,9 +46,11 @@ needs = {
 }
 
 
-def compiled(compiler: str, to: Path, *flags: str) -> Path:
+def compiled(compiler: str, to: Path, *flags: str, gaussian: bool = False) -> Path:
     sources = [TESTS / "digest.c"]
-    if "-DFD_LIBRARY" in flags:
+    if gaussian:
+        sources = [TESTS / "gaussian_digest.c", *sorted((KERNELS / "gaussian").glob("*.c"))]
+    if gaussian or "-DFD_LIBRARY" in flags:
         sources += [KERNELS / "parallel.c", KERNELS / "resample.c"]
     else:
         sources += sorted(KERNELS.glob("*.c"))
@@ -70,16 +72,24 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return found
 
 
-@pytest.fixture(params=needs)
-def driver(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+def driver_of(name: str, place: Path, gaussian: bool) -> list[str]:
     """The command of the driver that one compiler made."""
-    name = request.param
     for tool in needs[name]:
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not here")
     static = ["-static"] if name == "aarch64" else []
-    path = compiled(needs[name][0], tmp_path / f"digest-{name}", *static)
+    path = compiled(needs[name][0], place / f"digest-{name}", *static, gaussian=gaussian)
     return [*needs[name][1:], str(path)]
+
+
+@pytest.fixture(params=needs)
+def driver(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    return driver_of(request.param, tmp_path, gaussian=False)
+
+
+@pytest.fixture(params=needs)
+def gaussian_driver(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    return driver_of(request.param, tmp_path, gaussian=True)
 
 
 def digests(command: list[str], *arguments: str) -> dict[str, dict[str, str]]:
@@ -163,6 +173,70 @@ def test_kernels_as_they_were_built(library, isa_name, worst):
         found = f"{digest[len(columns)]:016x}"
         assert found == DIGEST, CHANGED.format(found=found, DIGEST=DIGEST, where=isa_name)
     worst(0, f"differing bits over threads, modes and places, {isa_name}", 0)
+
+
+# --- Gaussians ------------------------------------------------------------------------------------
+
+# Of gaussian_digest.c, as DIGEST is of digest.c.
+GAUSSIAN_DIGEST = "d5c02d27e7ee99a3"
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.promise("P8")
+@pytest.mark.promise("P9")
+def test_gaussians_of_compilers_and_processors(gaussian_driver, worst):
+    """gcc, clang, and NEON under qemu: the same bits, and no operand is left at either end."""
+    emulated = len(gaussian_driver) > 1
+    isas = ["scalar", "neon"] if emulated else list(fd.available_isas())
+    runs = [("2", "upward", "3")] if emulated else [("1", "nearest", "1"), ("3", "flush", "2")]
+    if LONG:
+        runs += [("2", environment, str(i)) for i, environment in enumerate(ENVIRONMENTS)]
+    for arguments in runs:
+        found = digests(gaussian_driver, *arguments, *isas)
+        assert list(found) == isas
+        for isa in isas:
+            forms = differing(found[isa], found[isas[0]])
+            assert not forms, f"{isa} and {isas[0]} differ in {forms}"
+        assert found[isas[0]]["all"] == GAUSSIAN_DIGEST, CHANGED.format(
+            found=found[isas[0]]["all"], DIGEST=GAUSSIAN_DIGEST, where=gaussian_driver[-1]
+        )
+    worst(0, f"differing bits of Gaussians, {Path(gaussian_driver[0]).name}", 0)
+
+
+@pytest.fixture(scope="module")
+def gaussian_library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    compiler = shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("no C compiler is here")
+    path = tmp_path_factory.mktemp("digest") / "gaussian_digest.so"
+    flags = ["-DFD_GAUSSIAN_LIBRARY", "-shared", "-fPIC"]
+    return ctypes.CDLL(str(compiled(compiler, path, *flags, gaussian=True)))
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.promise("P9")
+@pytest.mark.parametrize("isa_name", fd.available_isas())
+def test_gaussians_as_they_were_built(gaussian_library, isa_name, worst):
+    """The compiled package itself, over threads, floating-point environments and placements."""
+    addresses = _gaussian.kernel_addresses()
+    run, kernel = (ctypes.c_void_p(addresses[name]) for name in ("fd_parallel", isa_name))
+    names = (ctypes.c_char_p * 9).in_dll(gaussian_library, "fastdiv_gaussian_forms")
+    first: list[int] = []
+    for placement, (threads, environment) in enumerate(RUNS):
+        digest = (ctypes.c_uint64 * 9)()
+        lost = gaussian_library.fastdiv_gaussian_digest(
+            run, kernel, threads, environment.encode(), ctypes.c_uint64(placement), digest
+        )
+        assert not lost, f"{environment} was not put back"
+        first = first or list(digest)
+        forms = [name for name, x, y in zip(names, digest, first, strict=True) if x != y]
+        where = f"{isa_name}, {threads} threads, {environment}, placement {placement}"
+        assert not forms, f"{where}: other bits of {forms}"
+        found = f"{digest[8]:016x}"
+        assert found == GAUSSIAN_DIGEST, CHANGED.format(
+            found=found, DIGEST=GAUSSIAN_DIGEST, where=where
+        )
+    worst(0, f"differing bits of Gaussians over threads, modes and places, {isa_name}", 0)
 
 
 # --- through Python -------------------------------------------------------------------------------

@@ -267,6 +267,24 @@ print(most - before)
     assert answer(python(code)) == "3\n"
 
 
+@pytest.mark.promise("P10")
+def test_gaussians_let_other_threads_run():
+    """A long batch holds no lock: this thread goes on meanwhile."""
+    scale = np.broadcast_to(np.eye(16), (400_000, 16, 16))
+    with fd.num_threads(1):
+        caller = threading.Thread(
+            target=fd.gaussian_kl, args=(np.zeros(16), scale, np.ones(16), np.eye(16))
+        )
+        caller.start()
+        start, ticks = time.monotonic(), 0
+        while caller.is_alive():
+            ticks += 1
+            time.sleep(1e-3)
+        seconds = time.monotonic() - start
+    assert seconds > 0.05
+    assert ticks > 100 * seconds
+
+
 # --- forks ---------------------------------------------------------------------------------------
 
 
@@ -459,21 +477,12 @@ shim.failing_range.argtypes = [ctypes.c_size_t] * 2
 shim.failing_arm.argtypes = shim.failing_threads.argtypes = [ctypes.c_long]
 shim.failing_arm.restype = shim.failing_threads.restype = shim.failing_range.restype = None
 shim.failing_disarm.restype = shim.failing_blocks.restype = ctypes.c_long
-places = [line.split()[0] for line in open("/proc/self/maps") if _core.__file__ in line]
-bounds = [int(x, 16) for place in places for x in place.split("-")]
-shim.failing_range(min(bounds), max(bounds))
+def watch(extension):
+    lines = [line for line in open("/proc/self/maps") if extension.__file__ in line]
+    bounds = [int(x, 16) for line in lines for x in line.split()[0].split("-")]
+    shim.failing_range(min(bounds), max(bounds))
+watch(_core)
 np.seterr(all="ignore")
-"""
-
-
-@glibc
-@needs_compiler
-@pytest.mark.promise("P11")
-def test_no_memory_for_the_extension(failing, worst):
-    """Its k-th allocation fails, for every k: MemoryError, nothing is kept, and all is well."""
-    code = (
-        SHIM
-        + """
 def attempts(function, name):
     failures = leaked = 0
     while True:
@@ -491,6 +500,17 @@ def attempts(function, name):
         gc.collect()
         leaked += shim.failing_blocks() != before
         failures += 1
+"""
+
+
+@glibc
+@needs_compiler
+@pytest.mark.promise("P11")
+def test_no_memory_for_the_extension(failing, worst):
+    """Its k-th allocation fails, for every k: MemoryError, nothing is kept, and all is well."""
+    code = (
+        SHIM
+        + """
 makers = {(name, source): lambda name=name, source=source: _core.gufunc(name, source)
           for name in (*_core.DIVERGENCES, "f_divergence", "wasserstein_distance")
           for source in range(3)}
@@ -520,6 +540,53 @@ print(sum(x[1] for x in total), sum(x[1] > 0 for x in total), sum(x[2] for x in 
     assert functions > 60
     assert leaked == 0, result.stderr
     worst(float(leaked), f"of {failures} failed allocations of the extension left a block", 0)
+
+
+@glibc
+@needs_compiler
+@pytest.mark.promise("P11")
+def test_no_memory_for_gaussians(failing, worst):
+    """The same of the other extension: matrices need scratch on every thread."""
+    code = (
+        SHIM
+        + """
+from fastdiv import _gaussian
+watch(_gaussian)
+rng = np.random.default_rng(2)
+half = rng.normal(size=(2, 4000, 6, 9))
+(s0, s1), (m0, m1) = half @ half.swapaxes(-1, -2), rng.normal(size=(2, 4000, 6))
+v0, v1 = 1 + m0**2, 1 + m1**2
+CALLS = {name: call for name, call in CALLS.items() if "gaussian" in name or name == "normal_kl"}
+CALLS["batch"] = lambda: fd.gaussian_kl(m0, s0, m1, s1)
+CALLS["batch, renyi"] = lambda: fd.gaussian_renyi(m0, s0, m1, s1, 0.3)
+CALLS["batch, diagonal"] = lambda: fd.gaussian_kl(m0, v0, m1, v1, covariance="diagonal")
+gc.collect()
+gc.freeze()
+attempts(CALLS["gaussian_kl"], "the first, at which something is made for all others")
+total = []
+for threads in (3, 1):
+    fd.set_num_threads(threads)
+    for name, call in CALLS.items():
+        want = digest(call())
+        result, *found = attempts(call, name)
+        assert digest(result) == want == digest(call()), name
+        total.append((name, *found))
+    for allowed in range(3):
+        for name, call in CALLS.items():
+            want = digest(call())
+            shim.failing_threads(allowed)
+            assert digest(call()) == want, (name, allowed)
+            shim.failing_threads(-1)
+print([x for x in total if x[2]], file=sys.stderr)
+print(sum(x[1] for x in total), sum(x[1] > 0 for x in total), sum(x[2] for x in total))
+"""
+    )
+    result = python(code, LD_PRELOAD=failing, PYTHONMALLOC="malloc")
+    failures, calls_that_failed, leaked = map(int, answer(result).split())
+    assert failures >= 20
+    assert calls_that_failed >= 14, result.stdout
+    assert leaked == 0, result.stderr
+    worst(float(leaked), f"of {failures} failed allocations for Gaussians left a block", 0)
 
 
 @glibc

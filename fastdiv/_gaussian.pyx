@@ -18,6 +18,7 @@ cdef extern from "gaussian/gaussian.h" nogil:
     enum: FD_BATCH_AXES
     enum: FD_ORDER
     enum: FD_NO_SCRATCH
+    enum: FD_DOUBTFUL
     ctypedef int (*fd_work)(void *, Py_ssize_t, Py_ssize_t) noexcept nogil
     ctypedef int (*fd_poll)() noexcept nogil
 
@@ -68,14 +69,14 @@ def kernel_addresses():
 
 
 def evaluate(tuple operands not None, tuple batch not None, bint diagonal, bint factors):
-    """Divergence of each problem of a batch, as an array of its shape.
+    """Divergence of each problem of a batch, as an array of its shape; and whether NaN is among them.
 
     Operands are float64, of the batch's shape and then (k) or (k, k): mean and scale of P and of Q, and the order (of the batch's shape
     alone) of Renyi's divergence, if that is meant.
     """
     cdef fd_gaussians g
     cdef cnp.ndarray x, out = np.empty(batch)
-    cdef int o, axis, axes, status, threads = _core.get_threads()
+    cdef int o, axis, axes, status = 0, threads = _core.get_threads()
     cdef bint joined
     cdef Py_ssize_t groups, cost
     cdef fd_work work = work_of(_core.isa())
@@ -121,4 +122,4 @@ def evaluate(tuple operands not None, tuple batch not None, bint diagonal, bint 
         raise_what_is_pending()
         if status & FD_NO_SCRATCH:
             raise MemoryError(f"no memory for eight matrices of {g.k} rows")
-    return out
+    return out, bool(status & FD_DOUBTFUL)

@@ -578,10 +578,9 @@ def _batched(
     batch, views = _broadcast(function, (*names, "alpha"), all_of_them, diagonal)
     # The kernels take doubles where a processor expects them, in its byte order.
     views = [x if x.flags.aligned else x.copy() for x in views]
-    found = _gaussian.evaluate(tuple(views), batch, diagonal, factors)
-    doubtful = np.isnan(found)
-    if doubtful.any():
-        _judge(function, names, views, found, doubtful, diagonal, factors)
+    found, doubtful = _gaussian.evaluate(tuple(views), batch, diagonal, factors)
+    if doubtful:
+        _judge(function, names, views, found, diagonal, factors)
     return found
 
 
@@ -590,12 +589,11 @@ def _judge(
     names: tuple[str, ...],
     views: list[_Floats],
     found: _Floats,
-    doubtful: NDArray[np.bool_],
     diagonal: bool,
     factors: bool,
 ) -> None:
     """NaN stays where NaN was given; otherwise a covariance is at fault, or P's is singular."""
-    for place in np.argwhere(doubtful):
+    for place in np.argwhere(np.isnan(found)):
         index = tuple(int(i) for i in place)
         problem = [x[index] for x in views]
         if not all(np.isfinite(x).all() for x in problem):

@@ -77,9 +77,9 @@ typedef struct { parallel run; fd_work work; int threads; const char *environmen
 typedef struct { arena room[FD_GAUSSIAN_OPERANDS]; numbers of; } place;
 
 /* Items of `length` numbers, of rows of k: against an end of its arena or not, backwards, apart, and rows of a matrix turned. */
-static void put_operand(source *where, arena room, fd_gaussians *g, int operand, const double *x, int rows, int k) {
-    int turned = rows == k && below(where, 2), apart = below(where, 2), backwards = below(where, 3) == 0;
-    ptrdiff_t wide = k + apart, item = (ptrdiff_t)rows * wide + below(where, 2), count = g->count;
+static void put_operand(source *where, arena room, fd_gaussians *g, int operand, const double *x, int rows, int k, int dense) {
+    int turned = !dense && rows == k && below(where, 2), apart = !dense && below(where, 2), backwards = !dense && below(where, 3) == 0;
+    ptrdiff_t wide = k + apart, item = (ptrdiff_t)rows * wide + (dense ? 0 : below(where, 2)), count = g->count;
     size_t extent = (size_t)(count * item) * sizeof(double);
     double *first = (double *)(void *)(below(where, 2) ? room.begin : room.end - extent);
     if (backwards) first += (count - 1) * item;
@@ -103,16 +103,17 @@ static uint64_t hash_batch(const way *w, int batch, const place *p, int *lost) {
     int k = sizes[below(&s, 16)], count = 1 + below(&s, k > 20 ? 9 : MOST), size = diagonal ? k : k * k, shared = below(&s, 4) == 0;
     fd_gaussians g = {.count = count, .k = k, .axes = 1, .diagonal = diagonal, .factors = factors};
     double result[MOST];
+    int dense = below(&where, 3) == 0; /* as most are */
     g.shape[0] = count;
     for (int n = 0; n < count; n++) {
         make_problem(&s, k, diagonal, factors, p->of.mean[0] + n * k, p->of.scale[0] + n * size, p->of.mean[1] + n * k, p->of.scale[1] + n * size);
         p->of.order[n] = (double[]){0.5, 0.75, 0.999, 1.25, 2.0, 7.0}[below(&s, 6)];
     }
     for (int q = 0; q < 2; q++) {
-        put_operand(&where, p->room[q ? FD_MEAN_Q : FD_MEAN_P], &g, q ? FD_MEAN_Q : FD_MEAN_P, p->of.mean[q], 1, k);
-        put_operand(&where, p->room[q ? FD_SCALE_Q : FD_SCALE_P], &g, q ? FD_SCALE_Q : FD_SCALE_P, p->of.scale[q], diagonal ? 1 : k, k);
+        put_operand(&where, p->room[q ? FD_MEAN_Q : FD_MEAN_P], &g, q ? FD_MEAN_Q : FD_MEAN_P, p->of.mean[q], 1, k, dense);
+        put_operand(&where, p->room[q ? FD_SCALE_Q : FD_SCALE_P], &g, q ? FD_SCALE_Q : FD_SCALE_P, p->of.scale[q], diagonal ? 1 : k, k, dense);
     }
-    put_operand(&where, p->room[FD_ORDER], &g, FD_ORDER, p->of.order, 1, 1);
+    put_operand(&where, p->room[FD_ORDER], &g, FD_ORDER, p->of.order, 1, 1, dense);
     if (!renyi) g.data[FD_ORDER] = NULL;
     if (shared) { /* one Q for all */
         g.steps[FD_MEAN_Q][0] = g.steps[FD_SCALE_Q][0] = 0;
@@ -129,7 +130,7 @@ static uint64_t hash_batch(const way *w, int batch, const place *p, int *lost) {
     fegetenv(&before);
     fastdiv_environment(w->environment);
     uint64_t control = fastdiv_control_word();
-    uint64_t hash = (uint64_t)w->run(w->work, &g, (count + 7) / 8, 1 << 20, w->threads, 0, NULL);
+    uint64_t hash = FD_NO_SCRATCH & (uint64_t)w->run(w->work, &g, (count + 7) / 8, 1 << 20, w->threads, 0, NULL);
     *lost |= fastdiv_control_word() != control;
     fesetenv(&before);
     for (int n = 0; n < count; n++) hash = hashed(hash, result[n]);

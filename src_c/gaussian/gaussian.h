@@ -17,8 +17,8 @@ typedef struct {
     double *result; /* one after the other; NaN where a scale is not positive definite to working precision */
 } fd_gaussians;
 
-enum { FD_NO_SCRATCH = 2 };
-/* Problems [8 first, 8 last), an fd_work of one instruction set; FD_NO_SCRATCH if there is no memory. */
+enum { FD_NO_SCRATCH = 2, FD_DOUBTFUL = 4 };
+/* Problems [8 first, 8 last), an fd_work of one instruction set; FD_NO_SCRATCH if there is no memory, FD_DOUBTFUL if a result is NaN. */
 typedef struct {
     const char *name;
     fd_work work;

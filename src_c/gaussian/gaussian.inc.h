@@ -16,24 +16,38 @@
 #include "gaussian.h"
 
 #define NEAR 0.5
+#define TINY_RATIO 0x1p-900
 #define BLOCK 4 /* sums that are under way together: an addition waits for the last one */
 #define TRIANGLE(i) ((i) * ((i) + 1) / 2)
 
-/* u - 1 - log u of u = above / below, from it, from e = difference / below = u - 1 and from what they are made of. */
+/* u - 1 - log u of u = above / below, from it, from e = difference / below = u - 1 and from what they are made of.  In four steps, which
+ * several vectors may take together; u is scaled where it is tiny, and `all` and `shift` say by what. */
+typedef struct { vd u, all, shift, r, found; ratio_double s; } excess_of;
+FD_INLINE void split_excess(excess_of *x, vd e) { x->s = split_double(vd_set1(1.0), x->u, v_sub(vd_set1(0.0), e)); }
+FD_INLINE void divide_excess(excess_of *x, vd above, vd difference) {
+    md same = v_eq(x->s.k, vd_set1(0.0)); /* then r = -e / u, without the rounding of either */
+    x->r = v_div(v_sel(same, v_sub(vd_set1(0.0), difference), x->s.d), v_sel(same, above, x->s.t));
+}
+FD_INLINE void sum_excess(excess_of *x) {
+    x->found = v_fma(v_mul(x->s.d, x->r), phi_double(x->r), v_fma(v_add(x->s.k, x->shift), vd_set1(LN2), v_sub(x->all, x->s.t)));
+}
+FD_INLINE vd end_excess(const excess_of *x, vd above) {
+    vd zero = vd_set1(0.0), found = v_sel(v_lt(x->u, vd_set1(INFINITY)), x->found, x->u);
+    return v_sel(v_lt(zero, x->u), found, v_sel(v_eq(above, zero), vd_set1(INFINITY), vd_set1(NAN)));
+}
 FD_INLINE vd excess(vd u, vd e, vd above, vd below, vd difference) {
-    vd zero = vd_set1(0.0), least = vd_set1(0x1p-900), all = u, shift = zero;
-    md tiny = v_lt(u, least);
+    vd zero = vd_set1(0.0);
+    excess_of x = {.u = u, .all = u, .shift = zero};
+    md tiny = v_lt(u, vd_set1(TINY_RATIO));
     if (m_any(tiny)) {
-        u = v_sel(tiny, v_div(v_mul(above, vd_set1(0x1p500)), v_mul(below, vd_set1(0x1p-500))), u);
-        all = v_sel(tiny, zero, all);
-        shift = v_sel(tiny, vd_set1(1000.0), zero);
+        x.u = v_sel(tiny, v_div(v_mul(above, vd_set1(0x1p500)), v_mul(below, vd_set1(0x1p-500))), u);
+        x.all = v_sel(tiny, zero, u);
+        x.shift = v_sel(tiny, vd_set1(1000.0), zero);
     }
-    ratio_double s = split_double(vd_set1(1.0), u, v_sub(zero, e));
-    md same = v_eq(s.k, zero); /* then r = -e / u, without the rounding of either */
-    vd r = v_div(v_sel(same, v_sub(zero, difference), s.d), v_sel(same, above, s.t));
-    vd found = v_fma(v_mul(s.d, r), phi_double(r), v_fma(v_add(s.k, shift), vd_set1(LN2), v_sub(all, s.t)));
-    found = v_sel(v_lt(u, vd_set1(INFINITY)), found, u);
-    return v_sel(v_lt(zero, u), found, v_sel(v_eq(above, zero), vd_set1(INFINITY), vd_set1(NAN)));
+    split_excess(&x, e);
+    divide_excess(&x, above, difference);
+    sum_excess(&x);
+    return end_excess(&x, above);
 }
 FD_INLINE vd log_of_ratio(vd above, vd below, vd difference) {
     return log_ratio_double(above, below, difference, v_div(vd_set1(1.0), above));
@@ -342,26 +356,73 @@ FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, const problem *place, 
     return v_sel(v_eq(bad, zero), found, vd_set1(NAN));
 }
 
-static void put(const fd_gaussians *g, ptrdiff_t first, vd found) {
+/* FD_DOUBTFUL if there is a NaN. */
+static int put(const fd_gaussians *g, ptrdiff_t first, vd found) {
     /* The sign of a NaN is the processor's business. */
-    found = v_sel(v_eq(found, found), v_add(found, vd_set1(0.0)), vd_set1(NAN));
-    if (first + 8 <= g->count) {
+    vd zero = vd_set1(0.0), wrong = v_sel(v_eq(found, found), zero, vd_set1(1.0));
+    found = v_sel(v_eq(found, found), v_add(found, zero), vd_set1(NAN));
+    if (first + 8 <= g->count)
         vd_store(g->result + first, found);
-        return;
+    else {
+        double lane[8];
+        vd_store(lane, found);
+        memcpy(g->result + first, lane, (size_t)(g->count - first) * sizeof(double));
     }
-    double lane[8];
-    vd_store(lane, found);
-    memcpy(g->result + first, lane, (size_t)(g->count - first) * sizeof(double));
+    return m_any(v_lt(zero, wrong)) ? FD_DOUBTFUL : 0;
 }
-static void all_diagonal(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last) {
-    for (; first < last; first++) put(g, 8 * first, diagonal(g, 8 * first, 0));
+/* Problems of one variable, whose operands are dense or one for all: so many vectors go through the long chain together, as an element
+ * takes longer to come through than to compute.  The bits are those of `diagonal`, which is for what is left. */
+#define TWO 2
+FD_INLINE vd of_one(const fd_gaussians *g, int operand, ptrdiff_t i) {
+    const double *x = (const double *)g->data[operand];
+    return g->steps[operand][0] ? vd_load(x + i) : vd_set1(*x);
 }
-static void all_diagonal_renyi(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last) {
-    for (; first < last; first++) put(g, 8 * first, diagonal(g, 8 * first, 1));
+FD_INLINE int two_of_one_variable(const fd_gaussians *g, ptrdiff_t first, int factors, int *status) {
+    vd zero = vd_set1(0.0), one = vd_set1(1.0), half = vd_set1(0.5), p[TWO], difference[TWO], e[TWO], y[TWO], bad[TWO];
+    excess_of x[TWO];
+    for (int i = 0; i < TWO; i++) {
+        ptrdiff_t at = first + 8 * i;
+        vd q = of_one(g, FD_SCALE_Q, at), apart = v_sub(of_one(g, FD_MEAN_P, at), of_one(g, FD_MEAN_Q, at));
+        p[i] = of_one(g, FD_SCALE_P, at), difference[i] = v_sub(p[i], q), e[i] = v_div(difference[i], q);
+        x[i].all = x[i].u = v_div(p[i], q), x[i].shift = zero;
+        vd scaled = v_div(apart, q);
+        y[i] = v_mul(factors ? scaled : apart, scaled);
+        md fine = m_and(m_and(v_lt(zero, p[i]), v_lt(zero, q)), m_and(v_lt(p[i], vd_set1(INFINITY)), v_lt(q, vd_set1(INFINITY))));
+        bad[i] = v_sel(fine, zero, one);
+    }
+    for (int i = 0; i < TWO; i++) if (m_any(v_lt(x[i].u, vd_set1(TINY_RATIO)))) return 0;
+    for (int i = 0; i < TWO; i++) split_excess(&x[i], e[i]);
+    for (int i = 0; i < TWO; i++) divide_excess(&x[i], p[i], difference[i]);
+    for (int i = 0; i < TWO; i++) sum_excess(&x[i]);
+    for (int i = 0; i < TWO; i++) {
+        vd whole = end_excess(&x[i], p[i]);
+        if (factors) whole = v_fma(e[i], e[i], v_add(whole, whole));
+        *status |= put(g, first + 8 * i, v_sel(v_eq(bad[i], zero), v_add(zero, v_mul(half, v_add(whole, y[i]))), vd_set1(NAN)));
+    }
+    return 1;
+}
+static int all_diagonal(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last) {
+    int dense = g->k == 1 && g->axes == 1, status = 0;
+    for (int o = 0; o < FD_ORDER; o++) dense = dense && (!g->steps[o][0] || g->steps[o][0] == sizeof(double));
+    for (; first < last; first++) {
+        int together = dense && first + TWO <= last && 8 * (first + TWO) <= g->count;
+        if (together && (g->factors ? two_of_one_variable(g, 8 * first, 1, &status) : two_of_one_variable(g, 8 * first, 0, &status)))
+            first += TWO - 1;
+        else
+            status |= put(g, 8 * first, diagonal(g, 8 * first, 0));
+    }
+    return status;
+}
+static int all_diagonal_renyi(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last) {
+    int status = 0;
+    for (; first < last; first++) status |= put(g, 8 * first, diagonal(g, 8 * first, 1));
+    return status;
 }
 #define ALL_FULL(NAME, K, RENYI)                                                                                               \
-    static void NAME(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last, const problem *w) {                               \
-        for (; first < last; first++) put(g, 8 * first, full(g, 8 * first, w, K, RENYI));                                      \
+    static int NAME(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last, const problem *w) {                                \
+        int status = 0;                                                                                                        \
+        for (; first < last; first++) status |= put(g, 8 * first, full(g, 8 * first, w, K, RENYI));                            \
+        return status;                                                                                                         \
     }
 ALL_FULL(all_full, w->k, 0)
 ALL_FULL(all_full_renyi, w->k, 1)
@@ -376,8 +437,7 @@ int FD_GAUSSIANS(void *context, ptrdiff_t first, ptrdiff_t last) {
     const fd_gaussians *g = context;
     ptrdiff_t k = g->k, triangle = TRIANGLE(k);
     if (g->diagonal) {
-        (g->data[FD_ORDER] ? all_diagonal_renyi : all_diagonal)(g, first, last);
-        return 0;
+        return (g->data[FD_ORDER] ? all_diagonal_renyi : all_diagonal)(g, first, last);
     }
     char *place = fd_scratch((size_t)(4 * triangle + 5 * k + 1) * sizeof(vd));
     if (!place) return FD_NO_SCRATCH;
@@ -387,10 +447,9 @@ int FD_GAUSSIANS(void *context, ptrdiff_t first, ptrdiff_t last) {
     w.y = at + 4 * triangle;
     w.inverse = w.y + 3 * k;
     w.pivot = w.inverse + k;
-    void (*all)(const fd_gaussians *, ptrdiff_t, ptrdiff_t, const problem *) = g->data[FD_ORDER] ? all_full_renyi : all_full;
+    int (*all)(const fd_gaussians *, ptrdiff_t, ptrdiff_t, const problem *) = g->data[FD_ORDER] ? all_full_renyi : all_full;
 #if !defined(FD_COMPACT)
     if (all == all_full) all = k == 2 ? all_full_2 : k == 3 ? all_full_3 : k == 4 ? all_full_4 : k == 8 ? all_full_8 : all;
 #endif
-    all(g, first, last, &w);
-    return 0;
+    return all(g, first, last, &w);
 }

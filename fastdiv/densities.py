@@ -162,6 +162,14 @@ def kl_density(
     return Integral(value, error)
 
 
+def sample_count(function: str, samples: int) -> None:
+    """Refuse what is no number of samples that have a standard error."""
+    if not isinstance(samples, (int, np.integer)) or isinstance(samples, bool):
+        raise TypeError(f"{function}: samples is {samples!r}; it takes an integer")
+    if samples < 2:
+        raise ValueError(f"{function}: samples is {samples}; it takes 2 or more")
+
+
 def _mixtures(function: str, p: GaussianMixture, q: GaussianMixture) -> None:
     for argument, x in (("p", p), ("q", q)):
         if not isinstance(x, GaussianMixture):
@@ -218,8 +226,7 @@ def mixture_kl(
     True
     """
     _mixtures("mixture_kl", p, q)
-    if samples < 2:
-        raise ValueError(f"mixture_kl: samples is {samples}; it takes 2 or more")
+    sample_count("mixture_kl", samples)
     x = p.sample(np.random.default_rng(seed), samples)
     return kl_from_samples(p.log_density(x), q.log_density(x), kind)
 

@@ -90,8 +90,8 @@ def gaussian_kl(
     Returns
     -------
     float64 or ndarray of float64
-        One number per problem. +inf for a degenerate P, which Q gives the probability 0; NaN for
-        a problem with NaN in it.
+        One number per problem. +inf for a degenerate P, which Q gives the probability 0, and for
+        means that are infinitely far; NaN for a problem with NaN or an infinite covariance in it.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def normal_kl(
     Returns
     -------
     float64 or ndarray of float64
-        +inf where `sigma_p` is 0, NaN where anything is NaN.
+        +inf where `sigma_p` is 0, NaN where anything is NaN or a deviation infinite.
 
     Raises
     ------
@@ -465,6 +465,16 @@ def gaussian_wasserstein(
     operands = _operands(name, _NAMES, (mean_p, cov_p, mean_q, cov_q), covariance)
     batch, (m0, s0, m1, s1) = _broadcast(name, _NAMES, operands, form)
     with np.errstate(all="ignore"):
+        # In a unit in which no square leaves the range of doubles; powers of two change no digit.
+        once = 1 if cholesky else 2
+        exponent = np.maximum(
+            _exponent(m0 - m1, 1),
+            np.maximum(*(_exponent(s, 1 if form else 2) for s in (s0, s1))) // once,
+        )
+        unit = exponent[..., None]
+        m0, m1 = np.ldexp(m0, -unit), np.ldexp(m1, -unit)
+        of_scale = once * (unit if form else unit[..., None])
+        s0, s1 = np.ldexp(s0, -of_scale), np.ldexp(s1, -of_scale)
         apart = ((m0 - m1) ** 2).sum(axis=-1)
         if form:
             for argument, s in (("cov_p", s0), ("cov_q", s1)):
@@ -479,7 +489,8 @@ def gaussian_wasserstein(
                 _refuse(name, argument, _indefinite(s), "is not positive semi-definite")
             spread = _bures(*(x.reshape(-1, *x.shape[-2:]) for x in (s0, s1, difference)))
             spread = spread.reshape(batch)
-    return np.sqrt(apart + spread)[()]
+        found = np.ldexp(np.sqrt(apart + spread), exponent)
+    return found[()]
 
 
 # --- what they all do -----------------------------------------------------------------------------
@@ -596,7 +607,9 @@ def _judge(
     for place in np.argwhere(np.isnan(found)):
         index = tuple(int(i) for i in place)
         problem = [x[index] for x in views]
-        if not all(np.isfinite(x).all() for x in problem):
+        if any(np.isnan(x).any() for x in problem) or not all(
+            np.isfinite(problem[o]).all() for o in (1, 3)
+        ):
             continue
         for o in (3, 1):
             least = _least(problem[o], diagonal, factors)
@@ -610,6 +623,10 @@ def _judge(
                 )
             if least <= tolerance:
                 found[index] = np.inf
+        with np.errstate(invalid="ignore"):
+            apart = problem[0] - problem[2]
+        if np.isinf(apart).any() and not np.isnan(apart).any():
+            found[index] = np.inf
 
 
 _WHAT = {
@@ -674,6 +691,13 @@ def _renyi(
             reverse = np.where(np.isinf(reverse), np.inf, order / (1.0 - order) * reverse)
         found = np.where(low, reverse, found)
     return found
+
+
+def _exponent(x: _Floats, axes: int) -> NDArray[np.int64]:
+    """Of 2, of the largest number of each problem; 0 where that is not finite."""
+    largest = np.abs(x).max(axis=tuple(range(-axes, 0)), initial=0.0)
+    exponent = np.frexp(np.where(np.isfinite(largest), largest, 0.0))[1]
+    return np.asarray(exponent, np.int64)
 
 
 def _refuse(function: str, argument: str, wrong: NDArray[np.bool_], why: str) -> None:

@@ -457,3 +457,64 @@ def test_large_matrices():
         want = np.trace(solved) - k + apart @ np.linalg.solve(s1, apart)
         want += np.linalg.slogdet(s1)[1] - np.linalg.slogdet(s0)[1]
         assert fd.gaussian_kl(m0, s0, m1, s1) == pytest.approx(want / 2, rel=1e-12)
+
+
+def test_infinite_numbers():
+    """Means infinitely far are; what is no distribution, or no number, has no divergence."""
+    eye, inf = np.eye(2), np.inf
+    for function in (fd.gaussian_kl, fd.gaussian_jeffreys, fd.gaussian_bhattacharyya):
+        assert function([inf, 0], eye, [0, 1], eye) == inf
+        assert np.isnan(function([inf, 0], eye, [inf, 1], eye))
+        assert np.isnan(function([0, 0], [[inf, 0], [0, 1]], [0, 1], eye))
+    assert fd.gaussian_hellinger([0, -inf], eye, [0, 1], eye) == 1
+    assert fd.gaussian_kl([inf, 0], [1, 1], [0, 1], [1, 1], covariance="diagonal") == inf
+    with pytest.raises(np.linalg.LinAlgError, match="cov_q, problem 1"):
+        fd.gaussian_kl([[0, 0], [inf, 0]], eye, [0, 0], [eye, -eye])
+    np.testing.assert_array_equal(
+        fd.normal_kl([inf, 0, 0], 1, 0, [1, inf, np.nan]), [inf, *[np.nan] * 2]
+    )
+
+
+@pytest.mark.parametrize("exponent", [-500, -300, 300, 500])
+@pytest.mark.parametrize("cholesky", [False, True])
+@pytest.mark.parametrize("form", ["full", "diagonal", "scalar"])
+def test_wasserstein_in_any_unit(exponent, cholesky, form):
+    """Powers of two change no digit, however large."""
+    rng = np.random.default_rng(2)
+    m0, m1 = rng.normal(size=(2, 5, 3))
+    half = np.tril(rng.normal(size=(2, 5, 3, 3))) + 3 * np.eye(3)
+    s0, s1 = half if cholesky else half @ half.swapaxes(-1, -2)
+    if form == "diagonal":
+        s0, s1 = (np.abs(np.diagonal(s, axis1=-2, axis2=-1)) for s in (s0, s1))
+    if form == "scalar":
+        s0, s1 = (np.abs(s[..., 0, 0]) for s in (s0, s1))
+    options = {"cholesky": cholesky, "covariance": form}
+    want = fd.gaussian_wasserstein(m0, s0, m1, s1, **options)
+    unit = 2.0**exponent
+    of_scale = unit if cholesky else unit * unit
+    found = fd.gaussian_wasserstein(m0 * unit, s0 * of_scale, m1 * unit, s1 * of_scale, **options)
+    np.testing.assert_array_equal(found, want * unit)
+
+
+@pytest.mark.parametrize("factors", [False, True])
+def test_bits_of_one_variable(isa, factors):
+    """Dense batches take two vectors at once, others one: the same bits, of every neighbour."""
+    rng = np.random.default_rng(3)
+    m, n = rng.normal(size=(2, 101))
+    s, t = np.exp(rng.normal(size=(2, 101)))
+    s[[3, 40]], t[50], s[70], m[80] = 0.0, 1e-320, 5e-324, np.nan
+    s[60:90] = t[60:90] * (1 + 1e-9)
+
+    def of(m, s, n, t):
+        return fd.gaussian_kl(
+            m[..., None], s[..., None], n[..., None], t[..., None],
+            covariance="diagonal", cholesky=factors,
+        )  # fmt: skip
+
+    want = np.array([of(*(x[i] for x in (m, s, n, t))) for i in range(101)])
+    np.testing.assert_array_equal(of(m, s, n, t), want)
+    np.testing.assert_array_equal(of(m[::-1], s[::-1], n[::-1], t[::-1]), want[::-1])
+    for start in range(17):
+        np.testing.assert_array_equal(of(*(x[start:] for x in (m, s, n, t))), want[start:])
+    one = of(m, s, n[:1], t[:1])
+    np.testing.assert_array_equal(one, [of(x, y, n[0], t[0]) for x, y in zip(m, s, strict=True)])

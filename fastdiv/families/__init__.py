@@ -23,7 +23,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv.densities import Integral, kl_density
+from fastdiv.densities import Integral, kl_density, sample_count
+from fastdiv.divergences import renyi_divergence as _renyi_of_rows
 from fastdiv.estimators import kl_from_samples
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing, bregman
 from fastdiv.families.discrete import (
@@ -151,7 +152,8 @@ def kl_divergence(
         If an argument is no distribution, or the pair has no closed form and none was asked for
         that it has.
     ValueError
-        If shapes do not broadcast, or the method is unknown or for single distributions only.
+        If shapes do not broadcast, the method is unknown or for single distributions only, or
+        `samples` is below 2.
 
     References
     ----------
@@ -315,6 +317,9 @@ def renyi_divergence(p: Any, q: Any, alpha: ArrayLike) -> Any:
     if not ((order > 0) & (order < np.inf)).all():
         raise ValueError(f"renyi_divergence: alpha is {alpha!r}; it takes finite numbers above 0")
     of_p, of_q = _as_one(of_p, of_q)
+    if isinstance(of_p, Categorical) and isinstance(of_q, Categorical):
+        # Its natural parameters have no room for probabilities of 0.
+        return _renyi_of_rows(of_p.p, of_q.p, order)
     if type(of_p) is not type(of_q) or not isinstance(of_p, ExponentialFamily):
         raise TypeError(
             f"renyi_divergence: {name_of(of_p)} and {name_of(of_q)} are not of one exponential"
@@ -327,7 +332,13 @@ def renyi_divergence(p: Any, q: Any, alpha: ArrayLike) -> Any:
                 " family"
             )
     assert isinstance(of_q, ExponentialFamily)
-    shape = np.broadcast_shapes(of_p.batch_shape, of_q.batch_shape, order.shape)
+    shapes = of_p.batch_shape, of_q.batch_shape, order.shape
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(
+            f"renyi_divergence: batches and alpha of shapes {shapes} do not broadcast"
+        ) from None
     with np.errstate(all="ignore"):
         eta_p, eta_q = of_p.natural_parameters, of_q.natural_parameters
         weight = order[..., None]
@@ -352,7 +363,18 @@ def _both(function: str, p: Any, q: Any) -> tuple[Family, Family]:
             f"{function}: batches of shapes {of_p.batch_shape} and {of_q.batch_shape} do not"
             " broadcast"
         ) from None
+    for name, axes in of_p.axes.items():
+        cores = [getattr(x, name).shape[-axes:] for x in (of_p, of_q) if type(x) is type(of_p)]
+        if cores[0] != cores[-1]:
+            raise ValueError(
+                f"{function}: {name} of p has shape (…, {_listed(cores[0])}), that of q (…,"
+                f" {_listed(cores[1])}); they take one length"
+            )
     return of_p, of_q
+
+
+def _listed(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))
 
 
 def _unsupported(function: str, p: Family, q: Family) -> str:
@@ -431,6 +453,7 @@ def _single(function: str, p: Family, q: Family, method: str) -> None:
 
 def _by_samples(p: Family, q: Family, samples: int, seed: int) -> Estimate:
     _single("kl_divergence", p, q, "monte_carlo")
+    sample_count("kl_divergence", samples)
     try:
         x = p.sample(np.random.default_rng(seed), samples)
         with np.errstate(all="ignore"):
@@ -473,7 +496,10 @@ def _by_quadrature(p: Family, q: Family) -> Integral:
     levels = [0.0, 0.01, 0.1, 0.5, 0.9, 0.99, 1.0]
     cuts = {low_p, high_p}
     for x in (p, q):
-        cuts |= {float(v) for v in np.quantile(np.squeeze(x.sample(rng, 1000)), levels)}
+        places = np.quantile(np.squeeze(x.sample(rng, 1000)), levels)
+        width = places[-1] - places[0]
+        # Beyond them tails would be narrow peaks on an interval without end.
+        cuts |= {float(v) for v in (places[0] - width, *places, places[-1] + width)}
     return kl_density(
         inside(p, low_p, high_p),
         inside(q, low_q, high_q),

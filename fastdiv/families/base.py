@@ -36,6 +36,7 @@ class Family:
     """
 
     discrete: ClassVar[bool] = False
+    periodic: ClassVar[bool] = False
     domains: ClassVar[dict[str, str]]
     axes: ClassVar[dict[str, int]] = {}  # of one distribution's parameter, where it is no number
 
@@ -49,6 +50,10 @@ class Family:
                 raise ValueError(
                     f"{name}: {parameter.name} has shape {array.shape}; it takes {least} axes of"
                     " each distribution, not empty"
+                )
+            if least == 2 and array.shape[-1] != array.shape[-2]:
+                raise ValueError(
+                    f"{name}: {parameter.name} has shape {array.shape}; it takes square matrices"
                 )
             inside, takes = DOMAINS[self.domains[parameter.name]]
             wrong = ~inside(array) & ~np.isnan(array)
@@ -105,7 +110,24 @@ class Family:
         raise Missing
 
     def log_density(self, x: ArrayLike) -> Floats:
-        """Log-density, or log-probability, at x."""
+        """Log-density, or log-probability, at x: −inf where there is none."""
+        at = real_numbers(type(self).__name__, "x", x)
+        with np.errstate(all="ignore"):
+            if self.axes or self.periodic:
+                return self._log_density(at)
+            low, high = self.support
+            found = self._log_density(at)
+            outside = (at < low) | (at > high)
+            if self.discrete:
+                outside |= at != np.floor(at)
+            # At an end a formula may be ∞ − ∞; what has a density there has a number.
+            end = ((at == low) | (at == high)) & np.isnan(found)
+            known = ~np.isnan(sum(getattr(self, x.name) for x in fields(self)))  # type: ignore[arg-type]
+            outside = (outside | end) & known & ~np.isnan(at)
+            return np.where(outside, -np.inf, found)
+
+    def _log_density(self, x: Floats) -> Floats:
+        """Log-density by its formula."""
         raise Missing
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fastdiv.divergences import kl_divergence
+from fastdiv.evaluation import row_name
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
 from fastdiv.families.special import from_special, log_ratio, logistic, logit, ratio_excess
 
@@ -92,8 +92,8 @@ class Bernoulli(Discrete, ExponentialFamily):
         yes = np.where(of.p == 0, 0.0, of.p * np.log(self.p))
         return np.asarray(yes + np.where(of.p == 1, 0.0, (1 - of.p) * np.log1p(-self.p)))
 
-    def log_density(self, x: ArrayLike) -> Floats:
-        return self.as_binomial().log_density(x)
+    def _log_density(self, x: Floats) -> Floats:
+        return self.as_binomial()._log_density(x)
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return np.asarray(rng.random(size) < self.p, np.float64)
@@ -112,6 +112,16 @@ class Categorical(ExponentialFamily):
     domains: ClassVar[dict[str, str]] = {"p": "nonnegative"}
     axes: ClassVar[dict[str, int]] = {"p": 1}
     discrete: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        empty = (self.p == 0).all(axis=-1)
+        if empty.any():
+            index = tuple(int(i) for i in np.argwhere(empty)[0])
+            raise ValueError(
+                f"Categorical: p, row {row_name(index)}, is 0 everywhere; it takes weights, not all"
+                " 0"
+            )
 
     def _shares(self) -> Floats:
         return np.asarray(self.p / self.p.sum(axis=-1, keepdims=True))
@@ -146,8 +156,10 @@ class Categorical(ExponentialFamily):
         p = of._shares()
         return np.asarray(np.where(p == 0, 0.0, p * np.log(self._shares())).sum(axis=-1))
 
-    def log_density(self, x: ArrayLike) -> Floats:
-        return np.asarray(np.log(self._shares()[np.asarray(x, np.int64)]))
+    def _log_density(self, x: Floats) -> Floats:
+        inside = (x >= 0) & (x < self.p.shape[-1]) & (x == np.floor(x))
+        found = np.log(self._shares()[np.where(inside, x, 0.0).astype(np.int64)])
+        return np.where(inside | np.isnan(x), found + 0.0 * x, -np.inf)
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return rng.choice(self.p.shape[-1], size, p=self._shares()).astype(np.float64)
@@ -197,8 +209,7 @@ class Binomial(Discrete, ExponentialFamily):
     def _of_natural(self, eta: Floats) -> Self:
         return self.unchecked(self.n, logistic(eta[..., 0]))
 
-    def log_density(self, x: ArrayLike) -> Floats:
-        x = np.asarray(x, np.float64)
+    def _log_density(self, x: Floats) -> Floats:
         log_gamma, xlogy, xlog1py = (from_special(f) for f in ("gammaln", "xlogy", "xlog1py"))
         ways = log_gamma(self.n + 1) - log_gamma(x + 1) - log_gamma(self.n - x + 1)
         found = ways + xlogy(x, self.p) + xlog1py(self.n - x, -self.p)
@@ -248,8 +259,7 @@ class NegativeBinomial(Discrete, ExponentialFamily):
     def mean_identity(self) -> Floats:
         return np.asarray(self.r * (1 - self.p) / self.p)
 
-    def log_density(self, x: ArrayLike) -> Floats:
-        x = np.asarray(x, np.float64)
+    def _log_density(self, x: Floats) -> Floats:
         log_gamma, xlog1py = from_special("gammaln"), from_special("xlog1py")
         ways = log_gamma(x + self.r) - log_gamma(x + 1) - log_gamma(self.r)
         return np.asarray(ways + self.r * np.log(self.p) + xlog1py(x, -self.p))
@@ -314,8 +324,8 @@ class Geometric(Discrete, ExponentialFamily):
         rest = np.where(failures == 0, 0.0, failures * np.log1p(-self.p))
         return np.asarray(np.log(self.p) + rest)
 
-    def log_density(self, x: ArrayLike) -> Floats:
-        failures = np.asarray(x, np.float64) - self.start
+    def _log_density(self, x: Floats) -> Floats:
+        failures = x - self.start
         found = np.log(self.p) + from_special("xlog1py")(failures, -self.p)
         return np.asarray(np.where(failures < 0, -np.inf, found))
 
@@ -361,8 +371,7 @@ class Poisson(Discrete, ExponentialFamily):
         logs = of.expectation("identity") * np.log(self.rate)
         return np.asarray(logs - self.rate - of.expectation("log_factorial"))
 
-    def log_density(self, x: ArrayLike) -> Floats:
-        x = np.asarray(x, np.float64)
+    def _log_density(self, x: Floats) -> Floats:
         found = from_special("xlogy")(x, self.rate) - self.rate
         return np.asarray(found - from_special("gammaln")(x + 1))
 

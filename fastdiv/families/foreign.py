@@ -139,7 +139,7 @@ class Other(Family):
     ) -> None:
         self.name = name
         self.discrete = discrete  # type: ignore[misc]
-        self._log_density, self._sample, self._support = log_density, sample, support
+        self._density, self._sample, self._support = log_density, sample, support
 
     @property
     def support(self) -> tuple[Floats, Floats]:
@@ -153,7 +153,7 @@ class Other(Family):
         return ()
 
     def log_density(self, x: ArrayLike) -> Floats:
-        return np.asarray(self._log_density(np.asarray(x, np.float64)), np.float64)
+        return np.asarray(self._density(np.asarray(x, np.float64)), np.float64)
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return np.asarray(self._sample(rng, size), np.float64)

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
+from fastdiv.evaluation import row_name
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
 from fastdiv.families.special import (
     excess,
     from_special,
     gamma_beyond_entropy,
     multivariate_gamma_rest,
+    times_log,
 )
 from fastdiv.gaussians import LOG_2PI, gaussian_kl, gaussian_log_density, mirrored
 
@@ -35,13 +36,21 @@ class MultivariateNormal(ExponentialFamily):
     domains: ClassVar[dict[str, str]] = {"mean": "real", "cov": "real"}
     axes: ClassVar[dict[str, int]] = {"mean": 1, "cov": 2}
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mean.shape[-1] != self.cov.shape[-1]:
+            raise ValueError(
+                f"MultivariateNormal: mean has {self.mean.shape[-1]} coordinates, cov"
+                f" {self.cov.shape[-1]}"
+            )
+
     def divergence_from(self, other: "MultivariateNormal") -> Floats:
         return np.asarray(gaussian_kl(self.mean, self.cov, other.mean, other.cov))
 
     @property
     def natural_parameters(self) -> Floats:
         """(Σ⁻¹μ, −Σ⁻¹/2 row by row), for (x, x xᵀ)."""
-        precision = np.linalg.inv(mirrored(self.cov))
+        precision = np.linalg.inv(_definite("MultivariateNormal: cov", self.cov))
         first = (precision @ self.mean[..., None])[..., 0]
         second = np.broadcast_to(-precision / 2, (*self.batch_shape, *precision.shape[-2:]))
         return np.concatenate([first, second.reshape(*self.batch_shape, -1)], axis=-1)
@@ -80,16 +89,17 @@ class MultivariateNormal(ExponentialFamily):
         return np.asarray(np.trace(precision @ mirrored(self.cov), axis1=-2, axis2=-1) + whole)
 
     def mean_log_density(self, of: Family) -> Floats:
-        cov = mirrored(self.cov)
+        cov = _definite("MultivariateNormal: cov", self.cov)
         spread = of.expectation("quadratic", self.mean, np.linalg.inv(cov))
         logs = np.linalg.slogdet(cov)[1] + self._size * LOG_2PI
         return np.asarray(-(spread + logs) / 2)
 
-    def log_density(self, x: ArrayLike) -> Floats:
-        known = np.isfinite(self.cov).all(axis=(-2, -1), keepdims=True)
-        factor = np.linalg.cholesky(np.where(known, mirrored(self.cov), np.eye(self._size)))
+    def _log_density(self, x: Floats) -> Floats:
+        cov = _definite("MultivariateNormal: cov", self.cov)
+        known = np.isfinite(cov).all(axis=(-2, -1), keepdims=True)
+        factor = np.linalg.cholesky(np.where(known, cov, np.eye(self._size)))
         whitening = np.where(known, np.linalg.inv(factor), np.nan)
-        return gaussian_log_density(np.asarray(x, np.float64), self.mean, whitening)[0]
+        return gaussian_log_density(x, self.mean, whitening)[0]
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return rng.multivariate_normal(self.mean, mirrored(self.cov), size)
@@ -148,9 +158,10 @@ class Dirichlet(ExponentialFamily):
         logs = ((self.alpha - 1) * of.expectation("logs")).sum(axis=-1)
         return np.asarray(logs - self.log_partition())
 
-    def log_density(self, x: ArrayLike) -> Floats:
-        logs = ((self.alpha - 1) * np.log(np.asarray(x, np.float64))).sum(axis=-1)
-        return np.asarray(logs - self.log_partition())
+    def _log_density(self, x: Floats) -> Floats:
+        logs = times_log(self.alpha - 1, x).sum(axis=-1)
+        outside = ((x < 0) | (x > 1)).any(axis=-1)
+        return np.where(outside, -np.inf, logs - self.log_partition())
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return rng.dirichlet(self.alpha, size)
@@ -208,7 +219,7 @@ class Wishart(ExponentialFamily):
     def natural_parameters(self) -> Floats:
         """(−V⁻¹/2 row by row, (ν − k − 1)/2), for (X, log|X|)."""
         batch = self.batch_shape
-        precision = np.linalg.inv(mirrored(self.scale))
+        precision = np.linalg.inv(_definite("Wishart: scale", self.scale))
         first = np.broadcast_to(-precision / 2, (*batch, *precision.shape[-2:]))
         second = np.broadcast_to((self.df - self._size - 1) / 2, batch)
         return np.concatenate([first.reshape(*batch, -1), second[..., None]], axis=-1)
@@ -245,6 +256,19 @@ class Wishart(ExponentialFamily):
             raise Missing
         along = (self.natural_parameters * of.log_partition_gradient()).sum(axis=-1)
         return np.asarray(along - self.log_partition())
+
+
+def _definite(name: str, matrix: Floats) -> Floats:
+    """Return the symmetric matrices; LinAlgError, if one has no density."""
+    found = mirrored(matrix)
+    known = np.asarray(np.isfinite(found).all(axis=(-2, -1)))
+    least = np.linalg.eigvalsh(np.where(known[..., None, None], found, np.eye(found.shape[-1])))
+    wrong = np.asarray(least[..., 0] <= 0)
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        where = f", row {row_name(index)}," if index else ""
+        raise np.linalg.LinAlgError(f"{name}{where} is not positive definite")
+    return found
 
 
 def _log_gamma(x: Floats, k: int) -> Floats:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fastdiv.families.base import ExponentialFamily, Family, Floats
 from fastdiv.families.positive import OfNormal, gumbel_divergence
@@ -62,8 +61,8 @@ class Normal(Real, OfNormal):
     def mean_log_density(self, of: Family) -> Floats:
         return self._of_square(of.expectation("square", self.mu) / self.sigma**2)
 
-    def log_density(self, x: ArrayLike) -> Floats:
-        return self._of_square(((np.asarray(x, np.float64) - self.mu) / self.sigma) ** 2)
+    def _log_density(self, x: Floats) -> Floats:
+        return self._of_square(((x - self.mu) / self.sigma) ** 2)
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return rng.normal(self.mu, self.sigma, size)
@@ -124,8 +123,8 @@ class Laplace(Real, ExponentialFamily):
             -np.log(2 * self.scale) - of.expectation("distance", self.mu) / self.scale
         )
 
-    def log_density(self, x: ArrayLike) -> Floats:
-        z = np.abs(np.asarray(x, np.float64) - self.mu) / self.scale
+    def _log_density(self, x: Floats) -> Floats:
+        z = np.abs(x - self.mu) / self.scale
         return np.asarray(-np.log(2 * self.scale) - z)
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
@@ -152,11 +151,13 @@ class Cauchy(Real):
     domains: ClassVar[dict[str, str]] = {"mu": "real", "scale": "positive"}
 
     def divergence_from(self, other: "Cauchy") -> Floats:
-        squares = (self.scale - other.scale) ** 2 + (self.mu - other.mu) ** 2
-        return np.asarray(np.log1p(squares / (4 * self.scale * other.scale)))
+        wider, moved = self.scale - other.scale, self.mu - other.mu
+        # Neither a square nor the product of the scales may leave the range of doubles.
+        squares = wider / self.scale * (wider / other.scale)
+        return np.asarray(np.log1p((squares + moved / self.scale * (moved / other.scale)) / 4))
 
-    def log_density(self, x: ArrayLike) -> Floats:
-        z = (np.asarray(x, np.float64) - self.mu) / self.scale
+    def _log_density(self, x: Floats) -> Floats:
+        z = (x - self.mu) / self.scale
         return np.asarray(-np.log(math.pi * self.scale) - np.log1p(z * z))
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
@@ -198,8 +199,8 @@ class Gumbel(Real):
         power = of.expectation("exponential", -1 / self.scale) * np.exp(self.mu / self.scale)
         return np.asarray(-np.log(self.scale) - z - power)
 
-    def log_density(self, x: ArrayLike) -> Floats:
-        z = (np.asarray(x, np.float64) - self.mu) / self.scale
+    def _log_density(self, x: Floats) -> Floats:
+        z = (x - self.mu) / self.scale
         return np.asarray(-np.log(self.scale) - z - np.exp(-z))
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
@@ -219,6 +220,7 @@ class VonMises(ExponentialFamily):
     mu: Any
     kappa: Any
     domains: ClassVar[dict[str, str]] = {"mu": "real", "kappa": "nonnegative"}
+    periodic: ClassVar[bool] = True
 
     def divergence_from(self, other: "VonMises") -> Floats:
         turned = 2 * np.sin((self.mu - other.mu) / 2) ** 2
@@ -256,8 +258,8 @@ class VonMises(ExponentialFamily):
         constant = LOG_2PI + self.kappa + scaled_log_bessel(self.kappa)
         return np.asarray(self.kappa * of.expectation("cosine", self.mu) - constant)
 
-    def log_density(self, x: ArrayLike) -> Floats:
-        turned = 2 * np.sin((np.asarray(x, np.float64) - self.mu) / 2) ** 2
+    def _log_density(self, x: Floats) -> Floats:
+        turned = 2 * np.sin((x - self.mu) / 2) ** 2
         return np.asarray(-self.kappa * turned - LOG_2PI - scaled_log_bessel(self.kappa))
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:

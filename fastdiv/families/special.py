@@ -45,6 +45,7 @@ __all__ = [
     "ratio_excess",
     "scaled_log_bessel",
     "sinh_bregman",
+    "times_log",
 ]
 
 Floats = NDArray[np.float64]
@@ -94,6 +95,11 @@ def log_ratio(above: Floats, below: Floats, difference: Floats | None = None) ->
         return np.asarray(np.where(np.abs(x) < 0.5, np.log1p(x), np.log(u)))
 
 
+def times_log(c: Floats, x: Floats) -> Floats:
+    """C log x, and 0 for c = 0, where x is 0 or infinite, too."""
+    return np.where((c == 0) & ~np.isnan(x), 0.0, c * np.log(x))
+
+
 def logit(p: Floats) -> Floats:
     """Log(p/(1 − p))."""
     return log_ratio(p, 1 - p, 2 * (p - 0.5))
@@ -140,7 +146,7 @@ def _shifted(
     difference = b - a if difference is None else np.broadcast_to(difference, a.shape)
     found = np.zeros(np.shape(a))
     steps = np.ceil(np.clip(_SHIFT - np.minimum(a, b), 0.0, _SHIFT))
-    for n in range(int(np.nanmax(steps, initial=0.0))):
+    for n in range(int(np.max(np.where(np.isnan(steps), 0.0, steps), initial=0.0))):
         more = step(a + n, b + n, difference)
         found = found + np.where(n < steps, more, 0.0)
     return found, a + steps, difference
@@ -213,7 +219,8 @@ def _by_panels(
     curvature: Callable[[Floats], Floats], a: Floats, difference: Floats, length: float
 ) -> Floats:
     """B from f″: d² ∫ (1 − u) f″(a + u d) du."""
-    panels = max(1, int(np.ceil(np.nanmax(np.abs(difference), initial=0.0) / length)))
+    farthest = np.max(np.where(np.isnan(difference), 0.0, np.abs(difference)), initial=0.0)
+    panels = max(1, int(np.ceil(farthest / length)))
     found = np.zeros(np.shape(a))
     for panel in range(panels):
         for node, weight in zip(_NODES, _WEIGHTS, strict=True):

@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 _Floats = NDArray[np.float64]
+# What SciPy's quadrature can be asked for, relative.
+_FINEST = 1.2e-14
 _LogDensity = Callable[[float], Any]
 
 
@@ -88,8 +90,9 @@ def kl_density(
     Raises
     ------
     ValueError
-        If the ends are no interval, a cut is outside, or a density does not integrate to 1, which
-        is what a peak between the cuts looks like.
+        If the ends are no interval, a cut is outside, or a density does not integrate to 1 (with
+        `normalize`: to a number above 0), which is what a peak between the cuts looks like; if
+        `tolerance` is below 1.2e-14.
     ModuleNotFoundError
         Without SciPy.
 
@@ -107,10 +110,13 @@ def kl_density(
     (0.30685281944, 0.30685281944)
     """
     integrate = scipy_module("kl_density", "scipy.integrate")
-    low, high = (float(x) for x in support)
+    ends = [float(x) for x in support]
     cuts = sorted({float(x) for x in points})
-    if not low < high:
+    if len(ends) != 2 or not ends[0] < ends[1]:
         raise ValueError(f"kl_density: support is {support!r}; it takes two ends, the lower first")
+    low, high = ends
+    if not tolerance >= _FINEST:
+        raise ValueError(f"kl_density: tolerance is {tolerance}; it takes {_FINEST} or more")
     if any(not low < x < high for x in cuts):
         raise ValueError(f"kl_density: points {cuts} are not inside the support {support!r}")
     if not cuts and low == -math.inf and high == math.inf:
@@ -153,6 +159,8 @@ def kl_density(
                 f"kl_density: {name} integrates to {mass:g} over {support!r}; normalize=True"
                 " divides by that, and points= says where narrow peaks are"
             )
+        if not 0 < mass < math.inf:
+            raise ValueError(f"kl_density: {name} integrates to {mass:g} over {support!r}")
         masses.append(mass)
     if normalize:
         # log(Q/P) is what dividing adds, less what the integral of q − p had added.

@@ -134,8 +134,11 @@ class GaussianMixture:
         ndarray of float64
         """
         points = self._points(x)
-        found = self._components(points.reshape(-1, points.shape[-1]))[0]
-        return np.asarray(np.logaddexp.reduce(found)).reshape(points.shape[:-1])
+        with np.errstate(all="ignore"):
+            logs = self._components(points.reshape(-1, points.shape[-1]))[0]
+            found = np.asarray(np.logaddexp.reduce(logs)).reshape(points.shape[:-1])
+        far = np.isinf(points).any(axis=-1) & ~np.isnan(points).any(axis=-1)
+        return np.where(far, -np.inf, found)
 
     def log_density_and_score(self, x: ArrayLike) -> tuple[_Floats, _Floats]:
         """Logarithm of the density, and its gradient, at points.
@@ -175,7 +178,7 @@ class GaussianMixture:
         return np.asarray(self.means[which] + (self.factors[which] @ z[..., None])[..., 0])
 
     def _points(self, x: ArrayLike) -> _Floats:
-        points = np.asarray(x, np.float64)
+        points = real_numbers("GaussianMixture", "x", x)
         k = self.means.shape[1]
         if k == 1 and points.shape[-1:] != (1,):
             points = points[..., None]

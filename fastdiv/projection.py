@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.densities import Integral
 from fastdiv.divergences import kl_divergence
+from fastdiv.evaluation import real_numbers
 from fastdiv.extras import scipy_module
 from fastdiv.gaussians import gaussian_kl, gaussian_log_density
 from fastdiv.mixtures import GaussianMixture
@@ -197,14 +198,15 @@ class GridDensity:
     def __post_init__(self) -> None:
         """Check the shapes and weigh the cells."""
         given = self.axes if isinstance(self.axes, tuple) else (self.axes,)
-        axes = tuple(np.array(axis, np.float64) for axis in given)
+        axes = tuple(real_numbers("GridDensity", "axes", axis).copy() for axis in given)
         for axis in axes:
-            if axis.ndim != 1 or axis.size < 3 or not (np.diff(axis) > 0).all():
+            fine = axis.ndim == 1 and axis.size >= 3 and np.isfinite(axis).all()
+            if not fine or not (np.diff(axis) > 0).all():
                 raise ValueError(
                     f"GridDensity: an axis has shape {axis.shape}; it takes at least 3 increasing"
-                    " coordinates"
+                    " finite coordinates"
                 )
-        log_density = np.array(self.log_density, np.float64)
+        log_density = real_numbers("GridDensity", "log_density", self.log_density).copy()
         shape = tuple(axis.size for axis in axes)
         if log_density.shape != shape:
             raise ValueError(
@@ -415,11 +417,13 @@ def project(
     ModuleNotFoundError
         "reverse" without SciPy: ``pip install "fastdiv[scipy]"``.
     TypeError
-        Another kind of target.
+        Another kind of target, a number of starts that is no integer.
     ValueError
         An unknown family or direction; "normal" in several dimensions; "reverse" of a density that
         is 0 somewhere on its grid, to which every Gaussian is infinitely far, or of a grid that
-        is too short or too coarse for any optimum.
+        is too short or too coarse for any optimum; a negative number of starts.
+    numpy.linalg.LinAlgError
+        A density at one point of its grid, or along a line.
 
     Notes
     -----
@@ -448,6 +452,10 @@ def project(
     >>> round(seeking.best.reverse_kl, 3)  # about log(1/0.6)
     0.507
     """
+    if not isinstance(starts, (int, np.integer)) or isinstance(starts, bool):
+        raise TypeError(f"project: starts is {starts!r}; it takes an integer")
+    if starts < 0:
+        raise ValueError(f"project: starts is {starts}; it takes 0 or more")
     p = _target(target)
     kind = _family(family, len(p.mean))
     if direction == "forward":
@@ -640,7 +648,13 @@ def _mean_log_ratio(p: GaussianMixture, component: int, mean: _Floats, factor: _
 
 
 def _cholesky(covariance: _Floats) -> _Floats:
-    return np.asarray(np.linalg.cholesky(covariance), np.float64)
+    try:
+        return np.asarray(np.linalg.cholesky(covariance), np.float64)
+    except np.linalg.LinAlgError:
+        raise np.linalg.LinAlgError(
+            "project: the target's covariance is singular, so it has no nearest Gaussian; a grid"
+            " takes density at several points along each axis"
+        ) from None
 
 
 # Sums over many points of few dimensions by einsum: a BLAS would wake threads for next to nothing.

@@ -165,3 +165,18 @@ def test_wrong_mixtures():
         mixture_kl_bounds(ONE, plane(1, 2))
     with pytest.raises(ValueError, match="samples is 1"):
         mixture_kl(ONE, TWO, samples=1)
+
+
+def test_what_kl_density_refuses():
+    def gaussian(x):
+        return -x * x / 2
+
+    def nothing(x):
+        return -math.inf
+
+    with pytest.raises(ValueError, match="it takes two ends"):
+        kl_density(gaussian, gaussian, (0, 1, 2))
+    with pytest.raises(ValueError, match="tolerance is 0"):
+        kl_density(gaussian, gaussian, (0, 1), tolerance=0)
+    with pytest.raises(ValueError, match="log_p integrates to 0"):
+        kl_density(nothing, gaussian, (-math.inf, math.inf), normalize=True)

@@ -100,3 +100,16 @@ def test_refusals():
         GaussianMixture([1, 1], [0, 0], [1, -1])
     with pytest.raises(ValueError, match=r"x has shape \(5, 3\); it takes points of 2 variables"):
         plane().log_density(np.zeros((5, 3)))
+
+
+def test_log_density_far_away_and_of_what_is_no_point():
+    line = GaussianMixture([0.5, 0.5], [-1, 1], [1, 1])
+    plane = GaussianMixture([0.5, 0.5], [[-1, 0], [1, 0]], [np.eye(2)] * 2)
+    found = line.log_density([np.inf, -np.inf, 1e200, np.nan, 0.0])
+    np.testing.assert_array_equal(np.isneginf(found), [True, True, True, False, False])
+    np.testing.assert_array_equal(np.isnan(found), [False, False, False, True, False])
+    found = plane.log_density([[np.inf, 0], [-np.inf, np.inf], [np.nan, np.inf]])
+    np.testing.assert_array_equal(found, [-np.inf, -np.inf, np.nan])
+    for wrong in ("a", 1j, [None]):
+        with pytest.raises(TypeError, match="GaussianMixture: x has dtype"):
+            line.log_density(wrong)

@@ -395,6 +395,35 @@ def test_refusals(monkeypatch):
         project(BIMODAL, "normal", "reverse")
 
 
+def test_grids_that_are_none():
+    x = [0.0, 1.0, 2.0]
+    for axis in ([0, 1, math.inf], [0, 1, math.nan]):
+        with pytest.raises(ValueError, match="3 increasing finite"):
+            GridDensity(axis, x)
+    for axes, logs in ((["a", "b", "c"], x), (x, np.array(x) * 1j)):
+        with pytest.raises(TypeError, match=r"GridDensity: .* has dtype"):
+            GridDensity(axes, logs)
+    point = GridDensity(x, [-math.inf, 0, -math.inf])
+    with pytest.raises(np.linalg.LinAlgError, match="project: the target's covariance is singular"):
+        project(point)
+    with pytest.raises(ValueError, match="starts is -1"):
+        project(BIMODAL, direction="reverse", starts=-1)
+    with pytest.raises(TypeError, match=r"starts is 1\.5"):
+        project(BIMODAL, direction="reverse", starts=1.5)
+
+
+def test_a_peak_within_a_peak():
+    """Deviations 10⁸ apart, where no lattice is fine enough: the error says so."""
+    target = GaussianMixture([1, 1], [0, 0], [1e-8, 1e8])
+    best = project(target).best
+    # By mpmath, 30 digits.
+    for value, error, want in (
+        (best.forward_kl, best.forward_error, 8.17061992441473),
+        (best.reverse_kl, best.reverse_error, 0.789719926693909),
+    ):
+        assert 1e-6 < abs(value - want) < 2 * error < 1e-3
+
+
 # --- the evidence ---------------------------------------------------------------------------------
 
 

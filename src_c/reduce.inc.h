@@ -81,8 +81,8 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
 #endif
     V weight_p = v_div(o.p, o.lift), weight_q = v_div(o.q, o.lift);
     if (underflow_counts(which)) { /* however little it is */
-        weight_p = v_max(C(NORMAL), weight_p);
-        weight_q = v_max(C(NORMAL), weight_q);
+        weight_p = v_sel(v_eq(weight_p, C(0.0)), C(NORMAL), weight_p);
+        weight_q = v_sel(v_eq(weight_q, C(0.0)), C(NORMAL), weight_q);
     }
     if (!isinf(at_inf)) t = v_sel(no_q, v_mul(weight_p, C(at_inf)), t);
     if (!isinf(at_0)) t = v_sel(no_p, v_mul(weight_q, C(at_0)), t);

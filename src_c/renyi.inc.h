@@ -263,13 +263,13 @@ FD_INLINE double generated(int source, fd_row p, fd_row q, ptrdiff_t n, const fr
         int some = count - i < 8 ? count - i : 8;
         pair_double o = pair_at(POWERS, source, f, a + i, b + i, some);
         double x[8], y[8], ratio[8], term[8] = {0.0};
-        vd zero = vd_set1(0.0), least = vd_set1(NORMAL), u = source == FD_LOGITS ? exp_double(o.x, zero) : vd_div(o.p, o.q);
+        vd zero = vd_set1(0.0), u = source == FD_LOGITS ? exp_double(o.x, zero) : vd_div(o.p, o.q);
         vd_store(ratio, vd_sel(o.no_p, zero, vd_sel(o.no_q, vd_set1(INFINITY), u)));
         vd weight_p = vd_div(o.p, o.lift), weight_q = vd_div(o.q, o.lift);
-        weight_p = vd_sel(o.no_p, zero, vd_sel(o.no_q, vd_max(least, weight_p), weight_p)); /* a limit is one however little it weighs */
-        weight_q = vd_sel(o.no_q, zero, vd_sel(o.no_p, vd_max(least, weight_q), weight_q));
-        vd_store(x, weight_p);
-        vd_store(y, weight_q);
+        md gone_p = vd_eq(weight_p, zero), gone_q = vd_eq(weight_q, zero);
+        vd least_p = vd_sel(o.no_p, zero, vd_set1(NORMAL)), least_q = vd_sel(o.no_q, zero, vd_set1(NORMAL));
+        vd_store(x, vd_sel(vd_m_and(gone_p, o.no_q), least_p, weight_p)); /* a limit is one however little it weighs */
+        vd_store(y, vd_sel(vd_m_and(gone_q, o.no_p), least_q, weight_q));
         for (int k = 0; k < some; k++) {
             if (x[k] == 0.0 && y[k] == 0.0) continue;
             if (y[k] == 0.0 && isfinite(ratio[k])) { /* underflowed beside a ratio that has not */

@@ -36,8 +36,10 @@
 #define LIFT_LOG_LOW -0x1.e3948c376279dp-49
 #define IMMENSE 0x1p800
 #define LEAST 0x1p-1000
+#define NORMAL 0x1p-1022 /* the least */
 #define SUM_LIMIT 0x1p400
-#define SCALE_LIMIT 1000
+#define SCALE_LIMIT 960 /* 2^-960 of two pieces is normal */
+#define LARGER 0x1p1000
 #else
 #define T float
 #define V vf
@@ -63,6 +65,7 @@
 #define LOW 0x1p-96
 #define HIGH 0x1p14
 #define LEAST LOW
+#define NORMAL 0x1p-126
 #define IMMENSE INFINITY
 #define LIFT 1.0 /* what is below the window is computed in double */
 #define SUM_LIMIT 0x1p40

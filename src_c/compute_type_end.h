@@ -26,6 +26,8 @@
 #undef LIFT_LOG_LOW
 #undef IMMENSE
 #undef LEAST
+#undef NORMAL
 #undef SUM_LIMIT
 #undef SCALE_LIMIT
+#undef LARGER
 #undef EACH

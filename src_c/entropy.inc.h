@@ -52,15 +52,20 @@ FD_INLINE row_sum F(sum_row)(fd_row row, ptrdiff_t n, double scale) {
 }
 
 #if COMPUTES_DOUBLE
-/* The power of two that takes a row whose sum is beyond doubles, or among the subnormals, to where its digits are; else 1. */
-static row_sum scaled_sum(fd_row row, ptrdiff_t n, double *scale) {
-    row_sum s = sum_row_double(row, n, 1.0);
+/* The power of two that takes a row whose sum is beyond doubles, or among the subnormals, to where its digits are; else 1.  What is tiny
+ * is read larger from now on. */
+static row_sum scaled_sum(fd_row *row, ptrdiff_t n, double *scale) {
+    row_sum s = sum_row_double(*row, n, 1.0);
     *scale = 1.0;
+    if (s.total > 0.0 && s.total <= 1.0 / SUM_LIMIT) {
+        row->temperature = 1.0 / LARGER;
+        s = sum_row_double(*row, n, 1.0);
+    }
     if (s.invalid || isnan(s.total) || s.total == 0.0 || (s.total < SUM_LIMIT && s.total > 1.0 / SUM_LIMIT)) return s;
     int exponent;
     frexp(s.largest, &exponent);
-    *scale = ldexp(1.0, exponent < -SCALE_LIMIT ? SCALE_LIMIT : -exponent);
-    return sum_row_double(row, n, *scale);
+    *scale = ldexp(1.0, -exponent);
+    return sum_row_double(*row, n, *scale);
 }
 #endif
 
@@ -76,15 +81,24 @@ FD_INLINE int F(weights_entropy)(int source, fd_row p, fd_row q, ptrdiff_t n, do
     sums s = F(pass)(FD_cross_entropy, source, 0, p, q, n, f);
     if (s.invalid || (source == FD_NORMALIZED && s.P == 0.0)) return FD_INVALID;
     s.Q = f.q.total;
-    if (source == FD_NORMALIZED && !isnan(s.P) && !in_range(&s, SUM_LIMIT)) {
+    const int tiny = s.A[0] > 0.0 && s.A[0] < LOW && s.P < 1.0;
+    if (source == FD_NORMALIZED && !isnan(s.P) && (tiny || !in_range(&s, SUM_LIMIT))) {
 #if COMPUTES_DOUBLE
-        f.q = scaled_sum(q, n, &f.high);
-        scaled_sum(p, n, &f.scale);
+        if (tiny) p.temperature = 1.0 / LARGER;
+        f.q = scaled_sum(&q, n, &f.high);
+        scaled_sum(&p, n, &f.scale);
         s = F(pass)(FD_cross_entropy, source, 1, p, q, n, f);
 #else
         return weights_entropy_double(source, p, q, n, result);
 #endif
     }
+#if COMPUTES_DOUBLE
+    if (source == FD_RAW && isnan(s.A[0]) && !isnan(s.P)) { /* -inf that overflowed beside +inf */
+        f.scale = 1.0 / LARGER;
+        s = F(pass)(FD_cross_entropy, source, 1, p, q, n, f);
+        s.A[0] *= LARGER;
+    }
+#endif
     *result = source == FD_RAW ? s.A[0] : s.A[0] / s.P;
     return 0;
 }

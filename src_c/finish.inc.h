@@ -243,7 +243,7 @@ static double combined(int which, int source, double r, const sums *s) {
     /* 1 - H^2, the affinity, is known from its own sum too: the better of both. */
     if (r <= 0.5 || isnan(r)) return -scalar_log1p(-r);
     if (source == FD_RAW) return r < 1.0 ? -scalar_log1p(-r) : INFINITY;
-    if (source == FD_LOGITS && s->A[1] < 0x1p-400) return NAN; /* renyi.inc.h has it */
+    if (s->A[1] < 0x1p-400) return NAN; /* renyi.inc.h has it */
     return -scalar_log(s->A[1] / (sqrt(s->P) * sqrt(s->Q)));
 }
 

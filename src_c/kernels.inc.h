@@ -44,16 +44,23 @@
     PAIR_KERNEL(name, normalized, type, normalized_##type(FD_##name, p, q, n, parameter, r))                                   \
     PAIR_KERNEL(name, raw, type, divergence_##type(FD_##name, FD_RAW, p, q, n, parameter, r))                                  \
     PAIR_KERNEL(name, logits, type, from_logits_##type(FD_##name, name##_given_##type, p, q, n, parameter, r))
-FD_INLINE int normalized_float(int which, ARGUMENTS) { return divergence_float(which, FD_NORMALIZED, p, q, n, parameter, r); }
+/* An affinity beyond the range of doubles is left to the logarithms of Renyi's divergence, of which it is one half: of both orders, whose
+ * last bits may differ, the less. */
+static int far_bhattacharyya(int source, fd_row p, fd_row q, ptrdiff_t n, double *r) {
+    double other;
+    int status = alpha_family(1, source, p, q, n, 0.5, r) | alpha_family(1, source, q, p, n, 0.5, &other);
+    *r = 0.5 * (other < *r ? other : *r);
+    return status;
+}
+FD_INLINE int near_or_far(int which, int source, int status, fd_row p, fd_row q, ptrdiff_t n, double *r) {
+    return which == FD_bhattacharyya_distance && isnan(*r) && !status ? far_bhattacharyya(source, p, q, n, r) : status;
+}
+FD_INLINE int normalized_float(int which, ARGUMENTS) {
+    return near_or_far(which, FD_NORMALIZED, divergence_float(which, FD_NORMALIZED, p, q, n, parameter, r), p, q, n, r);
+}
 FD_INLINE int normalized_double(int which, ARGUMENTS) {
     if (which == FD_js_divergence) return js_pair(p, q, n, parameter, r);
-    return divergence_double(which, FD_NORMALIZED, p, q, n, parameter, r);
-}
-/* An affinity beyond the range of doubles is left to the logarithms of Renyi's divergence, of which it is one half. */
-static int far_bhattacharyya(fd_row p, fd_row q, ptrdiff_t n, double *r) {
-    int status = alpha_family(1, FD_LOGITS, p, q, n, 0.5, r);
-    *r *= 0.5;
-    return status;
+    return near_or_far(which, FD_NORMALIZED, divergence_double(which, FD_NORMALIZED, p, q, n, parameter, r), p, q, n, r);
 }
 #define GIVEN const log_sum_double *s, const log_sum_double *t, ARGUMENTS
 #define LOGITS_KERNEL(type)                                                                                                    \
@@ -63,7 +70,7 @@ static int far_bhattacharyya(fd_row p, fd_row q, ptrdiff_t n, double *r) {
         *r = NAN;                                                                                                              \
         if (status || isnan(s.others) || isnan(t.others)) return status;                                                       \
         given(&s, &t, p, q, n, parameter, r);                                                                                  \
-        return which == FD_bhattacharyya_distance && isnan(*r) ? far_bhattacharyya(p, q, n, r) : 0;                            \
+        return near_or_far(which, FD_LOGITS, 0, p, q, n, r);                                                                   \
     }
 LOGITS_KERNEL(float)
 LOGITS_KERNEL(double)

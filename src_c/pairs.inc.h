@@ -52,7 +52,7 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
             raw_q = v_div(q, high);
             if (careful) o.no_q = v_lt(q, C(0.0)); /* a sum, not the element that was read */
         }
-        if (careful) {
+        if (careful && which == ENTROPY_POWERS) {
             o.lift = v_sel(v_lt(v_min(p, q), C(LOW)), C(LIFT), C(1.0));
             p = v_mul(p, o.lift);
             q = v_mul(q, o.lift);
@@ -62,11 +62,8 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
         V times_p = scale, times_q = high, low = C(f->low);
         if (careful) { /* what is small before the scale, which would round a subnormal; what is large after it */
             V one = C(1.0), there_p = v_sel(o.no_p, q, p), there_q = v_sel(o.no_q, p, q), least = v_min(there_p, there_q);
-            V most = v_max(p, q);
-            if (scaled) {
-                least = v_min(least, v_min(v_mul(there_p, scale), v_mul(there_q, high)));
-                most = v_max(most, v_max(v_mul(p, scale), v_mul(q, high)));
-            }
+            if (scaled) least = v_min(least, v_min(v_mul(there_p, scale), v_mul(there_q, high)));
+            V most = scaled ? v_max(v_mul(p, scale), v_mul(q, high)) : v_max(p, q);
             M is_low = v_lt(least, C(LOW)), is_high = v_le(C(IMMENSE), most);
             o.lift = v_sel(is_high, v_sel(is_low, one, C(1.0 / LIFT)), v_sel(is_low, C(LIFT), one));
             M small_p = v_lt(p, one), small_q = v_lt(q, one);
@@ -112,6 +109,15 @@ FD_INLINE V F(log_weight)(V x, V *low) {
     *low = v_add(*low, v_fnma(times, C(LIFT_LOG_LOW), rest));
     return high;
 }
+/* The logarithm of the sum of q over any q, of as many digits as one has that is not near 0: away from what is most of the sum. */
+FD_INLINE M F(most_of)(const frame *f, V q) { return m_and(v_le(C(0.5 * f->q.total), q), v_le(q, C(2.0 * f->q.total))); }
+FD_INLINE V F(surprisal)(const frame *f, V raw_q) {
+    V low, more, low_q, low_high, log_q = F(log_weight)(raw_q, &low_q), log_high = F(log_weight)(C(f->high), &low_high);
+    V y = F(difference)(F(log_weight)(C(f->q.total), &low), log_high, &more);
+    low = v_add(low, v_sub(more, v_add(low_q, low_high)));
+    y = F(difference)(y, log_q, &more);
+    return v_add(y, v_add(more, low));
+}
 FD_INLINE F(pair) F(by_logarithms)(const frame *f, F(pair) o) {
     V low, more, log_q_low, scale_low, log_scale = F(log_weight)(C(f->scale), &scale_low);
     V log_high = F(log_weight)(C(f->high), &low), high_low = v_add(low, C(f->low / f->high));
@@ -126,13 +132,14 @@ FD_INLINE F(pair) F(by_logarithms)(const frame *f, F(pair) o) {
     o.x = F(difference)(x, NEG(o.x_low), &more);
     o.x_low = more;
     M extreme = F(needs_logarithms)(o); /* beside what is so much larger anything below LEAST is as good, and is normal */
-    o.d = v_div(o.d, o.lift);
-    o.p = v_div(o.p, o.lift);
-    o.q = v_div(o.q, o.lift);
-    extreme = m_and(extreme, v_lt(C(LOW), v_max(o.p, o.q)));
+    V lift = v_sel(v_lt(v_max(o.p, o.q), v_mul(C(0x1p-700), o.lift)), C(LIFT), C(1.0)), more_lift = v_div(lift, o.lift);
+    o.d = v_mul(o.d, more_lift);
+    o.p = v_mul(o.p, more_lift);
+    o.q = v_mul(o.q, more_lift);
+    extreme = m_and(extreme, v_lt(C(LEAST), v_max(o.p, o.q)));
     o.p = v_sel(extreme, v_max(C(LEAST), o.p), o.p); /* in this order NaN stays one */
     o.q = v_sel(extreme, v_max(C(LEAST), o.q), o.q);
-    o.lift = C(1.0);
+    o.lift = lift;
     return o;
 }
 #endif

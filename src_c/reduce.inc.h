@@ -13,7 +13,7 @@ FD_INLINE V F(term)(int which, int logits, const frame *f, F(pair) o) {
     (void)parameter;
     switch (which) {
     case FD_cross_entropy:
-        return logits ? v_mul(p, x) : v_mul(p, F(log_ratio)(v_mul(C(f->q.total), o.lift), q, d, v_div(C(1.0 / f->q.total), o.lift)));
+        return logits ? v_mul(p, x) : v_mul(p, F(log_ratio)(C(f->q.total), q, d, C(1.0 / f->q.total)));
 #define FD_DIVERGENCE(name, f0, f_inf, by_weights, by_logits, finish_it)                                                       \
     case FD_##name: return logits ? (by_logits) : (by_weights);
 #define FD_SUM(name, f0, f_inf, by_weights, by_logits)                                                                         \
@@ -29,8 +29,10 @@ FD_INLINE V F(far_chi2)(int exchanged, F(pair) o, V t) {
     V y = F(difference)(o.log_p, NEG(exchanged ? v_add(ratio, ratio) : ratio), &low);
     V x_low = exchanged ? NEG(v_add(o.x_low, o.x_low)) : o.x_low;
     V square = F(times_exp)(C(1.0), y, v_add(low, v_add(o.log_p_low, x_low)));
-    V far = v_add(square, v_div(v_sub(v_sub(other, numerator), numerator), o.lift));
-    return v_sel(v_lt(C(1.0), ratio), far, v_sel(v_eq(numerator, C(0.0)), v_div(other, o.lift), t));
+    other = v_div(other, o.lift);
+    numerator = v_div(numerator, o.lift);
+    V far = v_sub(v_sub(v_add(square, other), numerator), numerator);
+    return v_sel(v_lt(C(1.0), ratio), far, v_sel(v_eq(numerator, C(0.0)), other, t));
 }
 
 /* The limits of the generator take the place of terms in which p or q is 0. */
@@ -47,11 +49,15 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
     safe.q = v_sel(either, C(1.0), o.q);
     safe.d = v_sel(either, C(0.0), o.d);
     safe.x = v_sel(either, C(0.0), o.x);
+    if (!logits) {
+        safe.log_p = v_sel(either, C(1.0), o.log_p);
+        safe.log_q = v_sel(either, C(1.0), o.log_q);
+    }
     V t = F(term)(which, logits, f, safe);
     t = v_div(t, o.lift);
     if (COMPUTES_DOUBLE && squares)
         t = F(far_chi2)(which == FD_neyman_divergence, o, t);
-    else if (COMPUTES_DOUBLE && ((logits && exact) || which == FD_cross_entropy || which == FD_entropy_excess)) {
+    else if (COMPUTES_DOUBLE && ((logits && exact) || which == FD_entropy_excess)) {
         F(pair) plain = safe; /* what only the lift made overflow */
         plain.p = v_div(safe.p, o.lift);
         plain.q = v_div(safe.q, o.lift);
@@ -60,22 +66,26 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
         t = v_sel(v_lt(t, C(INFINITY)), t, F(term)(which, logits, f, plain));
     }
 #if COMPUTES_DOUBLE
-    if (!logits && which != FD_cross_entropy && which != FD_entropy_excess) {
-        safe.log_p = v_sel(either, C(1.0), o.log_p);
-        safe.log_q = v_sel(either, C(1.0), o.log_q);
+    if (!logits && which == FD_cross_entropy) t = v_sel(F(most_of)(f, safe.q), t, v_mul(safe.p, F(surprisal)(f, safe.log_q)));
+    if (!logits && !is_entropy(which) && which != FD_entropy_excess) {
         t = v_sel(F(needs_logarithms)(safe), C(INFINITY), t);
         M wrong = v_eq(v_sel(v_lt(t, C(INFINITY)), C(0.0), C(1.0)), C(1.0)); /* NaN too */
         if (m_any(wrong)) {
             F(pair) far = F(by_logarithms)(f, safe);
-            V by_logs = F(term)(which, 1, f, far);
+            V by_logs = v_div(F(term)(which, 1, f, far), far.lift);
             if (which == FD_chi2_divergence || which == FD_neyman_divergence) by_logs = F(far_chi2)(which == FD_neyman_divergence, far, by_logs);
             if (!underflow_counts(which)) by_logs = v_sel(v_lt(v_add(far.p, far.q), C(LEAST)), C(0.0), by_logs); /* of nothing */
             t = v_sel(wrong, by_logs, t);
         }
     }
 #endif
-    if (!isinf(at_inf)) t = v_sel(no_q, v_mul(v_div(o.p, o.lift), C(at_inf)), t);
-    if (!isinf(at_0)) t = v_sel(no_p, v_mul(v_div(o.q, o.lift), C(at_0)), t);
+    V weight_p = v_div(o.p, o.lift), weight_q = v_div(o.q, o.lift);
+    if (underflow_counts(which)) { /* however little it is */
+        weight_p = v_sel(v_eq(weight_p, C(0.0)), C(NORMAL), weight_p);
+        weight_q = v_sel(v_eq(weight_q, C(0.0)), C(NORMAL), weight_q);
+    }
+    if (!isinf(at_inf)) t = v_sel(no_q, v_mul(weight_p, C(at_inf)), t);
+    if (!isinf(at_0)) t = v_sel(no_p, v_mul(weight_q, C(at_0)), t);
     t = v_sel(both, C(0.0), t);
     /* An infinite limit is infinite however small the other one is, and if that underflowed. */
     if (isinf(at_inf)) t = v_sel(o.no_q, v_sel(o.no_p, C(0.0), C(INFINITY)), t);
@@ -101,8 +111,9 @@ FD_INLINE void F(careful_add)(int which, int source, int scaled, const frame *f,
     F(pair) o = source == FD_LOGITS ? F(logits)(which, 1, f, a, b) : F(weights)(which, scaled, 1, f, a, b, invalid);
     FD_UNROLL for (int i = 0; i < members(which); i++)
         s->A[i] = v_add(s->A[i], F(careful_term)(member(which, i), source == FD_LOGITS, f, o));
-    s->P = v_add(s->P, v_div(o.p, o.lift));
-    s->Q = v_add(s->Q, v_div(o.q, o.lift));
+    const int as_they_are = source != FD_LOGITS && !scaled && !is_entropy(which); /* what was lowered may be gone */
+    s->P = v_add(s->P, as_they_are ? a : v_div(o.p, o.lift));
+    s->Q = v_add(s->Q, as_they_are ? b : v_div(o.q, o.lift));
     s->S = v_add(s->S, v_div(o.d, o.lift));
 }
 
@@ -231,9 +242,11 @@ FD_INLINE int F(next_frame)(frame *f, const sums *s, int again, int tries) {
         int exponent_p, exponent_q;
         frexp(s->P, &exponent_p);
         frexp(s->Q, &exponent_q);
-        int least = exponent_p < exponent_q ? exponent_p : exponent_q, lower = least < -SCALE_LIMIT ? -SCALE_LIMIT - least : 0;
-        f->scale = ldexp(f->scale, -exponent_p - lower);
-        f->high = ldexp(f->high, -exponent_q - lower);
+        int whole_p = exponent_p - ilogb(f->scale), whole_q = exponent_q - ilogb(f->high), most = whole_p > whole_q ? whole_p : whole_q;
+        int higher = most > SCALE_LIMIT ? most - SCALE_LIMIT : 0; /* a scale keeps its digits */
+        f->scale = ldexp(f->scale, higher - exponent_p);
+        f->high = ldexp(f->high, higher - exponent_q);
+        f->low = ldexp(f->low, higher - exponent_q);
         return 1;
     }
 #endif
@@ -266,6 +279,12 @@ FD_INLINE int F(divergence)(int which, int source, fd_row p, fd_row q, ptrdiff_t
         return 0;
     }
     if (!(s.P > 0.0 && s.Q > 0.0)) return s.P == 0.0 || s.Q == 0.0 ? FD_INVALID : 0; /* nothing, or NaN */
+#if COMPUTES_DOUBLE
+    /* What is so small is read larger: it may be further from the other row than one factor reaches. */
+    if (s.P < 1.0 / SUM_LIMIT) p.temperature = 1.0 / LARGER;
+    if (s.Q < 1.0 / SUM_LIMIT) q.temperature = 1.0 / LARGER;
+    if (p.temperature != 0.0 || q.temperature != 0.0) s = F(pass)(which, source, 0, p, q, n, f);
+#endif
     /* The order must not show in the last bit. */
     if (symmetric(which) && (s.P < s.Q || (s.P == s.Q && s.S < 0.0))) exchange(&p, &q, &s);
     int again;

@@ -45,37 +45,37 @@ FD_INLINE double drift_of(int source, fd_row p, fd_row q, ptrdiff_t n, const fra
 }
 
 /* Rows as they will be compared; nonzero `stop`: there is nothing to compare, and the status says why. */
-static frame compared_rows(int source, fd_row p, fd_row q, ptrdiff_t n, int *status, int *stop) {
+static frame compared_rows(int source, fd_row *p, fd_row *q, ptrdiff_t n, int *status, int *stop) {
     frame f = {.scale = 1.0, .high = 1.0};
     *status = *stop = 0;
     if (source == FD_LOGITS) {
-        log_sum_double s = log_sum_exp_double(p, n), t = same_row(p, q) ? s : log_sum_exp_double(q, n);
+        log_sum_double s = log_sum_exp_double(*p, n), t = same_row(*p, *q) ? s : log_sum_exp_double(*q, n);
         *status = no_distribution(&s) | no_distribution(&t);
         *stop = *status || isnan(s.others) || isnan(t.others);
         if (!*stop) f = logits_frame(&s, &t);
         return f;
     }
     double scale;
-    row_sum s = scaled_sum(p, n, &f.scale), t = scaled_sum(q, n, &scale);
+    const int raw = source == FD_RAW;
+    row_sum s = raw ? sum_row_double(*p, n, 1.0) : scaled_sum(p, n, &f.scale);
+    row_sum t = raw ? sum_row_double(*q, n, 1.0) : scaled_sum(q, n, &scale);
     if (s.invalid || t.invalid) *status = FD_INVALID;
     if (source == FD_NORMALIZED && (s.total == 0.0 || t.total == 0.0)) *status = FD_INVALID;
     *stop = *status || isnan(s.total) || isnan(t.total);
-    if (source == FD_RAW) {
-        f.scale = 1.0;
-        return f;
-    }
+    if (raw) return f;
     double ratio = s.total / t.total;
-    int exponent, more;
+    int mass, exponent, more;
+    frexp(s.total, &mass);
     frexp(scale, &exponent);
     frexp(ratio, &more);
-    if (exponent + more > SCALE_LIMIT) { /* p is lowered where q cannot be raised to it */
-        f.scale = ldexp(f.scale, SCALE_LIMIT - exponent - more);
-        ratio = ldexp(ratio, SCALE_LIMIT - exponent - more);
-        s.total = ldexp(s.total, SCALE_LIMIT - exponent - more);
-    }
+    int higher = -SCALE_LIMIT - exponent - more; /* than where q cannot be lowered to p */
+    if (higher < -mass) higher = -mass;          /* p sums to 1, so that only the result overflows */
+    f.scale = ldexp(f.scale, higher);
+    ratio = ldexp(ratio, higher);
+    s.total = ldexp(s.total, higher);
     f.high = scale * ratio;
     f.low = scale * (fma(-ratio, t.total, s.total) / t.total);
-    f.low += f.high * drift_of(source, p, q, n, &f);
+    f.low += f.high * drift_of(source, *p, *q, n, &f);
     return f;
 }
 
@@ -165,7 +165,7 @@ static int alpha_family(int renyi, int source, fd_row p, fd_row q, ptrdiff_t n, 
         p = q;
         q = row;
     }
-    frame f = compared_rows(source, p, q, n, &status, &stop);
+    frame f = compared_rows(source, &p, &q, n, &status, &stop);
     *result = NAN;
     if (stop) return status;
     if (isinf(alpha)) { /* the largest or, below, the least log(p/q) */
@@ -178,21 +178,22 @@ static int alpha_family(int renyi, int source, fd_row p, fd_row q, ptrdiff_t n, 
     sums s = powers_of_pair(source, p, q, n, f);
     double mass = source == FD_RAW ? 1.0 : s.P;
     double excess = (s.A[0] + s.A[2]) / mass, whole = s.A[1] / mass, only_p = s.A[3] / mass;
+    const int lone_p = s.A[3] > 0.0; /* even if that is nothing beside the mass */
     if (isnan(excess) && !isinf(whole)) return status;
     if (!renyi) {
         if (isnan(excess)) excess = INFINITY;
-        double lost = only_p > 0.0 ? (beta < 0.0 ? only_p * (a / -beta) : INFINITY) : 0.0;
+        double lost = lone_p ? (beta < 0.0 ? only_p * (a / -beta) : INFINITY) : 0.0;
         *result = (excess + lost) / a;
         return status;
     }
     if (!swapped && beta == 0.0) {
-        *result = only_p > 0.0 ? INFINITY : excess;
+        *result = lone_p ? INFINITY : excess;
         return status;
     }
     double shift = 0.0, logarithm;
-    if (beta > 0.0 && only_p > 0.0) {
+    if (beta > 0.0 && lone_p) {
         logarithm = INFINITY;
-    } else if (isinf(excess) || isinf(whole) || (source == FD_LOGITS && whole < 0x1p-900)) {
+    } else if (isinf(excess) || isinf(whole) || (source != FD_RAW && whole < 0x1p-900)) {
         shift = f.power_shift = extremes_of_pair(source, p, q, n, &f).power;
         s = powers_of_pair(source, p, q, n, f);
         logarithm = isinf(shift) ? shift : scalar_log(s.A[1] / mass) + shift;
@@ -219,12 +220,12 @@ static int entropy_family(int renyi, int source, fd_row p, ptrdiff_t n, double a
         f.shift = scalar_log1p(s.others);
         top = -f.shift;
     } else {
-        f.q = scaled_sum(p, n, &f.scale);
+        f.q = source == FD_RAW ? sum_row_double(p, n, 1.0) : scaled_sum(&p, n, &f.scale);
         f.high = f.scale;
         if (f.q.invalid || (source == FD_NORMALIZED && f.q.total == 0.0)) status = FD_INVALID;
         stop = status || isnan(f.q.total);
-        top = source == FD_RAW ? scalar_log(f.q.largest / f.scale) : -scalar_log1p(f.q.others / f.q.largest);
-        if (source == FD_RAW) f.q = (row_sum){-1.0, 0.0, 1.0, 0}, f.scale = f.high = 1.0;
+        top = source == FD_RAW ? scalar_log(f.q.largest) : -scalar_log1p(f.q.others / f.q.largest);
+        if (source == FD_RAW) f.q = (row_sum){-1.0, 0.0, 1.0, 0};
     }
     if (stop) return status;
     if (isinf(alpha)) {
@@ -262,11 +263,13 @@ FD_INLINE double generated(int source, fd_row p, fd_row q, ptrdiff_t n, const fr
         int some = count - i < 8 ? count - i : 8;
         pair_double o = pair_at(POWERS, source, f, a + i, b + i, some);
         double x[8], y[8], ratio[8], term[8] = {0.0};
-        vd zero = vd_set1(0.0), u = vd_div(o.p, o.q);
-        if (source == FD_LOGITS) u = vd_sel(o.no_p, zero, vd_sel(o.no_q, vd_set1(INFINITY), exp_double(o.x, zero)));
-        vd_store(ratio, u);
-        vd_store(x, vd_div(o.p, o.lift));
-        vd_store(y, vd_div(o.q, o.lift));
+        vd zero = vd_set1(0.0), u = source == FD_LOGITS ? exp_double(o.x, zero) : vd_div(o.p, o.q);
+        vd_store(ratio, vd_sel(o.no_p, zero, vd_sel(o.no_q, vd_set1(INFINITY), u)));
+        vd weight_p = vd_div(o.p, o.lift), weight_q = vd_div(o.q, o.lift);
+        md gone_p = vd_eq(weight_p, zero), gone_q = vd_eq(weight_q, zero);
+        vd least_p = vd_sel(o.no_p, zero, vd_set1(NORMAL)), least_q = vd_sel(o.no_q, zero, vd_set1(NORMAL));
+        vd_store(x, vd_sel(vd_m_and(gone_p, o.no_q), least_p, weight_p)); /* a limit is one however little it weighs */
+        vd_store(y, vd_sel(vd_m_and(gone_q, o.no_p), least_q, weight_q));
         for (int k = 0; k < some; k++) {
             if (x[k] == 0.0 && y[k] == 0.0) continue;
             if (y[k] == 0.0 && isfinite(ratio[k])) { /* underflowed beside a ratio that has not */
@@ -283,7 +286,7 @@ FD_INLINE double generated(int source, fd_row p, fd_row q, ptrdiff_t n, const fr
 }
 static int generated_divergence(int source, fd_row p, fd_row q, ptrdiff_t n, fd_generator g, double *result) {
     int status, stop;
-    frame f = compared_rows(source, p, q, n, &status, &stop);
+    frame f = compared_rows(source, &p, &q, n, &status, &stop);
     *result = NAN;
     if (stop) return status;
     double mass;
@@ -319,7 +322,7 @@ FD_INLINE double area_between(int source, fd_row p, fd_row q, fd_row gaps, ptrdi
 }
 static int wasserstein(int source, fd_row p, fd_row q, fd_row gaps, ptrdiff_t n, double *result) {
     int status, stop;
-    frame f = compared_rows(source, p, q, n, &status, &stop);
+    frame f = compared_rows(source, &p, &q, n, &status, &stop);
     *result = NAN;
     if (stop) return status;
     double mass;

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from reference import ORACLES, exact, excess, generalised_bound
+from reference import ORACLES, exact, excess, generalised_bound, mp
 
 import fastdiv as fd
 
@@ -103,6 +103,61 @@ def test_rows_that_span_the_doubles(isa):
     assert fd.kl_divergence([1.7e308], [1.0], normalize=False) == math.inf
 
 
+def rows_from_end_to_end(count):
+    generator = np.random.default_rng(count)
+    marks = [-1074, -1060, -1022, -1000, -900, -800, -400, 0, 60, 200, 400, 800, 900, 1000, 1023]
+    for _ in range(count):
+        size = generator.choice([1, 2, 3, 5])
+        exponents = generator.choice(
+            [generator.uniform(-1074, 1023.9, (2, size)), generator.choice(marks, (2, size))]
+        )
+        pair = np.ldexp(generator.uniform(1, 1.9, (2, size)), np.floor(exponents).astype(int))
+        pair[generator.random((2, size)) < 0.1] = 0
+        if pair.any(-1).all():
+            yield pair
+
+
+def test_rows_from_end_to_end(each_isa, of_two):
+    """Whatever a normalised row spans, and its sum is: only a result within 1e30 of the largest
+    double may be called infinite, and what sums of a proportion of 1e-30 decide is 0."""
+    for p, q in rows_from_end_to_end(40):
+        with mp.workdps(720):
+            exact_p, exact_q = exact(p), exact(q)
+            sum_p, sum_q = mp.fsum(exact_p), mp.fsum(exact_q)
+            want = ORACLES[of_two.name]([x / sum_p for x in exact_p], [x / sum_q for x in exact_q])
+            for isa in each_isa():
+                got = float(of_two(p, q))
+                if want > 1e278:
+                    assert got > 1e278, (p, q, isa)
+                else:
+                    allowed = mp.mpf("1e-13") * abs(want) + mp.mpf("1e-14" if want < 1e-13 else 0)
+                    assert abs(mp.mpf(got) - want) <= allowed, (p, q, isa, got)
+
+
+def test_an_infinite_limit_however_little_it_weighs(isa):
+    for p, q in [([1.0, 1e-300], [1.0, 0.0]), ([1e300, 1e-20], [1e300, 0.0])]:
+        assert fd.renyi_divergence(p, q, 2) == math.inf
+        assert fd.renyi_divergence(q, p, -1) == -math.inf
+        assert fd.f_divergence(p, q, "kl_divergence") == math.inf
+    far, none = [0.0, -900.0], [0.0, -math.inf]
+    assert fd.renyi_divergence(far, none, 2, from_logits=True) == math.inf
+    assert fd.alpha_divergence(none, far, -1, from_logits=True) == math.inf
+    assert fd.f_divergence(far, none, "kl_divergence", from_logits=True) == math.inf
+
+
+def test_cross_entropy_of_raw_weights_at_both_ends(isa):
+    ten = math.log(10)
+    for p, q, want in [
+        ([3e-310], [1e308], -308 * ten * 3e-310),
+        ([1e250], [1e-290], 290 * ten * 1e250),
+        ([1e308, 1.0], [1e308, 0.0], math.inf),
+    ]:
+        assert fd.cross_entropy(p, q, normalize=False) == pytest.approx(want, rel=1e-12)
+    assert fd.entropy([5e-324, 7.2e-61]) == pytest.approx(
+        5e-324 / 7.2e-61 * (1 + math.log(7.2e-61) - math.log(5e-324)), rel=1e-6
+    )
+
+
 def scaled(function, *arguments, **options):
     """Rows at both ends of the doubles have the value of rows near 1."""
     want = function([1.0, 2.0], [1.0, 1.0], *arguments, **options)
@@ -112,8 +167,7 @@ def scaled(function, *arguments, **options):
 
 
 def test_far_sums(isa, of_two):
-    if of_two.kernel != "cross_entropy":
-        scaled(of_two)
+    scaled(of_two)
 
 
 def test_far_sums_of_positions_and_extremes(isa):

@@ -518,3 +518,25 @@ def test_bits_of_one_variable(isa, factors):
         np.testing.assert_array_equal(of(*(x[start:] for x in (m, s, n, t))), want[start:])
     one = of(m, s, n[:1], t[:1])
     np.testing.assert_array_equal(one, [of(x, y, n[0], t[0]) for x, y in zip(m, s, strict=True)])
+
+
+@pytest.mark.parametrize("k", [1, 3, 8, 11])
+def test_bits_do_not_depend_on_neighbours(isa, k):
+    """Near and far problems take other ways, alone and beside each other: the same bits."""
+    rng = np.random.default_rng(k)
+    count = 240
+    half = rng.normal(size=(2, count, k, 2 * k))
+    s0, s1 = half @ half.swapaxes(-1, -2) / (2 * k)
+    closeness = 10.0 ** rng.uniform(-9, 0, (count, 1, 1))
+    closeness[::3] = rng.uniform(0.05, 0.5, closeness[::3].shape)  # about where the way changes
+    s0 = s1 + closeness * (s0 - s1)
+    s1[::17] = s0[::17] = np.ones((k, k)) + 1e-13 * np.eye(k)  # nearly singular
+    m0, m1 = rng.normal(size=(2, count, k)) * closeness[..., 0]
+    given = m0, s0, m1, s1
+    want = fd.gaussian_kl(*given)
+    alone = [fd.gaussian_kl(*(x[i] for x in given)) for i in range(count)]
+    np.testing.assert_array_equal(want, alone)
+    order = rng.permutation(count)
+    np.testing.assert_array_equal(fd.gaussian_kl(*(x[order] for x in given)), want[order])
+    near = np.argsort(closeness[:, 0, 0])
+    np.testing.assert_array_equal(fd.gaussian_kl(*(x[near] for x in given)), want[near])

@@ -9,6 +9,7 @@
  *
  * 1. Both Cholesky factors, unless they are given; then E, whose diagonal and squares are G(1).
  * 2. Where G(1) < NEAR, S0 - S1 has digits that L0 - L1 has lost: B from it (the two-sided solve of LAPACK's sygst), and G(1) again.
+ *    Where no element of S0 - S1 is large, this comes first; if it finds G(1) < NEAR for all eight, 1. is not done for P at all.
  * 3. Where G(1) is larger and 1/2 <= order < 1, G(1) and G(c) / c may cancel: the logarithms themselves do not.
  *
  * A pivot that is no more than k 2^-52 of its diagonal has no digit right: NaN, and Python looks at the matrix.
@@ -55,7 +56,7 @@ FD_INLINE vd log_of_ratio(vd above, vd below, vd difference) {
 
 typedef struct {
     ptrdiff_t k;
-    vd bad;                  /* 1 where a pivot is not what it should be */
+    vd bad[2];               /* 1 where a pivot of P, or of Q, is not what it should be */
     vd *p, *q, *e, *b;       /* lower triangles, row after row */
     vd *y, *inverse, *pivot; /* k of each, of y 3 k; pivot: the b_j of the last factor */
     const char *next[2][8];  /* scales of later problems, if they lie there: of the next 8, or of small ones that come in 4 rounds */
@@ -87,10 +88,10 @@ FD_INLINE void below_pivot(int rows, vd *a, ptrdiff_t i, ptrdiff_t j, vd inverse
 #define PAUSE_IF_LARGE(w) if ((w)->k > 64) fd_pause()
 
 /* a becomes its Cholesky factor L, one column of it. */
-FD_INLINE void pivot_of(problem *w, vd *a, vd *inverse, ptrdiff_t j) {
+FD_INLINE void pivot_of(problem *w, vd *a, vd *inverse, vd *bad, ptrdiff_t j) {
     vd *row = a + TRIANGLE(j), given = row[j], s = given;
     minus_dots(1, &row, row, j, &s);
-    w->bad = v_sel(v_lt(v_mul(vd_set1((double)w->k * 0x1p-52), given), s), w->bad, vd_set1(1.0));
+    *bad = v_sel(v_lt(v_mul(vd_set1((double)w->k * 0x1p-52), given), s), *bad, vd_set1(1.0));
     row[j] = v_sqrt(s);
     inverse[j] = v_div(vd_set1(1.0), row[j]);
 }
@@ -99,14 +100,14 @@ FD_INLINE void column_below(const problem *w, vd *a, const vd *inverse, ptrdiff_
     for (; i + BLOCK <= w->k; i += BLOCK) below_pivot(BLOCK, a, i, j, inverse[j]);
     for (; i < w->k; i++) below_pivot(1, a, i, j, inverse[j]);
 }
-/* Both at once: a root is long to wait for. */
-FD_INLINE void factor_both(problem *w, vd *inverse_p) {
+/* That of Q, and that of P unless it is not asked for: both at once, as a root is long to wait for. */
+FD_INLINE void factor_scales(problem *w, vd *inverse_p) {
     for (ptrdiff_t j = 0; j < w->k; j++) {
-        pivot_of(w, w->p, inverse_p, j);
-        pivot_of(w, w->q, w->inverse, j);
+        if (inverse_p) pivot_of(w, w->p, inverse_p, &w->bad[0], j);
+        pivot_of(w, w->q, w->inverse, &w->bad[1], j);
         ask_for_next(w, j);
         PAUSE_IF_LARGE(w);
-        column_below(w, w->p, inverse_p, j);
+        if (inverse_p) column_below(w, w->p, inverse_p, j);
         column_below(w, w->q, w->inverse, j);
     }
 }
@@ -293,47 +294,83 @@ FD_INLINE vd diagonal(const fd_gaussians *g, ptrdiff_t first, int renyi) {
     return v_sel(v_eq(bad, zero), sum, vd_set1(NAN));
 }
 
-FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, const problem *place, ptrdiff_t k, int renyi) {
+FD_INLINE void gather_scales(const fd_gaussians *g, ptrdiff_t first, problem *w) {
     const char *at[8];
-    problem mine = *place, *w = &mine;
-    w->k = k;
-    vd zero = vd_set1(0.0), one = vd_set1(1.0), half = vd_set1(0.5);
-    w->bad = zero;
     for (int q = 0; q < 2; q++) {
         int operand = q ? FD_SCALE_Q : FD_SCALE_P;
         places(g, operand, first, at);
         gather(g, operand, at, 1, q ? w->q : w->p);
         w->row[q] = g->row[operand];
-        for (int l = 0; l < 8; l++) w->next[q][l] = at[l] + (k <= 8 ? 32 : 8) * g->steps[operand][g->axes - 1];
+        for (int l = 0; l < 8; l++) w->next[q][l] = at[l] + (w->k <= 8 ? 32 : 8) * g->steps[operand][g->axes - 1];
+        w->bad[q] = vd_set1(0.0);
     }
+}
+/* b = p - q, and whether no element of it is large beside the variances. */
+FD_INLINE md subtract_scales(const problem *w) {
+    vd worst = vd_set1(-1.0), share = vd_set1(0x1p-6);
+    for (ptrdiff_t i = 0; i < w->k; i++)
+        for (ptrdiff_t j = 0; j <= i; j++) {
+            ptrdiff_t at = TRIANGLE(i) + j;
+            vd difference = w->b[at] = v_sub(w->p[at], w->q[at]);
+            vd most = v_mul(share, v_mul(w->q[TRIANGLE(i) + i], w->q[TRIANGLE(j) + j]));
+            worst = v_max(worst, v_fnma(vd_set1(1.0), most, v_mul(difference, difference)));
+        }
+    return v_lt(worst, vd_set1(0.0));
+}
+FD_INLINE vd gain_of_difference(problem *w, vd *inverse) {
+    whiten_both(w);
+    memcpy(w->p, w->b, (size_t)TRIANGLE(w->k) * sizeof(vd));
+    factor_beside_one(w, w->b, inverse);
+    return gain(w, w->b);
+}
+FD_INLINE int all_are(md m) { return !m_any(v_eq(v_sel(m, vd_set1(1.0), vd_set1(0.0)), vd_set1(0.0))); }
+
+FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, const problem *place, ptrdiff_t k, int renyi) {
+    const char *at[8];
+    problem mine = *place, *w = &mine;
+    w->k = k;
+    vd zero = vd_set1(0.0), one = vd_set1(1.0), half = vd_set1(0.5);
+    vd *heads = w->y + k, *inverse = w->y + 2 * k;
+    gather_scales(g, first, w);
     places(g, FD_MEAN_P, first, at);
     gather(g, FD_MEAN_P, at, 0, w->y);
     places(g, FD_MEAN_Q, first, at);
     gather(g, FD_MEAN_Q, at, 0, w->pivot);
     for (ptrdiff_t i = 0; i < k; i++) w->y[i] = v_sub(w->y[i], w->pivot[i]);
+    md beside = v_lt(one, zero);
     if (g->factors) {
         for (ptrdiff_t j = 0; j < k; j++) {
             vd p = w->p[TRIANGLE(j) + j], q = w->q[TRIANGLE(j) + j];
-            w->bad = v_sel(m_and(v_lt(zero, p), v_lt(zero, q)), w->bad, one);
+            w->bad[0] = v_sel(m_and(v_lt(zero, p), v_lt(zero, q)), w->bad[0], one);
             w->inverse[j] = v_div(one, q);
         }
     } else {
-        for (ptrdiff_t i = 0; i < TRIANGLE(k); i++) w->b[i] = v_sub(w->p[i], w->q[i]);
-        factor_both(w, w->y + 2 * k);
+        md small = subtract_scales(w);
+        if (!renyi) beside = small;
+        if (!renyi && all_are(small)) { /* perhaps P's factor is not needed */
+            factor_scales(w, NULL);
+            vd whole = gain_of_difference(w, inverse);
+            if (all_are(v_lt(whole, vd_set1(NEAR)))) {
+                solve(k, w->q, w->inverse, w->y, 0);
+                return v_sel(v_eq(w->bad[1], zero), v_mul(half, v_add(whole, norm(k, w->y))), vd_set1(NAN));
+            }
+            gather_scales(g, first, w);
+            subtract_scales(w);
+        }
+        factor_scales(w, inverse);
     }
     for (ptrdiff_t i = 0; i < TRIANGLE(k); i++) w->e[i] = v_sub(w->p[i], w->q[i]);
     whiten(w);
     solve(k, w->q, w->inverse, w->y, 0);
-    vd whole = gain_of_factors(w), bad = w->bad;
+    vd whole = gain_of_factors(w), bad = v_add(w->bad[0], w->bad[1]);
     md near = v_lt(whole, vd_set1(g->factors ? 0.0 : NEAR));
     vd *kept = w->p; /* of which only the diagonal is wanted any more */
-    vd *heads = w->y + k, *inverse = w->y + 2 * k;
     for (ptrdiff_t j = 0; j < k; j++) heads[j] = w->p[TRIANGLE(j) + j];
-    if (m_any(near)) {
-        whiten_both(w);
-        memcpy(kept, w->b, (size_t)TRIANGLE(k) * sizeof(vd));
-        factor_beside_one(w, w->b, inverse);
-        whole = v_sel(near, gain(w, w->b), whole);
+    if (m_any(m_or(near, beside))) {
+        vd again = gain_of_difference(w, inverse);
+        md alone = m_and(beside, v_lt(again, vd_set1(NEAR))); /* as where all are */
+        bad = v_sel(alone, w->bad[1], bad);
+        whole = v_sel(m_or(near, alone), again, whole);
     }
     vd norm_1 = norm(k, w->y), found = v_mul(half, v_add(whole, norm_1));
     if (renyi) {

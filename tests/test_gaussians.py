@@ -531,6 +531,9 @@ def test_bits_do_not_depend_on_neighbours(isa, k):
     closeness[::3] = rng.uniform(0.05, 0.5, closeness[::3].shape)  # about where the way changes
     s0 = s1 + closeness * (s0 - s1)
     s1[::17] = s0[::17] = np.ones((k, k)) + 1e-13 * np.eye(k)  # nearly singular
+    if k > 1:  # P singular to working precision, Q next to it and not
+        s0[5::40], s1[5::40] = np.eye(k), np.eye(k)
+        s0[5::40, 1, 0], s1[5::40, 1, 0] = 1 - k * 2.0**-54, 1 - 3 * k * 2.0**-54
     m0, m1 = rng.normal(size=(2, count, k)) * closeness[..., 0]
     given = m0, s0, m1, s1
     want = fd.gaussian_kl(*given)

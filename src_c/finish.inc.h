@@ -285,6 +285,13 @@ FD_INLINE row_lanes row_zero(int which) {
     r.invalid = 0;
     return r;
 }
+FD_INLINE void row_put(int which, row_lanes *to, const row_lanes *r) { /* its sums alone */
+    FD_UNROLL for (int i = 0; i < members(which); i++) to->A[i] = r->A[i];
+    to->P = r->P;
+    to->Q = r->Q;
+    to->S = r->S;
+    to->invalid = r->invalid;
+}
 FD_INLINE void row_join(int which, row_lanes *r, const row_lanes *more) {
     FD_UNROLL for (int i = 0; i < members(which); i++) lanes_join(&r->A[i], &more->A[i]);
     lanes_join(&r->P, &more->P);

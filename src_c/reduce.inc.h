@@ -190,7 +190,8 @@ FD_INLINE void F(fast_add)(int which, int source, int scaled, const frame *f, V 
     s->S = v_add(s->S, o.d);
 }
 
-FD_INLINE row_lanes F(pass_over)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t from, ptrdiff_t to, const frame *f) {
+FD_INLINE void F(pass_over)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t from, ptrdiff_t to, const frame *f,
+                            row_lanes *into) {
     T buffer_p[LOAD], buffer_q[LOAD];
     row_lanes row = row_zero(which);
     for (ptrdiff_t start = from; start < to; start += LOAD) {
@@ -217,17 +218,18 @@ FD_INLINE row_lanes F(pass_over)(int which, int source, int scaled, fd_row p, fd
                 F(block_flush)(which, &row, &s);
         }
     }
-    return row;
+    row_put(which, into, &row);
 }
-FD_INLINE row_lanes F(sums_of_pair)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
-    row_lanes row = row_zero(which), part;
+FD_INLINE void F(sums_of_pair)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t n, const frame *f, row_lanes *row) {
+    row_lanes part;
+    if (n == 0 || n > FD_SEGMENT) *row = row_zero(which);
 #define JOIN(whole, part) row_join(which, whole, part)
-    BY_SEGMENTS(n, row, part, F(pass_over)(which, source, scaled, p, q, from, to, f), JOIN);
+    BY_SEGMENTS(n, *row, part, F(pass_over)(which, source, scaled, p, q, from, to, f, into), JOIN);
 #undef JOIN
-    return row;
 }
 FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t n, frame f) {
-    row_lanes row = F(sums_of_pair)(which, source, scaled, p, q, n, &f);
+    row_lanes row;
+    F(sums_of_pair)(which, source, scaled, p, q, n, &f, &row);
     return row_total(which, &row, UNIT);
 }
 
@@ -271,7 +273,7 @@ FD_INLINE int F(divergence_from)(sums s, frame f, int which, int source, fd_row 
 #if !COMPUTES_DOUBLE
     /* Sums of any size, and products of differences so small that they underflow, are double's. */
     if (!in_range(&s, SUM_LIMIT) || (s.A[0] < TINY && (s.A[0] > 0.0 || s.S != 0.0)))
-        return divergence_double(which, source, p, q, n, f.parameter, result);
+        return in_double(which, source)(p, q, n, f.parameter, result);
 #endif
     if (source == FD_RAW) {
         *result = combined(which, source, s.A[0], &s);
@@ -308,7 +310,7 @@ FD_INLINE int F(divergences)(int which, int source, fd_row p, ptrdiff_t step_p, 
     for (int k = 0; k < FD_ROWS; k++) {
         each[k] = &rows[k < count ? k : 0];
         if (k >= count) continue;
-        rows[k] = F(sums_of_pair)(which, source, 0, a, b, n, &f);
+        F(sums_of_pair)(which, source, 0, a, b, n, &f, &rows[k]);
         a.data += step_p;
         b.data += step_q;
     }
@@ -351,6 +353,11 @@ FD_INLINE int F(divergences)(int which, int source, fd_row p, ptrdiff_t step_p, 
     return status;
 }
 #if COMPUTES_DOUBLE
+/* Not inlined into float's, which seldom need it. */
+extern const fd_kernels FD_TABLE;
+FD_INLINE fd_pair_kernel in_double(int which, int source) {
+    return which == FD_js_divergence && source == FD_NORMALIZED ? FD_TABLE.js_exact : FD_TABLE.pair[which][source][1];
+}
 FD_INLINE int divergence_double(int which, int source, fd_row p, fd_row q, ptrdiff_t n, double parameter, double *result) {
     return divergences_double(which, source, p, 0, q, 0, 1, n, parameter, result);
 }

@@ -32,6 +32,10 @@ cdef extern from "fastdiv.h" nogil:
     size_t FD_SCRATCH(Py_ssize_t n)
 
     ctypedef int (*fd_pair_kernel)(fd_row, fd_row, Py_ssize_t, double, double *) noexcept nogil
+    enum: FD_ROWS
+    ctypedef int (*fd_rows_kernel)(
+        fd_row, Py_ssize_t, fd_row, Py_ssize_t, int, Py_ssize_t, double, double *
+    ) noexcept nogil
 
     ctypedef struct fd_generator:
         double (*f)(double) noexcept nogil
@@ -40,6 +44,7 @@ cdef extern from "fastdiv.h" nogil:
 
     ctypedef struct fd_kernels:
         fd_pair_kernel pair[256][3][2]
+        fd_rows_kernel rows[256][3][2]
         int (*log_sum_exp[2])(fd_row, Py_ssize_t, double *) noexcept nogil
         int (*token_nll[2])(fd_row, Py_ssize_t, int64_t, double *) noexcept nogil
         int (*compare[2])(fd_row, fd_row, Py_ssize_t, const fd_token *, double *) noexcept nogil

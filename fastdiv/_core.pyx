@@ -208,9 +208,22 @@ cdef inline int in_double(const Job *job, int rows) noexcept nogil:
 cdef int pair_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef const Job *job = <const Job *>context
     cdef int status = 0, rows = job.loop.rows  # a unary kernel takes its row twice
-    cdef fd_pair_kernel kernel = kernels.pair[job.loop.which][job.loop.source][in_double(job, rows)]
+    cdef int which = job.loop.which, source = job.loop.source, double_ = in_double(job, rows), count, k
+    cdef fd_pair_kernel kernel = kernels.pair[which][source][double_]
+    cdef fd_rows_kernel several = NULL if job.loop.parameters else kernels.rows[which][source][double_]
     cdef double result, parameter = 0.0
-    cdef Py_ssize_t i
+    cdef double[FD_ROWS] results
+    cdef Py_ssize_t i = first
+    if several != NULL and job.n * FD_ROWS <= FD_PIECE:
+        while i < last:
+            count = <int>min(<Py_ssize_t>FD_ROWS, last - i)
+            status |= several(
+                row(job, 0, i), job.steps[0], row(job, 1, i), job.steps[1], count, job.n, parameter, results
+            )
+            for k in range(count):
+                write(output(job, i + k), results[k])
+            i += count
+        return status
     for i in range(first, last):
         if job.loop.parameters:
             parameter = cell(job, rows, i)[0]

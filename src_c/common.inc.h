@@ -22,19 +22,17 @@ enum { COMPARED = -1, COMPARED_SHORT = -2, POWERS = -3, ENTROPY_POWERS = -4 }; /
 #define FD_UNROLL _Pragma("GCC unroll 32")
 #endif
 
-/* `whole` from the parts of all segments [from, to) of a row; that of a short row, of which there is one part, as it is.  `compute` is
- * written once, because all of a kernel is inlined into it. */
+/* `whole` from the parts of all segments [from, to) of a row; that of a short row, of which there is one part, as it is.  `compute` puts
+ * a part into *into; it is written once, because all of a kernel is inlined into it. */
 #define BY_SEGMENTS(n, whole, part, compute, join)                                                                             \
     do {                                                                                                                       \
         const ptrdiff_t segments = ((n) + FD_SEGMENT - 1) / FD_SEGMENT;                                                        \
         _Static_assert(sizeof(part) <= FD_PART, "a part must fit");                                                            \
         for (ptrdiff_t segment = 0; segment < segments; segment++) {                                                           \
             const ptrdiff_t from = segment * FD_SEGMENT, to = segment + 1 < segments ? from + FD_SEGMENT : (n);                \
-            if (segments == 1 || fd_owns(segment)) part = compute;                                                             \
-            if (segments == 1) {                                                                                               \
-                whole = part;                                                                                                  \
-                break;                                                                                                         \
-            }                                                                                                                  \
+            __typeof__(part) *const into = segments == 1 ? &(whole) : &(part);                                                 \
+            if (segments == 1 || fd_owns(segment)) compute;                                                                    \
+            if (segments == 1) break;                                                                                          \
             int known = fd_share(segment, segments, &part, sizeof part);                                                       \
             for (int i = 0; i < known; i++) {                                                                                  \
                 memcpy(&part, fd_part(i), sizeof part);                                                                        \

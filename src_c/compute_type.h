@@ -69,4 +69,5 @@
 #define IMMENSE INFINITY
 #define LIFT 1.0 /* what is below the window is computed in double */
 #define SUM_LIMIT 0x1p40
+#define TINY 0x1p-90
 #endif

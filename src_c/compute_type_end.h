@@ -26,6 +26,7 @@
 #undef LIFT_LOG_LOW
 #undef IMMENSE
 #undef LEAST
+#undef TINY
 #undef NORMAL
 #undef SUM_LIMIT
 #undef SCALE_LIMIT

@@ -36,7 +36,7 @@ static void F(sum_join)(F(row_parts) *s, const F(row_parts) *more) {
 FD_INLINE row_sum F(sum_row)(fd_row row, ptrdiff_t n, double scale) {
     T high[N], low[N];
     F(row_parts) r = {lanes_zero(), C(0.0), C(0.0)}, part;
-    BY_SEGMENTS(n, r, part, F(sum_over)(row, from, to, scale), F(sum_join));
+    BY_SEGMENTS(n, r, part, *into = F(sum_over)(row, from, to, scale), F(sum_join));
     row_sum s = {.others = lanes_total(&r.others)};
     v_store(high, r.largest);
     v_store(low, r.least);

@@ -87,6 +87,9 @@ typedef struct { int64_t label, wanted, top; double weight; void *scratch; } fd_
 #define FD_SCRATCH(n) ((size_t)((n) + 16 + 8 + 4 * ((n) / 256 + 4)) * sizeof(double))
 
 typedef int (*fd_pair_kernel)(fd_row p, fd_row q, ptrdiff_t n, double parameter, double *result);
+/* Of `count` pairs, 1 to FD_ROWS, each so many bytes behind the one before: the bits of one pair at a time, in less time if they are short. */
+enum { FD_ROWS = 8 };
+typedef int (*fd_rows_kernel)(fd_row p, ptrdiff_t step_p, fd_row q, ptrdiff_t step_q, int count, ptrdiff_t n, double parameter, double *results);
 
 /* f of an f-divergence that is not on the list, and its limits f(0) and f'(inf). */
 typedef struct { double (*f)(double); double at_0, at_inf; } fd_generator;
@@ -94,6 +97,7 @@ typedef struct { double (*f)(double); double at_0, at_inf; } fd_generator;
 /* A label outside 0…n-1 stands for an ignored token: its negative log-likelihood is 0. */
 typedef struct {
     fd_pair_kernel pair[FD_DIVERGENCES][FD_SOURCES][2]; /* last index: 0 computes in float, 1 in double */
+    fd_rows_kernel rows[FD_DIVERGENCES][FD_SOURCES][2]; /* NULL where pairs go one by one */
     int (*log_sum_exp[2])(fd_row a, ptrdiff_t n, double *result);
     int (*token_nll[2])(fd_row a, ptrdiff_t n, int64_t label, double *result);
     int (*compare[2])(fd_row a, fd_row b, ptrdiff_t n, const fd_token *token, double result[FD_COMPARISONS]);

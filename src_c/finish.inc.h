@@ -12,6 +12,9 @@ typedef struct {
     int invalid;
 } sums;
 
+/* The sums of eight pairs of rows: what a divergence becomes of them is worked out for all at once. */
+typedef struct { vd A, P, Q, S; } eight_sums;
+
 /* Elementary functions of one double: lane 0 of the vector ones, so that they have the same bits everywhere. */
 static double first_lane(vd x) {
     double lane[8];
@@ -20,25 +23,29 @@ static double first_lane(vd x) {
 }
 static double scalar_exp(double x) { return first_lane(exp_double(vd_set1(x), vd_set1(0.0))); }
 /* log(x + rest), where the rest is nothing beside x, and x is positive and normal. */
-static double log_of_sum(double x, double rest) {
-    vd low, high = log_pieces_double(vd_set1(x), vd_set1(1.0), vd_set1(x - 1.0), &low);
-    return first_lane(high) + (first_lane(low) + rest / x);
+FD_INLINE vd log_of_sum(vd x, vd rest) {
+    vd low, high = log_pieces_double(x, C(1.0), v_sub(x, C(1.0)), &low);
+    return v_add(high, v_add(low, v_div(rest, x)));
 }
-static double scalar_log(double x) { /* x >= 0 */
-    if (isinf(x)) return x;
-    if (x < 0x1p-900) return x > 0.0 ? scalar_log(x * 0x1p200) - 200.0 * LN2 : -INFINITY;
-    return log_of_sum(x, 0.0);
+static vd each_log(vd x) { /* x >= 0 */
+    md small = v_lt(x, C(LOW));
+    vd r = log_of_sum(v_sel(small, v_mul(x, C(LIFT)), x), C(0.0));
+    r = v_sel(small, v_sub(r, C(200.0 * LN2)), r);
+    return v_sel(v_le(x, C(0.0)), C(-INFINITY), v_sel(v_eq(x, C(INFINITY)), x, r));
 }
+static double scalar_log(double x) { return first_lane(each_log(vd_set1(x))); }
+FD_INLINE md m_not(md m) { return v_eq(v_sel(m, C(0.0), C(1.0)), C(1.0)); }
 /* log(1 + x) - x = x^2 (PHI(x) - 1) / (1 + x), given 1 + x too, which x can't tell near -1. */
-static double log1p_minus(double x, double one_plus_x) {
-    if (x > -0.33 && x < 0.5) return x * x * (first_lane(phi_double(vd_set1(x))) - 1.0) / one_plus_x;
-    return scalar_log(one_plus_x) - x;
+FD_INLINE vd log1p_minus(vd x, vd one_plus_x) {
+    md near = m_and(v_lt(C(-0.33), x), v_lt(x, C(0.5)));
+    vd r = v_div(v_mul(v_mul(x, x), v_sub(phi_double(x), C(1.0))), one_plus_x);
+    return m_any(m_not(near)) ? v_sel(near, r, v_sub(each_log(one_plus_x), x)) : r;
 }
 static double scalar_log1p(double x) {
     if (x == 0.0) return x; /* with its sign, which the caller may turn */
     double whole = 1.0 + x, back = whole - 1.0;
     if (!(whole > 0x1p-900 && whole < INFINITY)) return scalar_log(whole);
-    return log_of_sum(whole, (1.0 - (whole - back)) + (x - back));
+    return first_lane(log_of_sum(vd_set1(whole), vd_set1((1.0 - (whole - back)) + (x - back))));
 }
 static double scalar_expm1(double x) { /* x <= 1 */
     if (!(x > -1.0)) return scalar_exp(x) - 1.0;
@@ -48,44 +55,44 @@ static double scalar_expm1(double x) { /* x <= 1 */
 
 /* a - b >= 0 in exact arithmetic, where b is the square of the rounded rest of a scale: what rounding alone can make negative is 0;
  * anything else stays visible. */
-static double nonnegative_difference(double a, double b, const sums *s) {
-    double r = a - b, noise = 64.0 * s->unit;
-    return r < 0.0 && r >= -noise * (a + noise) ? 0.0 : r;
+FD_INLINE vd nonnegative_difference(vd a, vd b, double unit) {
+    vd r = v_sub(a, b), noise = C(64.0 * unit);
+    return v_sel(m_and(v_lt(r, C(0.0)), v_le(NEG(v_mul(noise, v_add(a, noise))), r)), C(0.0), r);
 }
 /* Likewise for a bound from above. */
-static double at_most(double bound, double x, const sums *s) { return x > bound && x <= bound * (1.0 + 64.0 * s->unit) ? bound : x; }
+FD_INLINE vd each_at_most(double bound, vd x, double unit) {
+    return v_sel(m_and(v_lt(C(bound), x), v_le(x, C(bound * (1.0 + 64.0 * unit)))), C(bound), x);
+}
+static __attribute__((unused)) double at_most(double bound, double x, double unit) { return first_lane(each_at_most(bound, vd_set1(x), unit)); }
 
-/* The same pair of rows the other way round. */
-static sums exchanged(const sums *s) {
-    sums r = *s;
-    r.P = s->Q;
-    r.Q = s->P;
-    r.S = -s->S;
-    return r;
-}
+/* The same pairs of rows the other way round. */
+FD_INLINE eight_sums exchanged(const eight_sums *s) { return (eight_sums){s->A, s->Q, s->P, NEG(s->S)}; }
 
-static double finish_kl(double A, const sums *s, int *again) {
-    double excess = -log1p_minus(-s->S / s->P, s->Q / s->P), r = nonnegative_difference(A / s->P, excess, s);
-    *again = excess > 0.125 * r;
+#define FINISH(name) FD_INLINE vd finish_##name(const eight_sums *s, double unit, md *again)
+#define ASK_AGAIN(condition) *again = m_or(*again, condition)
+FINISH(kl) {
+    vd excess = NEG(log1p_minus(NEG(v_div(s->S, s->P)), v_div(s->Q, s->P))), r = nonnegative_difference(v_div(s->A, s->P), excess, unit);
+    ASK_AGAIN(v_lt(v_mul(C(0.125), r), excess));
     return r;
 }
-static double finish_reverse_kl(double A, const sums *s, int *again) {
-    sums r = exchanged(s);
-    return finish_kl(A, &r, again);
+FINISH(reverse_kl) {
+    eight_sums r = exchanged(s);
+    return finish_kl(&r, unit, again);
 }
-static double finish_chi2(double A, const sums *s, int *again) {
-    double shift = s->S / s->P, r = nonnegative_difference(A / s->P * (s->Q / s->P), shift * shift, s);
-    *again = shift * shift > 0.125 * r;
+FINISH(chi2) {
+    vd shift = v_div(s->S, s->P), square = v_mul(shift, shift);
+    vd r = nonnegative_difference(v_mul(v_div(s->A, s->P), v_div(s->Q, s->P)), square, unit);
+    ASK_AGAIN(v_lt(v_mul(C(0.125), r), square));
     return r;
 }
-static double finish_neyman(double A, const sums *s, int *again) {
-    sums r = exchanged(s);
-    return finish_chi2(A, &r, again);
+FINISH(neyman) {
+    eight_sums r = exchanged(s);
+    return finish_chi2(&r, unit, again);
 }
-static double finish_squared_hellinger(double A, const sums *s, int *again) {
-    double shift = s->S / (sqrt(s->P) + sqrt(s->Q)), both = 2.0 * sqrt(s->P) * sqrt(s->Q);
-    double r = nonnegative_difference(2.0 * A / both, shift * shift / both, s);
-    *again = shift * shift / both > 0.125 * r;
+FINISH(squared_hellinger) {
+    vd root_p = v_sqrt(s->P), root_q = v_sqrt(s->Q), shift = v_div(s->S, v_add(root_p, root_q)), both = v_mul(v_mul(C(2.0), root_p), root_q);
+    vd excess = v_div(v_mul(shift, shift), both), r = nonnegative_difference(v_div(v_mul(C(2.0), s->A), both), excess, unit);
+    ASK_AGAIN(v_lt(v_mul(C(0.125), r), excess));
     return r;
 }
 /* With m = (P + Q) / 2 and e = S / 2m the rows are m (1 + e) and m (1 - e) times distributions, and 2A / (P + Q) is, as a function of e,
@@ -93,26 +100,26 @@ static double finish_squared_hellinger(double A, const sums *s, int *again) {
  *     JS + e (KL(p|mean) - KL(q|mean)) / 2 + e^2 / 2 times the sum of 2pq / (p + q), and so on.
  * First order is at most |e| times the result, for JS is half of the sum of those two: 8u, half of what is promised, are left.  Second
  * order is 2 f''(1) e^2 but for a relative 2 JS at most, so subtracting that leaves e^2 times the result.  It is the same with the others. */
-static double finish_balanced(double A, const sums *s, double curvature, int *again) {
-    double shift = fabs(s->S) / (s->P + s->Q), excess = 2.0 * curvature * shift * shift;
-    double r = nonnegative_difference(2.0 * A / (s->P + s->Q), excess, s);
-    *again = shift > 8.0 * s->unit || excess > 0.125 * r;
+FD_INLINE vd finish_balanced(const eight_sums *s, double curvature, double unit, md *again) {
+    vd both = v_add(s->P, s->Q), shift = v_div(v_abs(s->S), both), excess = v_mul(v_mul(C(2.0 * curvature), shift), shift);
+    vd r = nonnegative_difference(v_div(v_mul(C(2.0), s->A), both), excess, unit);
+    ASK_AGAIN(m_or(v_lt(C(8.0 * unit), shift), v_lt(v_mul(C(0.125), r), excess)));
     return r;
 }
-static double finish_js(double A, const sums *s, int *again) { return finish_balanced(A, s, 0.25, again); }
-static double finish_jeffreys(double A, const sums *s, int *again) { return finish_balanced(A, s, 2.0, again); }
-static double finish_triangular(double A, const sums *s, int *again) { return finish_balanced(A, s, 1.0, again); }
+FINISH(js) { return finish_balanced(s, 0.25, unit, again); }
+FINISH(jeffreys) { return finish_balanced(s, 2.0, unit, again); }
+FINISH(triangular) { return finish_balanced(s, 1.0, unit, again); }
 /* f''(1) depends on the weight: below 1/4, and nothing is subtracted. */
-static double finish_weighted_js(double A, const sums *s, int *again) {
-    double shift = fabs(s->S) / (s->P + s->Q), r = 2.0 * A / (s->P + s->Q);
-    *again = shift > 8.0 * s->unit || 0.5 * shift * shift > 4.0 * s->unit * r;
+FINISH(weighted_js) {
+    vd both = v_add(s->P, s->Q), shift = v_div(v_abs(s->S), both), r = v_div(v_mul(C(2.0), s->A), both);
+    ASK_AGAIN(m_or(v_lt(C(8.0 * unit), shift), v_lt(v_mul(C(4.0 * unit), r), v_mul(v_mul(C(0.5), shift), shift))));
     return r;
 }
 /* With the same m and e, |p - q| / 2m is off by no more than |e| (p + q) / 2m at every place: |e| in all.  That may be 12u of the result;
  * nothing cancels here, and rounding every difference and every sum needs less than the other 4u. */
-static double finish_total_variation(double A, const sums *s, int *again) {
-    double r = 2.0 * A / (s->P + s->Q);
-    *again = fabs(s->S) / (s->P + s->Q) > 12.0 * s->unit * r;
+FINISH(total_variation) {
+    vd both = v_add(s->P, s->Q), r = v_div(v_mul(C(2.0), s->A), both);
+    ASK_AGAIN(v_lt(v_mul(C(12.0 * unit), r), v_div(v_abs(s->S), both)));
     return r;
 }
 
@@ -162,18 +169,30 @@ static limits weighted_js_limits(double w) {
     return r;
 }
 
-static double finish(int which, double A, const sums *s, const limits *own, int *again) {
-    double r = NAN, most = limit_at_0(which, own) + limit_at_infinity(which, own);
-    int more = 0;
+/* `again`: those that are to be summed once more. */
+FD_INLINE vd each_finished(int which, const eight_sums *s, double unit, const limits *own, md *again) {
+    const double most = limit_at_0(which, own) + limit_at_infinity(which, own);
+    const vd infinite = C(INFINITY);
+    md more = vd_first(0);
+    vd r = C(NAN);
     switch (which) {
 #define FD_DIVERGENCE(name, f0, f_inf, weights, logits, finish_it)                                                             \
-    case FD_##name: r = finish_it(A, s, &more); break;
+    case FD_##name: r = finish_it(s, unit, &more); break;
 #include "divergences.def"
     }
     /* An infinite sum stays so, unless rows of very different sums made its terms overflow. */
-    int overflow = isinf(A) && s->unit < 0x1p-50 && !(s->P < 2.0 * s->Q && s->Q < 2.0 * s->P);
-    *again = ((more || isnan(r)) && s->S != 0.0 && isfinite(A)) || overflow;
-    return at_most(most, r, s);
+    vd size = v_abs(s->A);
+    md near = m_and(v_lt(s->P, v_mul(C(2.0), s->Q)), v_lt(s->Q, v_mul(C(2.0), s->P)));
+    *again = m_and(m_and(m_or(more, v_ne(r, r)), v_ne(s->S, C(0.0))), v_lt(size, infinite));
+    if (unit < 0x1p-50) *again = m_or(*again, m_and(v_eq(size, infinite), m_not(near)));
+    return each_at_most(most, r, unit);
+}
+static double finish(int which, double A, const sums *s, const limits *own, int *again) {
+    const eight_sums all = {vd_set1(A), vd_set1(s->P), vd_set1(s->Q), vd_set1(s->S)};
+    md once_more;
+    double r = first_lane(each_finished(which, &all, s->unit, own, &once_more));
+    *again = m_any(once_more);
+    return r;
 }
 
 /* The divergence whose square root `which` is, or itself. */
@@ -251,7 +270,10 @@ static void exchange(fd_row *p, fd_row *q, sums *s) {
     fd_row row = *p;
     *p = *q;
     *q = row;
-    *s = exchanged(s);
+    double sum = s->P;
+    s->P = s->Q;
+    s->Q = sum;
+    s->S = -s->S;
 }
 
 /* The sums of a row while it is read. */
@@ -263,6 +285,13 @@ FD_INLINE row_lanes row_zero(int which) {
     r.invalid = 0;
     return r;
 }
+FD_INLINE void row_put(int which, row_lanes *to, const row_lanes *r) { /* its sums alone */
+    FD_UNROLL for (int i = 0; i < members(which); i++) to->A[i] = r->A[i];
+    to->P = r->P;
+    to->Q = r->Q;
+    to->S = r->S;
+    to->invalid = r->invalid;
+}
 FD_INLINE void row_join(int which, row_lanes *r, const row_lanes *more) {
     FD_UNROLL for (int i = 0; i < members(which); i++) lanes_join(&r->A[i], &more->A[i]);
     lanes_join(&r->P, &more->P);
@@ -270,8 +299,19 @@ FD_INLINE void row_join(int which, row_lanes *r, const row_lanes *more) {
     lanes_join(&r->S, &more->S);
     r->invalid |= more->invalid;
 }
-FD_INLINE sums row_total(int which, const row_lanes *r) {
-    sums s = {.invalid = r->invalid};
+FD_INLINE eight_sums row_totals(const row_lanes *const *r) {
+    eight_sums s;
+#define TOTALS(sum)                                                                                                            \
+    (lanes_totals((const lanes *const[]){&r[0]->sum, &r[1]->sum, &r[2]->sum, &r[3]->sum, &r[4]->sum, &r[5]->sum, &r[6]->sum, &r[7]->sum}))
+    s.A = TOTALS(A[0]);
+    s.P = TOTALS(P);
+    s.Q = TOTALS(Q);
+    s.S = TOTALS(S);
+#undef TOTALS
+    return s;
+}
+FD_INLINE sums row_total(int which, const row_lanes *r, double unit) {
+    sums s = {.unit = unit, .invalid = r->invalid};
     for (int i = 0; i < members(which); i++) s.A[i] = lanes_total(&r->A[i]);
     s.P = lanes_total(&r->P);
     s.Q = lanes_total(&r->Q);

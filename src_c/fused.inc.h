@@ -175,10 +175,8 @@ FD_INLINE row_lanes F(fused_over)(int which, fd_row a, fd_row b, ptrdiff_t n, pt
 FD_INLINE sums F(fused_pass)(int which, fd_row a, fd_row b, ptrdiff_t n, frame f, F(roots) e) {
     row_lanes row = row_zero(which), part;
 #define JOIN(whole, part) row_join(which, whole, part)
-    BY_SEGMENTS(n, row, part, F(fused_over)(which, a, b, n, from, to, &f, e), JOIN);
+    BY_SEGMENTS(n, row, part, *into = F(fused_over)(which, a, b, n, from, to, &f, e), JOIN);
 #undef JOIN
-    sums total = row_total(which, &row);
-    total.unit = UNIT;
-    return total;
+    return row_total(which, &row, UNIT);
 }
 #undef FAR

@@ -53,8 +53,7 @@ FD_INLINE double mean_excess(fd_row p, double half_p, fd_row q, double half_q, p
 
 static int js_result(double E_p, double E_q, double E_m, ptrdiff_t n, double *result) {
     double both = E_p + E_q, r = 0.5 * both - E_m;
-    const sums rounding = {.unit = UNIT};
-    *result = at_most(LN2, r / (double)n, &rounding);
+    *result = at_most(LN2, r / (double)n, UNIT);
     return r >= JS_LOSS * both && r >= JS_LEAST * (double)n;
 }
 

@@ -31,19 +31,25 @@
 #include "compare.inc.h"
 #include "compute_type_end.h"
 
-/* One function per divergence, source and compute type. */
+/* One function per divergence, source and compute type: of weights for several pairs of rows, of logits for one. */
 #define ARGUMENTS fd_row p, fd_row q, ptrdiff_t n, double parameter, double *r
-#define PAIR_KERNEL(name, source, type, call)                                                                                  \
-    static int js_divergence_##source##_##type(ARGUMENTS);                                                                     \
-    static int name##_##source##_##type(ARGUMENTS) {                                                                           \
-        if (FD_##name == FD_weighted_js_divergence && parameter == 0.5) /* is that of no weight, to the last bit */            \
-            return js_divergence_##source##_##type(p, q, n, parameter, r);                                                     \
-        return call;                                                                                                           \
-    }
+#define ROWS fd_row p, ptrdiff_t step_p, fd_row q, ptrdiff_t step_q, int count, ptrdiff_t n, double parameter, double *r
+#define GIVEN_ROWS p, step_p, q, step_q, count, n, parameter, r
+#define HALF_JS(name) (FD_##name == FD_weighted_js_divergence && parameter == 0.5) /* is that of no weight, to the last bit */
+#define ROWS_KERNEL(name, source, type, call)                                                                                  \
+    static int js_divergence_##source##_##type##_rows(ROWS);                                                                   \
+    static int name##_##source##_##type##_rows(ROWS) {                                                                         \
+        return HALF_JS(name) ? js_divergence_##source##_##type##_rows(GIVEN_ROWS) : call;                                      \
+    }                                                                                                                          \
+    static int name##_##source##_##type(ARGUMENTS) { return name##_##source##_##type##_rows(p, 0, q, 0, 1, n, parameter, r); }
 #define PAIR_KERNELS(name, type)                                                                                               \
-    PAIR_KERNEL(name, normalized, type, normalized_##type(FD_##name, p, q, n, parameter, r))                                   \
-    PAIR_KERNEL(name, raw, type, divergence_##type(FD_##name, FD_RAW, p, q, n, parameter, r))                                  \
-    PAIR_KERNEL(name, logits, type, from_logits_##type(FD_##name, name##_given_##type, p, q, n, parameter, r))
+    ROWS_KERNEL(name, normalized, type, normalized_##type(FD_##name, GIVEN_ROWS))                                              \
+    ROWS_KERNEL(name, raw, type, divergences_##type(FD_##name, FD_RAW, GIVEN_ROWS))                                            \
+    static int js_divergence_logits_##type(ARGUMENTS);                                                                         \
+    static int name##_logits_##type(ARGUMENTS) {                                                                               \
+        if (HALF_JS(name)) return js_divergence_logits_##type(p, q, n, parameter, r);                                          \
+        return from_logits_##type(FD_##name, name##_given_##type, p, q, n, parameter, r);                                      \
+    }
 /* An affinity beyond the range of doubles is left to the logarithms of Renyi's divergence, of which it is one half: of both orders, whose
  * last bits may differ, the less. */
 static int far_bhattacharyya(int source, fd_row p, fd_row q, ptrdiff_t n, double *r) {
@@ -52,15 +58,21 @@ static int far_bhattacharyya(int source, fd_row p, fd_row q, ptrdiff_t n, double
     *r = 0.5 * (other < *r ? other : *r);
     return status;
 }
-FD_INLINE int near_or_far(int which, int source, int status, fd_row p, fd_row q, ptrdiff_t n, double *r) {
-    return which == FD_bhattacharyya_distance && isnan(*r) && !status ? far_bhattacharyya(source, p, q, n, r) : status;
+FD_INLINE int near_or_far(int which, int status, ROWS) {
+    (void)parameter;
+    if (which != FD_bhattacharyya_distance || status) return status;
+    for (; count > 0; count--, r++, p.data += step_p, q.data += step_q)
+        if (isnan(*r)) status |= far_bhattacharyya(FD_NORMALIZED, p, q, n, r);
+    return status;
 }
-FD_INLINE int normalized_float(int which, ARGUMENTS) {
-    return near_or_far(which, FD_NORMALIZED, divergence_float(which, FD_NORMALIZED, p, q, n, parameter, r), p, q, n, r);
+FD_INLINE int normalized_float(int which, ROWS) {
+    return near_or_far(which, divergences_float(which, FD_NORMALIZED, GIVEN_ROWS), GIVEN_ROWS);
 }
-FD_INLINE int normalized_double(int which, ARGUMENTS) {
-    if (which == FD_js_divergence) return js_pair(p, q, n, parameter, r);
-    return near_or_far(which, FD_NORMALIZED, divergence_double(which, FD_NORMALIZED, p, q, n, parameter, r), p, q, n, r);
+FD_INLINE int normalized_double(int which, ROWS) {
+    int status = 0;
+    if (which != FD_js_divergence) return near_or_far(which, divergences_double(which, FD_NORMALIZED, GIVEN_ROWS), GIVEN_ROWS);
+    for (; count > 0; count--, r++, p.data += step_p, q.data += step_q) status |= js_pair(p, q, n, parameter, r);
+    return status;
 }
 #define GIVEN const log_sum_double *s, const log_sum_double *t, ARGUMENTS
 #define LOGITS_KERNEL(type)                                                                                                    \
@@ -70,7 +82,7 @@ FD_INLINE int normalized_double(int which, ARGUMENTS) {
         *r = NAN;                                                                                                              \
         if (status || isnan(s.others) || isnan(t.others)) return status;                                                       \
         given(&s, &t, p, q, n, parameter, r);                                                                                  \
-        return near_or_far(which, FD_LOGITS, 0, p, q, n, r);                                                                   \
+        return which == FD_bhattacharyya_distance && isnan(*r) ? far_bhattacharyya(FD_LOGITS, p, q, n, r) : 0;                 \
     }
 LOGITS_KERNEL(float)
 LOGITS_KERNEL(double)
@@ -87,12 +99,19 @@ ALL_KERNELS(bhattacharyya_distance)
         *r = sqrt(*r);                                                                                                         \
         return status;                                                                                                         \
     }
+#define ROOTS_KERNEL(name, of, source)                                                                                         \
+    ROOT_KERNEL(name, of, source)                                                                                              \
+    static int name##_##source##_rows(ROWS) {                                                                                  \
+        int status = of##_##source##_rows(GIVEN_ROWS);                                                                         \
+        for (int k = 0; k < count; k++) r[k] = sqrt(r[k]);                                                                     \
+        return status;                                                                                                         \
+    }
 #define FD_ROOT(name, of)                                                                                                      \
-    ROOT_KERNEL(name, of, normalized_float)                                                                                    \
-    ROOT_KERNEL(name, of, raw_float)                                                                                           \
+    ROOTS_KERNEL(name, of, normalized_float)                                                                                   \
+    ROOTS_KERNEL(name, of, raw_float)                                                                                          \
     ROOT_KERNEL(name, of, logits_float)                                                                                        \
-    ROOT_KERNEL(name, of, normalized_double)                                                                                   \
-    ROOT_KERNEL(name, of, raw_double)                                                                                          \
+    ROOTS_KERNEL(name, of, normalized_double)                                                                                  \
+    ROOTS_KERNEL(name, of, raw_double)                                                                                         \
     ROOT_KERNEL(name, of, logits_double)
 #include "divergences.def"
 
@@ -125,6 +144,13 @@ const fd_kernels FD_TABLE = {
         DOUBLE_PAIR(renyi_entropy)
         [FD_cross_entropy] = ENTROPY,
         [FD_entropy] = ENTROPY,
+    },
+    .rows = {
+#define ROWS_OF(name) [FD_##name] = {{name##_normalized_float_rows, name##_normalized_double_rows}, {name##_raw_float_rows, name##_raw_double_rows}},
+#define FD_DIVERGENCE(name, ...) ROWS_OF(name)
+#define FD_ROOT(name, of) ROWS_OF(name)
+#include "divergences.def"
+        ROWS_OF(bhattacharyya_distance)
     },
     .log_sum_exp = BOTH(row_log_sum_exp),
     .token_nll = BOTH(row_token_nll),

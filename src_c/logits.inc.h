@@ -175,7 +175,7 @@ FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, int times, T *keep, referen
     F(log_sum) whole = {-INFINITY, 0.0, 0, 0}, part;
     double low = 0.0; /* the rest of what others are there */
 #define JOIN(whole, part) F(lse_join)(whole, part, &low)
-    BY_SEGMENTS(n, whole, part, F(lse_over)(row, from, to, times, keep, references), JOIN);
+    BY_SEGMENTS(n, whole, part, *into = F(lse_over)(row, from, to, times, keep, references), JOIN);
 #undef JOIN
     whole.others += low;
     return whole;

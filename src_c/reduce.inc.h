@@ -190,7 +190,8 @@ FD_INLINE void F(fast_add)(int which, int source, int scaled, const frame *f, V 
     s->S = v_add(s->S, o.d);
 }
 
-FD_INLINE row_lanes F(pass_over)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t from, ptrdiff_t to, const frame *f) {
+FD_INLINE void F(pass_over)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t from, ptrdiff_t to, const frame *f,
+                            row_lanes *into) {
     T buffer_p[LOAD], buffer_q[LOAD];
     row_lanes row = row_zero(which);
     for (ptrdiff_t start = from; start < to; start += LOAD) {
@@ -217,16 +218,19 @@ FD_INLINE row_lanes F(pass_over)(int which, int source, int scaled, fd_row p, fd
                 F(block_flush)(which, &row, &s);
         }
     }
-    return row;
+    row_put(which, into, &row);
+}
+FD_INLINE void F(sums_of_pair)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t n, const frame *f, row_lanes *row) {
+    row_lanes part;
+    if (n == 0 || n > FD_SEGMENT) *row = row_zero(which);
+#define JOIN(whole, part) row_join(which, whole, part)
+    BY_SEGMENTS(n, *row, part, F(pass_over)(which, source, scaled, p, q, from, to, f, into), JOIN);
+#undef JOIN
 }
 FD_INLINE sums F(pass)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t n, frame f) {
-    row_lanes row = row_zero(which), part;
-#define JOIN(whole, part) row_join(which, whole, part)
-    BY_SEGMENTS(n, row, part, F(pass_over)(which, source, scaled, p, q, from, to, &f), JOIN);
-#undef JOIN
-    sums total = row_total(which, &row);
-    total.unit = UNIT;
-    return total;
+    row_lanes row;
+    F(sums_of_pair)(which, source, scaled, p, q, n, &f, &row);
+    return row_total(which, &row, UNIT);
 }
 
 
@@ -262,17 +266,14 @@ FD_INLINE int F(next_frame)(frame *f, const sums *s, int again, int tries) {
     return 1;
 }
 
-/* Weights, as they stand or normalised. */
-FD_INLINE int F(divergence)(int which, int source, fd_row p, fd_row q, ptrdiff_t n, double parameter, double *result) {
-    frame f = {.scale = 1.0, .high = 1.0, .parameter = parameter};
-    if (which == FD_weighted_js_divergence) f.own = weighted_js_limits(parameter);
-    sums s = F(pass)(which, source, 0, p, q, n, f);
+/* Weights, as they stand or normalised, of which the first pass has these sums. */
+FD_INLINE int F(divergence_from)(sums s, frame f, int which, int source, fd_row p, fd_row q, ptrdiff_t n, double *result) {
     *result = NAN;
     if (s.invalid) return FD_INVALID;
 #if !COMPUTES_DOUBLE
     /* Sums of any size, and products of differences so small that they underflow, are double's. */
-    if (!in_range(&s, SUM_LIMIT) || (s.A[0] < 0x1p-90 && (s.A[0] > 0.0 || s.S != 0.0)))
-        return divergence_double(which, source, p, q, n, parameter, result);
+    if (!in_range(&s, SUM_LIMIT) || (s.A[0] < TINY && (s.A[0] > 0.0 || s.S != 0.0)))
+        return in_double(which, source)(p, q, n, f.parameter, result);
 #endif
     if (source == FD_RAW) {
         *result = combined(which, source, s.A[0], &s);
@@ -296,3 +297,68 @@ FD_INLINE int F(divergence)(int which, int source, fd_row p, fd_row q, ptrdiff_t
     *result = combined(which, source, r, &s);
     return 0;
 }
+
+/* Up to FD_ROWS pairs of rows, each `step` bytes behind the one before.  What becomes of sums takes as long as a hundred elements do: it is
+ * worked out for all at once, with the same operations, and only a pair that needs more goes on alone. */
+FD_INLINE int F(divergences)(int which, int source, fd_row p, ptrdiff_t step_p, fd_row q, ptrdiff_t step_q, int count, ptrdiff_t n,
+                             double parameter, double *results) {
+    frame f = {.scale = 1.0, .high = 1.0, .parameter = parameter};
+    if (which == FD_weighted_js_divergence) f.own = weighted_js_limits(parameter);
+    row_lanes rows[FD_ROWS];
+    const row_lanes *each[FD_ROWS];
+    fd_row a = p, b = q;
+    for (int k = 0; k < FD_ROWS; k++) {
+        each[k] = &rows[k < count ? k : 0];
+        if (k >= count) continue;
+        F(sums_of_pair)(which, source, 0, a, b, n, &f, &rows[k]);
+        a.data += step_p;
+        b.data += step_q;
+    }
+    eight_sums s = row_totals(each);
+    const vd zero = vd_set1(0.0);
+    md alone = vd_first(0);
+    if (source != FD_RAW || !COMPUTES_DOUBLE) {
+        md in = m_and(vd_lt(s.P, vd_set1(SUM_LIMIT)), vd_lt(s.Q, vd_set1(SUM_LIMIT)));
+        in = m_and(in, m_and(vd_lt(vd_set1(1.0 / SUM_LIMIT), s.P), vd_lt(vd_set1(1.0 / SUM_LIMIT), s.Q)));
+        alone = m_not(m_and(in, vd_lt(vd_abs(s.A), vd_set1(INFINITY))));
+    }
+#if !COMPUTES_DOUBLE
+    alone = m_or(alone, m_and(vd_lt(s.A, vd_set1(TINY)), m_or(vd_lt(zero, s.A), vd_ne(s.S, zero))));
+#endif
+    if (source != FD_RAW) {
+        if (symmetric(which)) {
+            eight_sums other = exchanged(&s);
+            md less = m_or(vd_lt(s.P, s.Q), m_and(vd_eq(s.P, s.Q), vd_lt(s.S, zero)));
+            s.P = vd_sel(less, other.P, s.P);
+            s.Q = vd_sel(less, other.Q, s.Q);
+            s.S = vd_sel(less, other.S, s.S);
+        }
+        md again;
+        s.A = each_finished(member(which, 0), &s, UNIT, &f.own, &again);
+        alone = m_or(alone, again);
+    }
+    double values[8], is_alone[8];
+    vd_store(values, s.A);
+    vd_store(is_alone, vd_sel(alone, vd_set1(1.0), zero));
+    int status = 0;
+    for (int k = 0; k < count; k++, p.data += step_p, q.data += step_q) {
+        results[k] = values[k];
+        if (!rows[k].invalid && is_alone[k] == 0.0 && which != FD_bhattacharyya_distance) continue;
+        sums own = row_total(which, &rows[k], UNIT);
+        if (rows[k].invalid || is_alone[k] != 0.0)
+            status |= F(divergence_from)(own, f, which, source, p, q, n, results + k);
+        else
+            results[k] = combined(which, source, values[k], &own);
+    }
+    return status;
+}
+#if COMPUTES_DOUBLE
+/* Not inlined into float's, which seldom need it. */
+extern const fd_kernels FD_TABLE;
+FD_INLINE fd_pair_kernel in_double(int which, int source) {
+    return which == FD_js_divergence && source == FD_NORMALIZED ? FD_TABLE.js_exact : FD_TABLE.pair[which][source][1];
+}
+FD_INLINE int divergence_double(int which, int source, fd_row p, fd_row q, ptrdiff_t n, double parameter, double *result) {
+    return divergences_double(which, source, p, 0, q, 0, 1, n, parameter, result);
+}
+#endif

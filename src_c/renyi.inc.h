@@ -40,7 +40,7 @@ static void drift_join(drift_parts *r, const drift_parts *more) {
 }
 FD_INLINE double drift_of(int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
     drift_parts r = {lanes_zero(), lanes_zero()}, part;
-    BY_SEGMENTS(n, r, part, drift_over(source, p, q, from, to, f), drift_join);
+    BY_SEGMENTS(n, r, part, *into = drift_over(source, p, q, from, to, f), drift_join);
     return lanes_total(&r.difference) / lanes_total(&r.total);
 }
 
@@ -141,7 +141,7 @@ static void extremes_join(extremes *r, const extremes *more) {
 }
 FD_INLINE extremes extremes_in(int which, int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {
     extremes r = {INFINITY, -INFINITY, -INFINITY, 0, 0}, part;
-    BY_SEGMENTS(n, r, part, extremes_over(which, source, p, q, from, to, f), extremes_join);
+    BY_SEGMENTS(n, r, part, *into = extremes_over(which, source, p, q, from, to, f), extremes_join);
     return r;
 }
 static extremes extremes_of_pair(int source, fd_row p, fd_row q, ptrdiff_t n, const frame *f) {

@@ -29,6 +29,24 @@ static __attribute__((unused)) double lanes_total(const lanes *sum) {
     return isfinite(plain) ? total + rest : plain;
 }
 
+/* The same of eight sums at once. */
+static __attribute__((unused)) vd lanes_totals(const lanes *const *sums) {
+    vd high[8], low[8], total = vd_set1(0.0), rest = total, plain = total;
+    FD_UNROLL for (int i = 0; i < 8; i++) {
+        high[i] = sums[i]->high;
+        low[i] = sums[i]->low;
+    }
+    vd_transpose(high);
+    vd_transpose(low);
+    FD_UNROLL for (int i = 0; i < 8; i++) {
+        vd next = vd_add(total, high[i]), back = vd_sub(next, total);
+        rest = vd_add(rest, vd_add(vd_add(vd_sub(total, vd_sub(next, back)), vd_sub(high[i], back)), low[i]));
+        total = next;
+        plain = vd_add(plain, high[i]);
+    }
+    return vd_sel(vd_lt(vd_abs(plain), vd_set1(INFINITY)), vd_add(total, rest), plain);
+}
+
 /* The sum of eight doubles, halving. */
 FD_INLINE double halved(vd x) {
     double lane[8];

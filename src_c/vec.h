@@ -48,4 +48,15 @@ COMPRESS(vf, vf, mf, float, 16)
 COMPRESS(vd, vd, md, double, 8)
 #undef COMPRESS
 #endif
+
+/* Eight vectors of eight lanes become those of their first lanes, of their second lanes, and so on. */
+#ifndef FD_HAS_TRANSPOSE
+FD_INLINE void vd_transpose(vd *x) {
+    double row[8][8], column[8][8];
+    for (int i = 0; i < 8; i++) vd_store(row[i], x[i]);
+    for (int i = 0; i < 8; i++)
+        for (int k = 0; k < 8; k++) column[k][i] = row[i][k];
+    for (int k = 0; k < 8; k++) x[k] = vd_load(column[k]);
+}
+#endif
 #endif

@@ -3,6 +3,7 @@
 #define FASTDIV_VEC_AVX512_H
 #include <stdint.h>
 #define FD_HAS_COMPRESS /* an instruction */
+#define FD_HAS_TRANSPOSE
 
 typedef __m512 vf;
 typedef __m512d vd;
@@ -59,6 +60,23 @@ FD_INLINE vf vf_from_float16(const uint16_t *x) { return _mm512_cvtph_ps(_mm256_
 FD_INLINE vf vf_from_bfloat16(const uint16_t *x) {
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)x));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+/* Pairs, pairs of pairs, halves. */
+FD_INLINE void vd_transpose(vd *x) {
+    vd two[8], four[8];
+    for (int i = 0; i < 8; i += 2) {
+        two[i] = _mm512_unpacklo_pd(x[i], x[i + 1]);
+        two[i + 1] = _mm512_unpackhi_pd(x[i], x[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4)
+        for (int k = 0; k < 2; k++) {
+            four[i + k] = _mm512_shuffle_f64x2(two[i + k], two[i + k + 2], 0x88);
+            four[i + k + 2] = _mm512_shuffle_f64x2(two[i + k], two[i + k + 2], 0xdd);
+        }
+    for (int k = 0; k < 4; k++) {
+        x[k] = _mm512_shuffle_f64x2(four[k], four[k + 4], 0x88);
+        x[k + 4] = _mm512_shuffle_f64x2(four[k], four[k + 4], 0xdd);
+    }
 }
 #undef FLOATING
 #endif

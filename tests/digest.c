@@ -37,7 +37,7 @@ static const char *const column_names[COLUMNS] = {
     [RESAMPLE] = "resample",
 };
 
-_Static_assert(sizeof(fd_kernels) == sizeof(fd_pair_kernel) * (FD_DIVERGENCES * FD_SOURCES * 2 + 5 * 2 + 3 + 2 * FD_SOURCES * 2),
+_Static_assert(sizeof(fd_kernels) == sizeof(fd_pair_kernel) * (2 * FD_DIVERGENCES * FD_SOURCES * 2 + 5 * 2 + 3 + 2 * FD_SOURCES * 2),
                "fd_kernels has a kernel that is not hashed here");
 
 /* Values of each parameter there is. */
@@ -136,6 +136,12 @@ static void hash_row(const job *j, const room *r, int row) {
         double x;
         int status = j->kernels->pair[d][where][in_double](p, is_unary[d] ? p : q, n, parameter(d, choice), &x);
         hash[d] = hashed(hashed(0, x), status);
+        fd_rows_kernel several = j->kernels->rows[d][where][in_double];
+        for (int count = several ? 1 + (row + d) % FD_ROWS : 0, k = 0; k < count; k++) { /* of several pairs each has the bits of one */
+            double same[FD_ROWS];
+            int all = several(p, 0, q, 0, count, n, parameter(d, choice), same);
+            if (all != status || hashed(0, same[k]) != hashed(0, x)) hash[d]++;
+        }
     }
     if (where == FD_LOGITS) hash_tokens(j, r, p, q, n, in_double, &s, hash);
     else hash_weights(j, r, p, q, placed(&place, r->gaps, FD_float64, r->gap, n), n, where, in_double, hash);

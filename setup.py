@@ -3,6 +3,8 @@
 import os
 import platform
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,14 @@ class HardenedBuild(build_ext):
             for one in self.extensions:
                 one.extra_compile_args += [f for f in HARDENING if self.takes(source, compile=[f])]
                 one.extra_link_args += [f for f in HARDENED_LINK if self.takes(source, link=[f])]
+        one_by_one = self.compiler.compile
+
+        def compile_all(sources, *arguments, **options):
+            with ThreadPoolExecutor(os.cpu_count()) as pool:  # a source of kernels takes minutes
+                parts = pool.map(lambda s: one_by_one([s], *arguments, **options), sources)
+                return list(chain.from_iterable(parts))
+
+        self.compiler.compile = compile_all
         super().build_extensions()
 
     def takes(self, source, compile=(), link=()):

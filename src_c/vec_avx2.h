@@ -1,6 +1,7 @@
 /* The operations of vec_scalar.h for AVX2 with FMA and F16C: two registers are one virtual vector. */
 #ifndef FASTDIV_VEC_AVX2_H
 #define FASTDIV_VEC_AVX2_H
+#define FD_HAS_TRANSPOSE
 #include <stdint.h>
 
 typedef struct { __m256 a, b; } vf;
@@ -97,6 +98,23 @@ FD_INLINE __m256 bfloat16x8(const uint16_t *x) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
 FD_INLINE vf vf_from_bfloat16(const uint16_t *x) { return (vf){bfloat16x8(x), bfloat16x8(x + 8)}; }
+FD_INLINE void transpose_pd(__m256d *x) {
+    __m256d even = _mm256_unpacklo_pd(x[0], x[1]), odd = _mm256_unpackhi_pd(x[0], x[1]);
+    __m256d later_even = _mm256_unpacklo_pd(x[2], x[3]), later_odd = _mm256_unpackhi_pd(x[2], x[3]);
+    x[0] = _mm256_permute2f128_pd(even, later_even, 0x20);
+    x[1] = _mm256_permute2f128_pd(odd, later_odd, 0x20);
+    x[2] = _mm256_permute2f128_pd(even, later_even, 0x31);
+    x[3] = _mm256_permute2f128_pd(odd, later_odd, 0x31);
+}
+FD_INLINE void vd_transpose(vd *x) { /* by quarters, of which two change places */
+    __m256d quarter[4][4];
+    for (int i = 0; i < 8; i++) {
+        quarter[i / 4][i % 4] = x[i].a;
+        quarter[2 + i / 4][i % 4] = x[i].b;
+    }
+    for (int i = 0; i < 4; i++) transpose_pd(quarter[i]);
+    for (int i = 0; i < 8; i++) x[i] = (vd){quarter[i / 4 * 2][i % 4], quarter[i / 4 * 2 + 1][i % 4]};
+}
 #undef BINARY
 #undef TERNARY
 #undef COMPARE

@@ -102,7 +102,7 @@ def nearest_neighbour_kl_estimate(
 ) -> Estimate:
     r"""Estimate KL(P‖Q) of two densities as `nearest_neighbour_kl` does, with a standard error.
 
-    .. math:: \mathrm{se}^2 = rac1B\,\mathrm{Var}(T_1, \dots, T_B)
+    .. math:: \mathrm{se}^2 = \frac1B\,\mathrm{Var}(T_1, \dots, T_B)
 
     with the estimates T of B parts into which both samples are divided at random, and the mean of
     that over several divisions. The terms of one estimate share neighbours, so their own spread

@@ -634,6 +634,7 @@ cdef struct Tiles:  # rows x against rows y in squares
     Py_ssize_t count_x, count_y, n, tile, across
     int half  # y is x, and what is above the diagonal is also what is below
     fd_pair_kernel kernel
+    fd_rows_kernel several
     int dtype, rooted
     double parameter
     char *out
@@ -669,11 +670,23 @@ cdef inline int one_pair(const Tiles *tiles, Py_ssize_t i, Py_ssize_t j, double 
     return status
 
 
+cdef inline int some_pairs(const Tiles *tiles, Py_ssize_t i, Py_ssize_t j, int count, double *results) noexcept nogil:
+    cdef int status = 0, k
+    if tiles.several != NULL:
+        return tiles.several(
+            contiguous_row(tiles, &tiles.x, i), 0, contiguous_row(tiles, &tiles.y, j), tiles.y.step, count, tiles.n,
+            tiles.parameter, results
+        )
+    for k in range(count):
+        status |= one_pair(tiles, i, j + k, results + k)
+    return status
+
+
 cdef int tiles_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef const Tiles *tiles = <const Tiles *>context
-    cdef Py_ssize_t number, down = 0, right = first, i, j, unwatched = 0
-    cdef int status = 0
-    cdef double result
+    cdef Py_ssize_t number, down = 0, right = first, i, j, end, unwatched = 0
+    cdef int status = 0, count, k
+    cdef double[FD_ROWS] results
     while right >= tiles.across - (down if tiles.half else 0):
         right -= tiles.across - (down if tiles.half else 0)
         down += 1
@@ -685,13 +698,18 @@ cdef int tiles_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept n
             if unwatched > FD_PIECE:
                 unwatched = 0
                 fd_pause()
-            for j in range(max(right * tiles.tile, i if tiles.half else 0), min((right + 1) * tiles.tile, tiles.count_y)):
-                status |= one_pair(tiles, i, j, &result)
-                write(&result, result)
-                # A caller's array may start anywhere.
-                memcpy(tiles.out + i * tiles.down + j * tiles.right, &result, 8)
-                if tiles.half and i != j:
-                    memcpy(tiles.out + j * tiles.down + i * tiles.right, &result, 8)
+            j = max(right * tiles.tile, i if tiles.half else 0)
+            end = min((right + 1) * tiles.tile, tiles.count_y)
+            while j < end:
+                count = <int>min(<Py_ssize_t>FD_ROWS, end - j)
+                status |= some_pairs(tiles, i, j, count, results)
+                for k in range(count):
+                    write(&results[k], results[k])
+                    # A caller's array may start anywhere.
+                    memcpy(tiles.out + i * tiles.down + (j + k) * tiles.right, &results[k], 8)
+                    if tiles.half and i != j + k:
+                        memcpy(tiles.out + (j + k) * tiles.down + i * tiles.right, &results[k], 8)
+                j += count
         right += 1
         if right == tiles.across:
             down += 1
@@ -766,6 +784,7 @@ def all_pairs(
     tiles.count_x, tiles.count_y, tiles.n = x.shape[0], y.shape[0], x.shape[1]
     tiles.half = half
     tiles.kernel = kernels.pair[<int>number[name]][source][double_]
+    tiles.several = kernels.rows[<int>number[name]][source][double_] if prepared is None else NULL
     tiles.dtype = FD_float64 if double_ else FD_float32
     tiles.parameter = parameter
     tiles.rooted = name == "js_distance"

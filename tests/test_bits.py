@@ -87,10 +87,10 @@ def statistic(request, dtype, divergences):
 
 @pytest.mark.promise("P7")
 def test_instruction_sets(each_isa, statistic):
-    """10,000 rows: no bit differs between any two."""
+    """Of 3,600 rows no bit differs between any two; test_digest.py has 10,240 more."""
     function, make = statistic
     for n in ODD:
-        p, q = make(n, 1200 if n < 300 else 200)
+        p, q = make(n, 400 if n < 300 else 200)
         first, *others = [function(p, q) for _ in each_isa()]
         for other in others:
             same(other, first)

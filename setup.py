@@ -70,15 +70,16 @@ class HardenedBuild(build_ext):
         return True
 
 
-DEPENDS = [str(path) for pattern in ("*.h", "*.def") for path in Path("src_c").rglob(pattern)]
+HEADERS = [path for pattern in ("*.h", "*.def") for path in Path("src_c").rglob(pattern)]
 
 
-def compiled(name, sources):
-    """One extension of the package; all are built alike."""
+def compiled(name, sources, unread=()):
+    """One extension of the package, built as all are; `unread`: folders it includes nothing of."""
+    depends = [path for path in HEADERS if path.parent.name not in unread]
     return Extension(
         f"fastdiv.{name}",
         sources=[f"fastdiv/{name}.pyx", *sorted(str(path) for path in sources)],
-        depends=sorted(DEPENDS),
+        depends=sorted(str(path) for path in depends),
         include_dirs=["src_c", np.get_include()],
         define_macros=[
             ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
@@ -91,7 +92,7 @@ def compiled(name, sources):
 
 
 extensions = [
-    compiled("_core", Path("src_c").glob("*.c")),
+    compiled("_core", Path("src_c").glob("*.c"), unread=["gaussian"]),
     compiled("_gaussian", [*Path("src_c/gaussian").glob("*.c"), Path("src_c/parallel.c")]),
 ]
 setup(ext_modules=cythonize(extensions, build_dir="build"), cmdclass={"build_ext": HardenedBuild})

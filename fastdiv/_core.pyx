@@ -214,7 +214,7 @@ cdef int pair_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept no
     cdef double result, parameter = 0.0
     cdef double[FD_ROWS] results
     cdef Py_ssize_t i = first
-    if several != NULL and job.n * FD_ROWS <= FD_PIECE:
+    if several != NULL and job.n * FD_ROWS <= FD_PIECE:  # longer rows gain nothing, and some are shared by threads
         while i < last:
             count = <int>min(<Py_ssize_t>FD_ROWS, last - i)
             status |= several(

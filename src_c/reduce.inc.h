@@ -304,6 +304,7 @@ FD_INLINE int F(divergences)(int which, int source, fd_row p, ptrdiff_t step_p, 
                              double parameter, double *results) {
     frame f = {.scale = 1.0, .high = 1.0, .parameter = parameter};
     if (which == FD_weighted_js_divergence) f.own = weighted_js_limits(parameter);
+    _Static_assert(FD_ROWS == 8, "a pair for each lane");
     row_lanes rows[FD_ROWS];
     const row_lanes *each[FD_ROWS];
     fd_row a = p, b = q;

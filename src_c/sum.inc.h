@@ -15,36 +15,40 @@ FD_INLINE void lanes_join(lanes *sum, const lanes *more) {
     sum->low = vd_add(sum->low, more->low);
 }
 
-static __attribute__((unused)) double lanes_total(const lanes *sum) {
-    double high[8], low[8], total = 0.0, rest = 0.0, plain = 0.0;
-    vd_store(high, sum->high);
-    vd_store(low, sum->low);
-    for (int i = 0; i < 8; i++) {
-        double next = total + high[i], back = next - total;
-        rest += (total - (next - back)) + (high[i] - back) + low[i];
-        total = next;
-        plain += high[i];
-    }
-    /* Infinity minus infinity in the error terms must not turn an infinite sum into NaN. */
-    return isfinite(plain) ? total + rest : plain;
-}
-
-/* The same of eight sums at once. */
-static __attribute__((unused)) vd lanes_totals(const lanes *const *sums) {
-    vd high[8], low[8], total = vd_set1(0.0), rest = total, plain = total;
-    FD_UNROLL for (int i = 0; i < 8; i++) {
-        high[i] = sums[i]->high;
-        low[i] = sums[i]->low;
-    }
-    vd_transpose(high);
-    vd_transpose(low);
+/* Eight lanes one after the other, with the error of every addition. */
+FD_INLINE vd kept_total(const vd *high, const vd *low) {
+    vd total = vd_set1(0.0), rest = total, plain = total;
     FD_UNROLL for (int i = 0; i < 8; i++) {
         vd next = vd_add(total, high[i]), back = vd_sub(next, total);
         rest = vd_add(rest, vd_add(vd_add(vd_sub(total, vd_sub(next, back)), vd_sub(high[i], back)), low[i]));
         total = next;
         plain = vd_add(plain, high[i]);
     }
+    /* Infinity minus infinity in the error terms must not turn an infinite sum into NaN. */
     return vd_sel(vd_lt(vd_abs(plain), vd_set1(INFINITY)), vd_add(total, rest), plain);
+}
+static __attribute__((unused)) double lanes_total(const lanes *sum) {
+    double lane[8], rest[8];
+    vd high[8], low[8];
+    vd_store(lane, sum->high);
+    vd_store(rest, sum->low);
+    for (int i = 0; i < 8; i++) {
+        high[i] = vd_set1(lane[i]);
+        low[i] = vd_set1(rest[i]);
+    }
+    vd_store(lane, kept_total(high, low));
+    return lane[0];
+}
+/* Of eight sums at once. */
+static __attribute__((unused)) vd lanes_totals(const lanes *const *sums) {
+    vd high[8], low[8];
+    for (int i = 0; i < 8; i++) {
+        high[i] = sums[i]->high;
+        low[i] = sums[i]->low;
+    }
+    vd_transpose(high);
+    vd_transpose(low);
+    return kept_total(high, low);
 }
 
 /* The sum of eight doubles, halving. */

@@ -378,6 +378,15 @@ def cases() -> Iterator[tuple[str, Any, str, Any]]:
             yield name, p, name, q
 
 
+def known_divergences() -> list[tuple[str, Any, str, Any, Any]]:
+    """What was written: family and parameters of P, of Q, and KL."""
+    with mp.workdps(DIGITS):
+        found = json.loads(FILE.read_text())
+        return [
+            (one["p"][0], one["p"][1:], one["q"][0], one["q"][1:], mpf(one["kl"])) for one in found
+        ]
+
+
 def main() -> None:
     found = []
     for of_p, p, of_q, q in cases():

@@ -60,13 +60,17 @@ def compiled(compiler: str, to: Path, *flags: str, gaussian: bool = False) -> Pa
     return to
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+def library_in(place: Path, flag: str, *, gaussian: bool = False) -> ctypes.CDLL:
     compiler = shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         pytest.skip("no C compiler is here")
-    path = tmp_path_factory.mktemp("digest") / "digest.so"
-    found = ctypes.CDLL(str(compiled(compiler, path, "-DFD_LIBRARY", "-shared", "-fPIC")))
+    flags = [flag, "-shared", "-fPIC"]
+    return ctypes.CDLL(str(compiled(compiler, place / "digest.so", *flags, gaussian=gaussian)))
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    found = library_in(tmp_path_factory.mktemp("digest"), "-DFD_LIBRARY")
     found.fastdiv_digest_column.restype = ctypes.c_char_p
     found.fastdiv_control_word.restype = ctypes.c_uint64
     return found
@@ -205,12 +209,7 @@ def test_gaussians_of_compilers_and_processors(gaussian_driver, worst):
 
 @pytest.fixture(scope="module")
 def gaussian_library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    compiler = shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("no C compiler is here")
-    path = tmp_path_factory.mktemp("digest") / "gaussian_digest.so"
-    flags = ["-DFD_GAUSSIAN_LIBRARY", "-shared", "-fPIC"]
-    return ctypes.CDLL(str(compiled(compiler, path, *flags, gaussian=True)))
+    return library_in(tmp_path_factory.mktemp("digest"), "-DFD_GAUSSIAN_LIBRARY", gaussian=True)
 
 
 @pytest.mark.promise("P7")

@@ -467,7 +467,7 @@ glibc = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="the shim stands before glibc's malloc"
 )
 SHIM = """
-import ctypes, gc, sys
+import ctypes, gc, itertools, sys
 import numpy as np
 import fastdiv as fd
 from fastdiv import _core
@@ -500,6 +500,20 @@ def attempts(function, name):
         gc.collect()
         leaked += shim.failing_blocks() != before
         failures += 1
+def attempt_all(calls):
+    total = []
+    for threads in (3, 1):
+        fd.set_num_threads(threads)
+        for name, call in calls.items():
+            want = digest(call())
+            call()
+            result, *found = attempts(call, name)
+            assert digest(result) == want == digest(call()), name
+            total.append((name, *found))
+    return total
+def report(total):
+    print([x for x in total if x[2]], file=sys.stderr)
+    print(sum(x[1] for x in total), sum(x[1] > 0 for x in total), sum(x[2] for x in total))
 """
 
 
@@ -521,16 +535,7 @@ total = []
 for name, maker in makers.items():
     _, *found = attempts(maker, name)
     total.append((name, *found))
-for threads in (3, 1):
-    fd.set_num_threads(threads)
-    for name, call in CALLS.items():
-        want = digest(call())
-        call()
-        result, *found = attempts(call, name)
-        assert digest(result) == want == digest(call()), name
-        total.append((name, *found))
-print([x for x in total if x[2]], file=sys.stderr)
-print(sum(x[1] for x in total), sum(x[1] > 0 for x in total), sum(x[2] for x in total))
+report(total + attempt_all(CALLS))
 """
     )
     result = python(code, LD_PRELOAD=failing, PYTHONMALLOC="malloc")
@@ -563,22 +568,15 @@ CALLS["batch, diagonal"] = lambda: fd.gaussian_kl(m0, v0, m1, v1, covariance="di
 gc.collect()
 gc.freeze()
 attempts(CALLS["gaussian_kl"], "the first, at which something is made for all others")
-total = []
-for threads in (3, 1):
+total = attempt_all(CALLS)
+for threads, allowed in itertools.product((3, 1), range(3)):
     fd.set_num_threads(threads)
     for name, call in CALLS.items():
         want = digest(call())
-        result, *found = attempts(call, name)
-        assert digest(result) == want == digest(call()), name
-        total.append((name, *found))
-    for allowed in range(3):
-        for name, call in CALLS.items():
-            want = digest(call())
-            shim.failing_threads(allowed)
-            assert digest(call()) == want, (name, allowed)
-            shim.failing_threads(-1)
-print([x for x in total if x[2]], file=sys.stderr)
-print(sum(x[1] for x in total), sum(x[1] > 0 for x in total), sum(x[2] for x in total))
+        shim.failing_threads(allowed)
+        assert digest(call()) == want, (name, allowed)
+        shim.failing_threads(-1)
+report(total)
 """
     )
     result = python(code, LD_PRELOAD=failing, PYTHONMALLOC="malloc")

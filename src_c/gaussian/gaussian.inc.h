@@ -36,7 +36,7 @@ FD_INLINE vd end_excess(const excess_of *x, vd above) {
     vd zero = vd_set1(0.0), found = v_sel(v_lt(x->u, vd_set1(INFINITY)), x->found, x->u);
     return v_sel(v_lt(zero, x->u), found, v_sel(v_eq(above, zero), vd_set1(INFINITY), vd_set1(NAN)));
 }
-FD_INLINE vd excess(vd u, vd e, vd above, vd below, vd difference) {
+FD_INLINE excess_of start_excess(vd u, vd above, vd below) {
     vd zero = vd_set1(0.0);
     excess_of x = {.u = u, .all = u, .shift = zero};
     md tiny = v_lt(u, vd_set1(TINY_RATIO));
@@ -45,6 +45,10 @@ FD_INLINE vd excess(vd u, vd e, vd above, vd below, vd difference) {
         x.all = v_sel(tiny, zero, u);
         x.shift = v_sel(tiny, vd_set1(1000.0), zero);
     }
+    return x;
+}
+FD_INLINE vd excess(vd u, vd e, vd above, vd below, vd difference) {
+    excess_of x = start_excess(u, above, below);
     split_excess(&x, e);
     divide_excess(&x, above, difference);
     sum_excess(&x);
@@ -261,37 +265,59 @@ FD_INLINE vd without_means(vd order, vd whole, vd part, vd logs) {
     return v_sel(m_and(v_le(vd_set1(NEAR), whole), v_lt(order, vd_set1(1.0))), v_mul(vd_set1(0.5), logs), near);
 }
 
-FD_INLINE vd diagonal(const fd_gaussians *g, ptrdiff_t first, int renyi) {
+/* Eight problems; or two times eight of one variable, where that is `dense`: every operand a row without gaps, or one number for all.
+ * An element takes longer to come through the chain of an excess than to compute, so both vectors take its steps in turn. */
+#define TWO 2
+#define BOTH for (int i = 0; i < (dense ? TWO : 1); i++)
+FD_INLINE vd of_one(const fd_gaussians *g, int operand, ptrdiff_t first) {
+    const double *x = (const double *)g->data[operand];
+    return g->steps[operand][0] ? vd_load(x + first) : vd_set1(*x);
+}
+FD_INLINE void diagonal(const fd_gaussians *g, ptrdiff_t first, int renyi, int factors, int dense, vd *found) {
     const char *at[FD_GAUSSIAN_OPERANDS][8];
-    vd zero = vd_set1(0.0), one = vd_set1(1.0), half = vd_set1(0.5), sum = zero, bad = zero, order = one;
-    for (int o = 0; o < FD_ORDER + renyi; o++)
-        if (g->axes != 1 || (g->steps[o][0] && (g->steps[o][0] != sizeof(double) || first + 8 > g->count))) places(g, o, first, at[o]);
+    vd zero = vd_set1(0.0), one = vd_set1(1.0), half = vd_set1(0.5), sum[TWO], bad[TWO], order = one;
+    if (!dense)
+        for (int o = 0; o < FD_ORDER + renyi; o++)
+            if (g->axes != 1 || (g->steps[o][0] && (g->steps[o][0] != sizeof(double) || first + 8 > g->count))) places(g, o, first, at[o]);
     if (renyi) order = eight(g, FD_ORDER, first, at[FD_ORDER], 0);
     vd c = v_sub(one, order);
-    for (ptrdiff_t j = 0; j < g->k; j++) {
-        vd p = eight(g, FD_SCALE_P, first, at[FD_SCALE_P], j * g->row[FD_SCALE_P]), q = eight(g, FD_SCALE_Q, first, at[FD_SCALE_Q], j * g->row[FD_SCALE_Q]);
-        vd apart = v_sub(eight(g, FD_MEAN_P, first, at[FD_MEAN_P], j * g->row[FD_MEAN_P]),
-                         eight(g, FD_MEAN_Q, first, at[FD_MEAN_Q], j * g->row[FD_MEAN_Q]));
-        vd difference = v_sub(p, q), e = v_div(difference, q), whole = excess(v_div(p, q), e, p, q, difference), y, lambda = e;
-        bad = v_sel(m_and(v_lt(zero, p), m_and(v_lt(zero, q), m_and(v_lt(p, vd_set1(INFINITY)), v_lt(q, vd_set1(INFINITY))))), bad, one);
-        if (g->factors) {
-            vd scaled = v_div(apart, q);
-            y = v_mul(scaled, scaled);
-            whole = v_fma(e, e, v_add(whole, whole));
-            lambda = v_mul(e, v_add(vd_set1(2.0), e));
-        } else
-            y = v_mul(apart, v_div(apart, q));
-        if (!renyi) {
-            sum = v_add(sum, v_mul(half, v_add(whole, y)));
-            continue;
+    BOTH sum[i] = bad[i] = zero;
+    for (ptrdiff_t j = 0; j < (dense ? 1 : g->k); j++) {
+        vd p[TWO], q[TWO], difference[TWO], e[TWO], y[TWO];
+        excess_of x[TWO];
+#define OPERAND(o) (dense ? of_one(g, o, first + 8 * i) : eight(g, o, first, at[o], j * g->row[o]))
+        BOTH {
+            p[i] = OPERAND(FD_SCALE_P), q[i] = OPERAND(FD_SCALE_Q);
+            vd apart = v_sub(OPERAND(FD_MEAN_P), OPERAND(FD_MEAN_Q)), scaled = v_div(apart, q[i]);
+            y[i] = v_mul(factors ? scaled : apart, scaled);
+            difference[i] = v_sub(p[i], q[i]);
+            e[i] = v_div(difference[i], q[i]);
+            x[i] = start_excess(v_div(p[i], q[i]), p[i], q[i]);
+            md fine = m_and(m_and(v_lt(zero, p[i]), v_lt(zero, q[i])), m_and(v_lt(p[i], vd_set1(INFINITY)), v_lt(q[i], vd_set1(INFINITY))));
+            bad[i] = v_sel(fine, bad[i], one);
         }
-        vd moved = v_mul(c, lambda), u = v_add(one, moved), part = excess(u, moved, u, one, moved), log_u = log_of_ratio(u, one, moved);
-        vd log_r = log_of_ratio(p, q, difference);
-        vd logs = v_sub(v_div(log_u, c), g->factors ? v_add(log_r, log_r) : log_r);
-        vd one_more = v_fma(v_mul(half, order), v_div(y, u), without_means(order, whole, part, logs));
-        sum = v_add(sum, v_sel(v_le(u, zero), vd_set1(INFINITY), one_more));
+#undef OPERAND
+        BOTH split_excess(&x[i], e[i]);
+        BOTH divide_excess(&x[i], p[i], difference[i]);
+        BOTH sum_excess(&x[i]);
+        BOTH {
+            vd whole = end_excess(&x[i], p[i]), lambda = e[i];
+            if (factors) {
+                whole = v_fma(e[i], e[i], v_add(whole, whole));
+                lambda = v_mul(e[i], v_add(vd_set1(2.0), e[i]));
+            }
+            if (!renyi) {
+                sum[i] = v_add(sum[i], v_mul(half, v_add(whole, y[i])));
+                continue;
+            }
+            vd moved = v_mul(c, lambda), u = v_add(one, moved), part = excess(u, moved, u, one, moved), log_u = log_of_ratio(u, one, moved);
+            vd log_r = log_of_ratio(p[i], q[i], difference[i]);
+            vd logs = v_sub(v_div(log_u, c), factors ? v_add(log_r, log_r) : log_r);
+            vd one_more = v_fma(v_mul(half, order), v_div(y[i], u), without_means(order, whole, part, logs));
+            sum[i] = v_add(sum[i], v_sel(v_le(u, zero), vd_set1(INFINITY), one_more));
+        }
     }
-    return v_sel(v_eq(bad, zero), sum, vd_set1(NAN));
+    BOTH found[i] = v_sel(v_eq(bad[i], zero), sum[i], vd_set1(NAN));
 }
 
 FD_INLINE void gather_scales(const fd_gaussians *g, ptrdiff_t first, problem *w) {
@@ -407,54 +433,30 @@ static int put(const fd_gaussians *g, ptrdiff_t first, vd found) {
     }
     return m_any(v_lt(zero, wrong)) ? FD_DOUBTFUL : 0;
 }
-/* Problems of one variable, whose operands are dense or one for all: so many vectors go through the long chain together, as an element
- * takes longer to come through than to compute.  The bits are those of `diagonal`, which is for what is left. */
-#define TWO 2
-FD_INLINE vd of_one(const fd_gaussians *g, int operand, ptrdiff_t i) {
-    const double *x = (const double *)g->data[operand];
-    return g->steps[operand][0] ? vd_load(x + i) : vd_set1(*x);
-}
-FD_INLINE int two_of_one_variable(const fd_gaussians *g, ptrdiff_t first, int factors, int *status) {
-    vd zero = vd_set1(0.0), one = vd_set1(1.0), half = vd_set1(0.5), p[TWO], difference[TWO], e[TWO], y[TWO], bad[TWO];
-    excess_of x[TWO];
-    for (int i = 0; i < TWO; i++) {
-        ptrdiff_t at = first + 8 * i;
-        vd q = of_one(g, FD_SCALE_Q, at), apart = v_sub(of_one(g, FD_MEAN_P, at), of_one(g, FD_MEAN_Q, at));
-        p[i] = of_one(g, FD_SCALE_P, at), difference[i] = v_sub(p[i], q), e[i] = v_div(difference[i], q);
-        x[i].all = x[i].u = v_div(p[i], q), x[i].shift = zero;
-        vd scaled = v_div(apart, q);
-        y[i] = v_mul(factors ? scaled : apart, scaled);
-        md fine = m_and(m_and(v_lt(zero, p[i]), v_lt(zero, q)), m_and(v_lt(p[i], vd_set1(INFINITY)), v_lt(q, vd_set1(INFINITY))));
-        bad[i] = v_sel(fine, zero, one);
-    }
-    for (int i = 0; i < TWO; i++) if (m_any(v_lt(x[i].u, vd_set1(TINY_RATIO)))) return 0;
-    for (int i = 0; i < TWO; i++) split_excess(&x[i], e[i]);
-    for (int i = 0; i < TWO; i++) divide_excess(&x[i], p[i], difference[i]);
-    for (int i = 0; i < TWO; i++) sum_excess(&x[i]);
-    for (int i = 0; i < TWO; i++) {
-        vd whole = end_excess(&x[i], p[i]);
-        if (factors) whole = v_fma(e[i], e[i], v_add(whole, whole));
-        *status |= put(g, first + 8 * i, v_sel(v_eq(bad[i], zero), v_add(zero, v_mul(half, v_add(whole, y[i]))), vd_set1(NAN)));
-    }
-    return 1;
-}
+#define DIAGONAL(renyi, factors, dense) diagonal(g, 8 * first, renyi, factors, dense, found)
 static int all_diagonal(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last) {
     int dense = g->k == 1 && g->axes == 1, status = 0;
+    vd found[TWO];
     for (int o = 0; o < FD_ORDER; o++) dense = dense && (!g->steps[o][0] || g->steps[o][0] == sizeof(double));
-    for (; first < last; first++) {
-        int together = dense && first + TWO <= last && 8 * (first + TWO) <= g->count;
-        if (together && (g->factors ? two_of_one_variable(g, 8 * first, 1, &status) : two_of_one_variable(g, 8 * first, 0, &status)))
-            first += TWO - 1;
-        else
-            status |= put(g, 8 * first, diagonal(g, 8 * first, 0));
+    for (; first < last; first += dense ? TWO : 1) {
+        dense = dense && first + TWO <= last && 8 * (first + TWO) <= g->count;
+        if (dense && g->factors) DIAGONAL(0, 1, 1);
+        else if (dense) DIAGONAL(0, 0, 1);
+        else DIAGONAL(0, g->factors, 0);
+        BOTH status |= put(g, 8 * (first + i), found[i]);
     }
     return status;
 }
 static int all_diagonal_renyi(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last) {
+    vd found[TWO];
     int status = 0;
-    for (; first < last; first++) status |= put(g, 8 * first, diagonal(g, 8 * first, 1));
+    for (; first < last; first++) {
+        DIAGONAL(1, g->factors, 0);
+        status |= put(g, 8 * first, *found);
+    }
     return status;
 }
+#undef DIAGONAL
 #define ALL_FULL(NAME, K, RENYI)                                                                                               \
     static int NAME(const fd_gaussians *g, ptrdiff_t first, ptrdiff_t last, const problem *w) {                                \
         int status = 0;                                                                                                        \

@@ -16,8 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from fastdiv import _core, frames, lazy, sparse
 
 __all__ = [
+    "along_last",
+    "array_of",
+    "check_batches",
+    "check_pair",
     "check_rows",
     "in_units",
+    "integer_of",
     "legible",
     "measure",
     "numbers_of",
@@ -25,10 +30,79 @@ __all__ = [
     "placed",
     "real_numbers",
     "row_name",
+    "seed_of",
     "temperature_of",
     "units",
     "weight_of",
 ]
+
+
+def array_of(function: str, argument: str, values: Any, dtype: str | None = None) -> NDArray[Any]:
+    """Read an array of one of the storage types, bfloat16 as uint16; never a masked one."""
+    if getattr(values, "requires_grad", False) is True:
+        raise TypeError(
+            f"{function}: {argument} is a tensor that requires its gradient; it takes"
+            f" {argument}.detach()"
+        )
+    if isinstance(values, (list, tuple)):
+        if any(isinstance(x, np.ma.MaskedArray) for x in values):
+            raise TypeError(f"{function}: {argument} holds masked arrays; fill them first")
+        try:
+            values = np.asarray(values)
+        except (OverflowError, RuntimeError, TypeError, ValueError):
+            raise ValueError(
+                f"{function}: {argument} has rows of different lengths, or what is no number; it"
+                " takes an array"
+            ) from None
+    return np.asarray(_core.array_of(values, function, argument, dtype))
+
+
+def along_last(function: str, argument: str, x: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Move an axis to the end; errors for a single number and for an axis that is not there."""
+    if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
+        raise TypeError(f"{function}: axis is {axis!r}; it takes an integer")
+    if x.ndim == 0:
+        raise ValueError(f"{function}: {argument} is a single number; it takes an array")
+    if not -x.ndim <= axis < x.ndim:
+        raise np.exceptions.AxisError(
+            f"{function}: axis is {axis}; {argument} has shape {x.shape}, so it takes"
+            f" {-x.ndim}…{x.ndim - 1}"
+        )
+    return np.moveaxis(x, int(axis), -1)
+
+
+def check_pair(function: str, p: NDArray[Any], q: NDArray[Any]) -> None:
+    """Raise ValueError for rows, along the last axis, that cannot be compared."""
+    if p.shape[-1] != q.shape[-1]:
+        raise ValueError(f"{function}: p has rows of {p.shape[-1]}, q of {q.shape[-1]} outcomes")
+    check_batches(function, p=p.shape[:-1], q=q.shape[:-1])
+
+
+def check_batches(function: str, **shapes: tuple[int, ...]) -> None:
+    """Raise ValueError for batches of rows, and what comes with them, that do not broadcast."""
+    try:
+        np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        each = ", ".join(f"{argument} {shape}" for argument, shape in shapes.items())
+        raise ValueError(
+            f"{function}: beside the axis of outcomes the shapes do not broadcast: {each}"
+        ) from None
+
+
+def integer_of(function: str, argument: str, value: int, least: int) -> int:
+    """Read a whole number."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        raise TypeError(f"{function}: {argument} is {value!r}; it takes an integer")
+    if value < least:
+        raise ValueError(f"{function}: {argument} is {value}; it takes at least {least}")
+    return int(value)
+
+
+def seed_of(function: str, seed: int) -> int:
+    """Read the seed of a generator."""
+    if integer_of(function, "seed", seed, 0) >= 1 << 64:
+        raise ValueError(f"{function}: seed is {seed}; it takes 0…2⁶⁴ − 1")
+    return int(seed)
 
 
 def check_rows(
@@ -88,11 +162,8 @@ def units(function: str, base: float | None) -> float:
 
 
 def real_numbers(function: str, argument: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Read numbers that float64 holds or is as wide as; TypeError for others."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise TypeError(f"{function}: {argument} has dtype {array.dtype}; it takes real numbers")
-    return array.astype(np.float64, copy=False)
+    """Read numbers of every dtype that rows may have, in float64; TypeError for others."""
+    return legible(array_of(function, argument, values)).astype(np.float64, copy=False)
 
 
 def numbers_of(function: str, argument: str, value: ArrayLike, takes: str) -> NDArray[np.float64]:
@@ -158,20 +229,45 @@ def measure(
             labels, rows = frames.aligned(name, rows, axis)
         if out is None and any(lazy.is_lazy(x) for x in rows):
             rows, numbers = lazy.chunked(name, rows, numbers, axis)
-    result = _core.evaluate(
-        name,
-        rows,
-        axis,
-        keepdims,
-        out,
-        dtype,
-        normalize,
-        from_logits,
-        check_rows if validate else None,
-        numbers,
-    )
+    try:
+        result = _core.evaluate(
+            name,
+            rows,
+            axis,
+            keepdims,
+            out,
+            dtype,
+            normalize,
+            from_logits,
+            check_rows if validate else None,
+            numbers,
+        )
+    except (BufferError, OverflowError, TypeError, ValueError):
+        _explain(name, rows, axis, dtype, numbers)
+        raise
     result = in_units(result, unit, out)
     return result if out is not None else frames.labelled(result, labels, name)
+
+
+def _explain(
+    name: str,
+    rows: tuple[Any, ...],
+    axis: int,
+    dtype: str | None,
+    numbers: tuple[NDArray[np.float64], ...],
+) -> None:
+    """Raise the error that names what does not fit, where the kernel's own speaks of gufuncs."""
+    if any(lazy.is_lazy(x) for x in rows):
+        return
+    found = [
+        along_last(name, argument, array_of(name, argument, x, dtype), axis)
+        for argument, x in zip("pq", rows, strict=False)
+    ]
+    if len(found) == 2:
+        check_pair(name, *found)
+    if numbers:
+        batches = {argument: x.shape[:-1] for argument, x in zip("pq", found, strict=False)}
+        check_batches(name, **batches, parameter=numbers[0].shape)
 
 
 def _of_sparse_rows(

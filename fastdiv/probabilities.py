@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv import _core
-from fastdiv.evaluation import check_rows, legible
+from fastdiv.evaluation import along_last, array_of, check_rows, legible
 from fastdiv.tokens import logsumexp
 
 __all__ = ["normalised", "probabilities", "widened"]
@@ -14,8 +13,7 @@ __all__ = ["normalised", "probabilities", "widened"]
 
 def widened(x: Any, function: str, argument: str, dtype: str | None = None) -> NDArray[np.float64]:
     """X in float64, which holds every supported dtype exactly."""
-    array = np.asarray(_core.array_of(x, function, argument, dtype))
-    return legible(array).astype(np.float64)
+    return legible(array_of(function, argument, x, dtype)).astype(np.float64)
 
 
 def normalised(rows: NDArray[np.float64], *, from_logits: bool) -> NDArray[np.float64]:
@@ -33,10 +31,7 @@ def probabilities(
     function: str, argument: str, x: ArrayLike, *, axis: int = -1, from_logits: bool = False
 ) -> NDArray[np.float64]:
     """Rows of sum 1 along the last axis; ValueError for what is no distribution."""
-    rows = widened(x, function, argument)
-    if rows.ndim == 0:
-        raise ValueError(f"{function}: {argument} is a single number; it takes an array")
-    rows = np.moveaxis(rows, axis, -1)
+    rows = along_last(function, argument, widened(x, function, argument), axis)
     if rows.shape[-1] == 0:
         raise ValueError(f"{function}: {argument} has shape {rows.shape}; its rows are empty")
     check_rows(function, (rows,), -1, from_logits, None, (argument,))

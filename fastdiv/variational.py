@@ -5,7 +5,8 @@ For every generator f with conjugate f* (``fastdiv.generators``) and every criti
 .. math:: D_f(P\|Q) \ge \mathbb{E}_P\, T - \mathbb{E}_Q\, f^*(T),
     \qquad \text{with equality at } T = f'(p/q)
 
-which needs samples of P and Q and no density: the principle of f-GANs [1]_ [2]_. Of KL there are
+which needs samples of P and Q and no density: the principle of f-GANs [1]_ [2]_. Where f* is
+infinite a critic proves nothing, and is refused. Of KL there are
 
 =================  =================================  ============  ==============================
 bound              formula                            best critic   of one critic
@@ -39,8 +40,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastdiv import uncertainty
 from fastdiv.custom import generator_of
 from fastdiv.divergences import js_divergence, kl_divergence
-from fastdiv.evaluation import real_numbers
-from fastdiv.generators import Generator
+from fastdiv.evaluation import along_last, check_batches, check_pair, real_numbers, row_name
+from fastdiv.generators import Generator, Interval, kl
 from fastdiv.probabilities import probabilities, widened
 from fastdiv.sums import floats_of, mean_of
 from fastdiv.tokens import logsumexp
@@ -60,6 +61,7 @@ __all__ = [
 
 _Floats: TypeAlias = NDArray[np.float64]
 _Named: TypeAlias = str | Generator | Callable[..., Any]
+_TAKES = "−inf or numbers in {}, where f* is finite"
 _LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -137,7 +139,8 @@ def f_gan_bound_of(
     p, q : array_like
         As `optimal_critic`.
     critic : array_like of float
-        T of each outcome, along `axis`; broadcasts with the rows.
+        T of each outcome, along `axis`; broadcasts with the rows. Where Q has something, in the
+        domain of f* or −∞, where only P has, at most its upper end; elsewhere any number.
     generator : str, Generator or callable, default "kl"
         As `f_divergence` takes it.
     axis : int, default -1
@@ -148,12 +151,12 @@ def f_gan_bound_of(
     Returns
     -------
     float64 or ndarray of float64
-        One number per row. −∞ where f* of the critic is infinite and Q has something.
+        One number per row. −∞ where the critic is −∞ and P has something, or f* overflows.
 
     Raises
     ------
     TypeError, ValueError
-        As `optimal_critic`; a critic with NaN or of another length.
+        As `optimal_critic`; a critic with NaN, outside the domain, or of another length.
 
     Examples
     --------
@@ -167,9 +170,9 @@ def f_gan_bound_of(
     name = "f_gan_bound_of"
     g = generator_of(name, generator)
     rows_p, rows_q = _pair(name, p, q, axis, from_logits)
-    given = _critic(name, critic, axis, rows_p.shape[-1])
-    with np.errstate(invalid="ignore"):
-        return _expectation(rows_p, given) - _expectation(rows_q, np.asarray(g.conjugate(given)))
+    given = _critic(name, critic, axis, rows_p)
+    _check_in_domain(name, given, rows_p, rows_q, g.conjugate_domain)
+    return _expectation(rows_p, given) - _expectation(rows_q, np.asarray(g.conjugate(given)))
 
 
 def donsker_varadhan_bound_of(
@@ -187,7 +190,8 @@ def donsker_varadhan_bound_of(
     Parameters
     ----------
     p, q, critic : array_like
-        As `f_gan_bound_of`. A constant added to the critic changes nothing.
+        As `f_gan_bound_of` for KL, whose f* is finite everywhere but at +∞. A constant added to the
+        critic changes nothing.
     axis : int, default -1
         The axis that a distribution lies along.
     from_logits : bool, default False
@@ -217,12 +221,14 @@ def donsker_varadhan_bound_of(
     """
     name = "donsker_varadhan_bound_of"
     rows_p, rows_q = _pair(name, p, q, axis, from_logits)
-    given = _critic(name, critic, axis, rows_p.shape[-1])
+    given = _critic(name, critic, axis, rows_p)
+    _check_in_domain(name, given, rows_p, rows_q, kl.conjugate_domain)
     with np.errstate(divide="ignore"):
         log_q = np.log(rows_q)
     exponents = np.where(rows_q > 0, log_q + np.where(rows_q > 0, given, 0.0), -np.inf)
+    first = _expectation(rows_p, given)
     with np.errstate(invalid="ignore"):
-        return _expectation(rows_p, given) - _log_sum_exp(exponents)
+        return np.where(first == -np.inf, first, first - logsumexp(exponents))[()]
 
 
 def gan_value(
@@ -283,10 +289,8 @@ def gan_value(
     best = 2 * js_divergence(p, q, axis=axis, from_logits=from_logits) - math.log(4)
     if D is None:
         return best
-    given = _critic(name, D, axis, rows_p.shape[-1], "D")
-    wrong = ~((given >= 0) & (given <= 1))
-    if wrong.any():
-        raise ValueError(f"{name}: D has {given[wrong][0]}; it takes probabilities, from 0 to 1")
+    given = _critic(name, D, axis, rows_p, "D")
+    _refuse(name, "D", given, ~((given >= 0) & (given <= 1)), "probabilities, from 0 to 1")
     weight = rows_p + rows_q
     of_pair = np.stack([np.where(weight > 0, rows_p, 1.0), np.where(weight > 0, rows_q, 1.0)], -1)
     lost = kl_divergence(of_pair, np.stack([given, 1 - given], -1))
@@ -305,20 +309,21 @@ def f_gan_bound(critic_p: ArrayLike, critic_q: ArrayLike, generator: _Named = "k
     ----------
     critic_p, critic_q : array_like of float
         The critic's values for samples of P and for samples of Q, which are independent of each
-        other and of the critic. A network's last layer goes through ``Generator.activation`` first.
+        other and of the critic: −∞ or numbers in the domain of f*, into which
+        ``Generator.activation`` brings a network's last layer.
     generator : str, Generator or callable, default "kl"
         As `f_divergence` takes it.
 
     Returns
     -------
     Estimate
-        Unbiased for the bound that this critic proves, with its standard error. −∞ where a value
-        for a sample of Q lies outside the conjugate's domain.
+        Unbiased for the bound that this critic proves, with its standard error.
 
     Raises
     ------
     TypeError, ValueError
-        An unknown generator; values that are no real numbers, or none at all.
+        An unknown generator; values that are no real numbers, NaN, outside the domain of f* (which
+        for KL is below +∞), or none at all.
 
     References
     ----------
@@ -335,8 +340,9 @@ def f_gan_bound(critic_p: ArrayLike, critic_q: ArrayLike, generator: _Named = "k
     >>> round(value, 6), round(se, 6)
     (0.509359, 0.016414)
     """
-    g = generator_of("f_gan_bound", generator)
-    return _f_gan_bound("f_gan_bound", critic_p, critic_q, g)
+    name = "f_gan_bound"
+    g = generator_of(name, generator)
+    return _f_gan_bound(*_samples(name, critic_p, critic_q, g.conjugate_domain), g)
 
 
 def nwj_bound(critic_p: ArrayLike, critic_q: ArrayLike) -> Estimate:
@@ -371,8 +377,8 @@ def nwj_bound(critic_p: ArrayLike, critic_q: ArrayLike) -> Estimate:
     Estimate(value=0.5, se=0.0)
     """
     name = "nwj_bound"
-    shifted = (floats_of(name, "critic_p", critic_p) - 1, floats_of(name, "critic_q", critic_q) - 1)
-    return _f_gan_bound(name, *shifted, generator_of(name, "kl"))
+    of_p, of_q = _samples(name, critic_p, critic_q)
+    return _f_gan_bound(of_p - 1, of_q - 1, kl)
 
 
 def donsker_varadhan_bound(critic_p: ArrayLike, critic_q: ArrayLike) -> Estimate:
@@ -409,8 +415,8 @@ def donsker_varadhan_bound(critic_p: ArrayLike, critic_q: ArrayLike) -> Estimate
     of_p, of_q = _samples(name, critic_p, critic_q)
     log_mean = float(log_mean_exp(of_q))
     first = uncertainty.mean(of_p)
-    if not math.isfinite(log_mean):
-        return Estimate(first.value - log_mean, math.nan)
+    if first.value == -math.inf or log_mean == -math.inf:
+        return Estimate(_apart(first.value, log_mean), math.nan)
     second = uncertainty.mean(np.exp(of_q - log_mean))
     return Estimate(first.value - log_mean, math.hypot(first.se, second.se))
 
@@ -442,11 +448,10 @@ def log_mean_exp(x: ArrayLike, *, axis: int = -1) -> Any:
     >>> log_mean_exp([[1e3, 1e3], [-1e3, -1e3]])
     array([ 1000., -1000.])
     """
-    rows = widened(x, "log_mean_exp", "x")
-    if rows.ndim == 0:
-        raise ValueError("log_mean_exp: x is a single number; it takes an array")
-    rows = np.moveaxis(rows, axis, -1)
-    near = _log_sum_exp(rows) - math.log(max(rows.shape[-1], 1))
+    rows = along_last("log_mean_exp", "x", widened(x, "log_mean_exp", "x"), axis)
+    if not rows.shape[-1]:
+        raise ValueError(f"log_mean_exp: x has shape {np.shape(x)}; its axis {axis} is empty")
+    near = _log_sum_exp(rows) - math.log(rows.shape[-1])
     # What rounding has left between the result and the mean, which is next to nothing.
     finite = np.isfinite(near)
     with np.errstate(invalid="ignore"):
@@ -521,6 +526,11 @@ class DonskerVaradhanMeter:
         ----------
         critic_p, critic_q : array_like of float
             The critic's values for samples of P and for samples of Q.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `donsker_varadhan_bound`; the meter is then as it was.
         """
         of_p, of_q = _samples("DonskerVaradhanMeter.update", critic_p, critic_q)
         if self.decay is None:
@@ -543,7 +553,9 @@ class DonskerVaradhanMeter:
     @property
     def value(self) -> float:
         """The bound so far."""
-        return self._sum_p / self._share_p - self.log_baseline if self.batches else math.nan
+        if not self.batches:
+            return math.nan
+        return _apart(self._sum_p / self._share_p, self.log_baseline)
 
     def weights(self, critic_q: ArrayLike) -> _Floats:
         """Return e^T over its average so far, of each sample of Q.
@@ -562,7 +574,9 @@ class DonskerVaradhanMeter:
         ValueError
             Before the first batch.
         """
-        of_q = floats_of("DonskerVaradhanMeter.weights", "critic_q", critic_q)
+        name = "DonskerVaradhanMeter.weights"
+        of_q = floats_of(name, "critic_q", critic_q)
+        _refuse(name, "critic_q", of_q, ~(of_q < np.inf), _TAKES.format(kl.conjugate_domain))
         with np.errstate(over="ignore"):
             return np.asarray(np.exp(of_q - self._baseline("weights")))
 
@@ -592,59 +606,99 @@ class DonskerVaradhanMeter:
         name = "DonskerVaradhanMeter.bound"
         shift = 1 - self._baseline("bound")
         of_p, of_q = _samples(name, critic_p, critic_q)
-        return nwj_bound(of_p + shift, of_q + shift)
+        return _f_gan_bound(of_p + shift - 1, of_q + shift - 1, kl)
 
     def _baseline(self, method: str) -> float:
         if not self.batches:
             raise ValueError(f"DonskerVaradhanMeter.{method}: there was no batch yet; update first")
+        if self.log_baseline == -math.inf:
+            raise ValueError(
+                f"DonskerVaradhanMeter.{method}: critic_q was −inf for every sample so far, whose"
+                " average is no baseline"
+            )
         return self.log_baseline
 
 
 # --- what they share ------------------------------------------------------------------------------
 
 
-def _f_gan_bound(name: str, critic_p: ArrayLike, critic_q: ArrayLike, g: Generator) -> Estimate:
-    of_p, of_q = _samples(name, critic_p, critic_q)
+def _f_gan_bound(of_p: _Floats, of_q: _Floats, g: Generator) -> Estimate:
     first, second = uncertainty.mean(of_p), uncertainty.mean(g.conjugate(of_q))
     return Estimate(first.value - second.value, math.hypot(first.se, second.se))
 
 
-def _samples(name: str, critic_p: ArrayLike, critic_q: ArrayLike) -> tuple[_Floats, _Floats]:
+def _samples(
+    name: str, critic_p: ArrayLike, critic_q: ArrayLike, domain: Interval = kl.conjugate_domain
+) -> tuple[_Floats, _Floats]:
     found = floats_of(name, "critic_p", critic_p), floats_of(name, "critic_q", critic_q)
     for argument, x in zip(("critic_p", "critic_q"), found, strict=True):
         if not x.size:
             raise ValueError(f"{name}: {argument} is empty; it takes at least one sample")
+        _refuse(name, argument, x, ~_inside(x, domain), _TAKES.format(domain))
     return found
+
+
+def _inside(critic: _Floats, domain: Interval) -> NDArray[np.bool_]:
+    """Tell where f* is finite, or is −f(0), its limit at −∞."""
+    return np.asarray(domain.contains(critic) | (critic == -np.inf))
+
+
+def _check_in_domain(
+    name: str, critic: _Floats, rows_p: _Floats, rows_q: _Floats, domain: Interval
+) -> None:
+    """Refuse a critic of outcomes of which no bound is known."""
+    inside = np.where(rows_q > 0, _inside(critic, domain), critic <= domain.upper)
+    wrong = ~inside & ((rows_q > 0) | (rows_p > 0))
+    _refuse(name, "critic", critic, wrong, _TAKES.format(domain))
+    some = rows_p > 0
+    both = (some & (critic == np.inf)).any(-1) & (some & (critic == -np.inf)).any(-1)
+    if both.any():
+        row = row_name(tuple(int(i) for i in np.argwhere(both)[0]))
+        raise ValueError(
+            f"{name}: critic, row {row}, is −∞ and +∞ where P has something; it takes one of them"
+        )
+
+
+def _refuse(
+    name: str, argument: str, values: _Floats, wrong: NDArray[np.bool_], takes: str
+) -> None:
+    """Raise ValueError for the first value that is wrong."""
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        row = f", row {row_name(index[:-1])}," if len(index) > 1 else ""
+        value = np.broadcast_to(values, wrong.shape)[index]
+        raise ValueError(f"{name}: {argument}{row} has {value} at {index[-1]}; it takes {takes}")
 
 
 def _pair(
     name: str, p: ArrayLike, q: ArrayLike, axis: int, from_logits: bool
 ) -> tuple[_Floats, _Floats]:
-    rows = tuple(
+    rows = [
         probabilities(name, argument, x, axis=axis, from_logits=from_logits)
         for argument, x in (("p", p), ("q", q))
-    )
-    lengths = [x.shape[-1] for x in rows]
-    if lengths[0] != lengths[1]:
-        raise ValueError(f"{name}: p has rows of {lengths[0]}, q of {lengths[1]} outcomes")
+    ]
+    check_pair(name, *rows)
     first, second = np.broadcast_arrays(*rows)
     return first, second
 
 
 def _critic(
-    name: str, critic: ArrayLike, axis: int, length: int, argument: str = "critic"
+    name: str, critic: ArrayLike, axis: int, rows: _Floats, argument: str = "critic"
 ) -> _Floats:
-    given = real_numbers(name, argument, critic)
-    if given.ndim == 0:
-        raise ValueError(f"{name}: {argument} is a single number; it takes one for each outcome")
-    given = np.moveaxis(given, axis, -1)
+    given = along_last(name, argument, real_numbers(name, argument, critic), axis)
+    length = rows.shape[-1]
     if given.shape[-1] != length:
         raise ValueError(
             f"{name}: {argument} has {given.shape[-1]} values for {length} outcomes; one for each"
         )
-    if np.isnan(given).any():
-        raise ValueError(f"{name}: {argument} has NaN; it takes numbers, ±inf included")
+    check_batches(name, rows=rows.shape[:-1], **{argument: given.shape[:-1]})
+    _refuse(name, argument, given, np.isnan(given), "numbers, not NaN")
     return given
+
+
+def _apart(mean: float, log_mean: float) -> float:
+    """Donsker and Varadhan's bound; −∞ for a mean of −∞, whatever the critic says of Q."""
+    return mean - log_mean if mean > -math.inf else mean
 
 
 def _expectation(weights: _Floats, values: _Floats) -> Any:

@@ -82,9 +82,76 @@ def test_logits_and_axis() -> None:
     assert one == pytest.approx(0.25 * 0.1 + 0.75 * 0.2 - (math.e**0.1 + math.e**0.2) / 2 + 1)
 
 
-def test_outside_the_domain_nothing_is_proved() -> None:
-    assert variational.f_gan_bound_of([1, 1], [1, 1], [0.0, 2.0], "reverse_kl") == -INF
-    assert variational.f_gan_bound_of([1, 1], [1, 0], [0.0, 2.0], "reverse_kl") == 1.0
+DOMAINS = [
+    # f′(∞) by hand, and whether f* is finite there.
+    ("kl", INF, False),
+    ("reverse_kl", 1.0, False),
+    ("js", math.log(2) / 2, False),
+    ("total_variation", 0.5, True),
+    ("squared_hellinger", 0.5, False),
+    ("pearson_chi2", INF, False),
+]
+
+
+@pytest.mark.parametrize(("name", "end", "closed"), DOMAINS)
+def test_outside_the_domain_is_refused(name: str, end: float, closed: bool) -> None:
+    """At the end only where f* is finite, or where Q has nothing; NaN and beyond it nowhere."""
+    inside = -0.25
+    beyond = [math.nan] if end == INF else [math.nan, end + 1e-9, 100.0, INF]
+    for wrong in [*beyond, *([] if closed else [end])]:
+        for place, pair in enumerate([([inside, wrong], [inside]), ([inside], [inside, wrong])]):
+            message = f"f_gan_bound: critic_{'pq'[place]} has .* at 1; .*, where f. is finite"
+            with pytest.raises(ValueError, match=message):
+                variational.f_gan_bound(*pair, name)
+        with pytest.raises(ValueError, match=r"f_gan_bound_of: critic, row 1, has .* at 0; it"):
+            variational.f_gan_bound_of([1, 1], [1, 1], [[inside] * 2, [wrong, inside]], name)
+    for wrong in beyond:
+        with pytest.raises(ValueError, match=r"f_gan_bound_of: critic has .* at 1"):
+            variational.f_gan_bound_of([1, 1], [1, 0], [inside, wrong], name)
+    # Where only P has something, the end of the domain is the best there is, and a bound still.
+    found = variational.f_gan_bound_of([1, 1], [1, 0], [inside, end], name)
+    assert found <= fd.f_divergence([1, 1], [1, 0], name)
+    # Of what has no probability nothing is asked.
+    unasked = variational.f_gan_bound_of([1, 1, 0], [1, 2, 0], [inside, inside, INF], name)
+    assert unasked == variational.f_gan_bound_of([1, 1], [1, 2], [inside, inside], name)
+    assert variational.f_gan_bound_of([1, 1], [1, 1], [inside, -INF], name) == -INF
+
+
+def test_infinities_that_are_no_number_together() -> None:
+    with pytest.raises(ValueError, match=r"critic, row 0, is −∞ and \+∞ where P has something"):
+        variational.f_gan_bound_of([1, 1, 1], [1, 1, 0], [0.0, -INF, INF])
+    # −∞ of P is no bound at all, whatever Q.
+    assert variational.donsker_varadhan_bound_of([1, 1], [1, 1], [-INF, -INF]) == -INF
+    assert variational.donsker_varadhan_bound([-INF], [-INF]).value == -INF
+    meter = variational.DonskerVaradhanMeter()
+    meter.update([-INF, 1.0], [-INF])
+    assert meter.value == -INF
+    for call in (lambda: meter.weights([1.0]), lambda: meter.bound([1.0], [1.0])):
+        with pytest.raises(ValueError, match="critic_q was −inf for every sample so far"):
+            call()
+    meter.update([0.0], [1.0])
+    assert meter.log_baseline == pytest.approx(1 - math.log(2), rel=1e-15)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, INF])
+def test_critics_of_kl_bounds_are_below_infinity(wrong: float) -> None:
+    meter = variational.DonskerVaradhanMeter()
+    meter.update([0.5], [0.5])
+    for function, name in [
+        (variational.nwj_bound, "nwj_bound"),
+        (variational.donsker_varadhan_bound, "donsker_varadhan_bound"),
+        (meter.update, "DonskerVaradhanMeter.update"),
+        (meter.bound, "DonskerVaradhanMeter.bound"),
+    ]:
+        for place, pair in enumerate([([0.0, 1.0, wrong], [0.0]), ([0.0], [0.0, 1.0, wrong])]):
+            with pytest.raises(ValueError, match=f"{name}: critic_{'pq'[place]} has {wrong} at 2;"):
+                function(*pair)
+    assert (meter.batches, meter.value) == (1, 0.0)
+    with pytest.raises(ValueError, match=f"weights: critic_q has {wrong} at 0"):
+        meter.weights([wrong])
+    for pair in (([1, 1], [1, 1]), ([1, 3], [2, 1])):
+        with pytest.raises(ValueError, match=f"donsker_varadhan_bound_of: critic has {wrong} at 1"):
+            variational.donsker_varadhan_bound_of(*pair, [0.0, wrong])
 
 
 def test_the_best_critic_by_hand() -> None:
@@ -107,7 +174,6 @@ def test_donsker_varadhan_of_rows() -> None:
     assert (dv >= variational.f_gan_bound_of(P, Q, critic) - 1e-15).all()
     want = (P * critic).sum(-1) - np.log((Q * np.exp(critic)).sum(-1))
     np.testing.assert_allclose(dv, want, rtol=1e-11, atol=1e-13)
-    assert variational.donsker_varadhan_bound_of([1, 1], [1, 1], [0, INF]) != 0
 
 
 def test_gan_value_at_the_best_is_js_to_the_bit() -> None:
@@ -139,13 +205,13 @@ def test_gan_value_of_any_discriminator() -> None:
 
 
 def test_refusals_of_rows() -> None:
-    with pytest.raises(ValueError, match=r"D has 1\.5; it takes probabilities"):
+    with pytest.raises(ValueError, match=r"D has 1\.5 at 1; it takes probabilities"):
         variational.gan_value([1, 1], [1, 1], [0, 1.5])
     with pytest.raises(ValueError, match="p has rows of 2, q of 3"):
         variational.optimal_critic([1, 1], [1, 1, 1])
     with pytest.raises(ValueError, match="critic has 1 values for 2 outcomes"):
         variational.f_gan_bound_of([1, 1], [1, 1], [1.0])
-    with pytest.raises(ValueError, match="critic has NaN"):
+    with pytest.raises(ValueError, match="critic has nan at 1; it takes numbers, not NaN"):
         variational.donsker_varadhan_bound_of([1, 1], [1, 1], [1.0, math.nan])
     with pytest.raises(ValueError, match="single number"):
         variational.f_gan_bound_of([1, 1], [1, 1], 1.0)
@@ -210,7 +276,6 @@ def test_standard_error_of_donsker_varadhan_is_its_spread() -> None:
 
 def test_samples_of_infinite_critics() -> None:
     assert variational.donsker_varadhan_bound([0.0, 1.0], [-INF, -INF]).value == INF
-    assert variational.donsker_varadhan_bound([0.0, 1.0], [0.0, INF]).value == -INF
     assert variational.nwj_bound([0.0], [1000.0]).value == -INF
     with pytest.raises(ValueError, match="critic_q is empty"):
         variational.f_gan_bound([1.0], [])

@@ -172,7 +172,8 @@ def f_gan_bound_of(
     rows_p, rows_q = _pair(name, p, q, axis, from_logits)
     given = _critic(name, critic, axis, rows_p)
     _check_in_domain(name, given, rows_p, rows_q, g.conjugate_domain)
-    return _expectation(rows_p, given) - _expectation(rows_q, np.asarray(g.conjugate(given)))
+    of_q = _expectation(rows_q, np.asarray(g.conjugate(given)))
+    return _difference(_expectation(rows_p, given), of_q)
 
 
 def donsker_varadhan_bound_of(
@@ -226,9 +227,7 @@ def donsker_varadhan_bound_of(
     with np.errstate(divide="ignore"):
         log_q = np.log(rows_q)
     exponents = np.where(rows_q > 0, log_q + np.where(rows_q > 0, given, 0.0), -np.inf)
-    first = _expectation(rows_p, given)
-    with np.errstate(invalid="ignore"):
-        return np.where(first == -np.inf, first, first - logsumexp(exponents))[()]
+    return _difference(_expectation(rows_p, given), logsumexp(exponents))
 
 
 def gan_value(
@@ -416,7 +415,7 @@ def donsker_varadhan_bound(critic_p: ArrayLike, critic_q: ArrayLike) -> Estimate
     log_mean = float(log_mean_exp(of_q))
     first = uncertainty.mean(of_p)
     if first.value == -math.inf or log_mean == -math.inf:
-        return Estimate(_apart(first.value, log_mean), math.nan)
+        return Estimate(float(_difference(first.value, log_mean)), math.nan)
     second = uncertainty.mean(np.exp(of_q - log_mean))
     return Estimate(first.value - log_mean, math.hypot(first.se, second.se))
 
@@ -555,7 +554,7 @@ class DonskerVaradhanMeter:
         """The bound so far."""
         if not self.batches:
             return math.nan
-        return _apart(self._sum_p / self._share_p, self.log_baseline)
+        return float(_difference(self._sum_p / self._share_p, self.log_baseline))
 
     def weights(self, critic_q: ArrayLike) -> _Floats:
         """Return e^T over its average so far, of each sample of Q.
@@ -624,7 +623,8 @@ class DonskerVaradhanMeter:
 
 def _f_gan_bound(of_p: _Floats, of_q: _Floats, g: Generator) -> Estimate:
     first, second = uncertainty.mean(of_p), uncertainty.mean(g.conjugate(of_q))
-    return Estimate(first.value - second.value, math.hypot(first.se, second.se))
+    value = float(_difference(first.value, second.value))
+    return Estimate(value, math.hypot(first.se, second.se))
 
 
 def _samples(
@@ -696,9 +696,10 @@ def _critic(
     return given
 
 
-def _apart(mean: float, log_mean: float) -> float:
-    """Donsker and Varadhan's bound; −∞ for a mean of −∞, whatever the critic says of Q."""
-    return mean - log_mean if mean > -math.inf else mean
+def _difference(of_p: Any, of_q: Any) -> Any:
+    """Return of_p − of_q; of P −∞ is the limit of both, since f*(T)/T goes to 0 there."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.equal(of_p, -np.inf), of_p, np.subtract(of_p, of_q))[()]
 
 
 def _expectation(weights: _Floats, values: _Floats) -> Any:

@@ -115,6 +115,7 @@ def test_outside_the_domain_is_refused(name: str, end: float, closed: bool) -> N
     unasked = variational.f_gan_bound_of([1, 1, 0], [1, 2, 0], [inside, inside, INF], name)
     assert unasked == variational.f_gan_bound_of([1, 1], [1, 2], [inside, inside], name)
     assert variational.f_gan_bound_of([1, 1], [1, 1], [inside, -INF], name) == -INF
+    assert variational.f_gan_bound([inside, -INF], [-INF], name).value == -INF
 
 
 def test_infinities_that_are_no_number_together() -> None:

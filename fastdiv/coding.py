@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.divergences import entropy, kl_divergence
+from fastdiv.evaluation import check_pair, dense, real_numbers, refuse, units
 from fastdiv.probabilities import probabilities
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 _Floats = NDArray[np.float64]
+# Bits of a word: a Huffman code of float64 weights has none so long, and a gigabyte is no word.
+_LONGEST = 1 << 20
 
 
 class CrossEntropy(NamedTuple):
@@ -112,6 +115,9 @@ def cross_entropy_decomposition(
     CrossEntropy(cross_entropy=np.float64(1.75), entropy=np.float64(1.5),
                  kl_divergence=np.float64(0.25))
     """
+    name = "cross_entropy_decomposition"
+    units(name, base)
+    p, q, axis = dense(name, axis, p=p, q=q)
     of_p = entropy(p, axis=axis, base=base, from_logits=from_logits)
     between = kl_divergence(p, q, axis=axis, base=base, from_logits=from_logits)
     # An entropy of many rows of P, a divergence from many of Q: both in the shape of the result.
@@ -162,10 +168,7 @@ def coding_overhead(p: ArrayLike, q: ArrayLike, *, axis: int = -1) -> CodingOver
     name = "coding_overhead"
     rows_p = probabilities(name, "p", p, axis=axis)
     rows_q = probabilities(name, "q", q, axis=axis)
-    if rows_p.shape[-1] != rows_q.shape[-1]:
-        raise ValueError(
-            f"{name}: p has rows of {rows_p.shape[-1]}, q of {rows_q.shape[-1]} outcomes"
-        )
+    check_pair(name, rows_p, rows_q)
     ideal = kl_divergence(rows_p, rows_q, base=2)
     of_p = entropy(rows_p, base=2) + np.zeros(np.shape(ideal))
     with np.errstate(divide="ignore"):
@@ -262,6 +265,8 @@ def canonical_code(lengths: ArrayLike) -> list[str | None]:
 
     Raises
     ------
+    TypeError
+        If the dtype is not supported.
     ValueError
         If a length is no whole number, there is more than one axis, or no prefix code has these
         lengths (Kraft: Σ 2^−ℓ ≤ 1).
@@ -276,15 +281,12 @@ def canonical_code(lengths: ArrayLike) -> list[str | None]:
     >>> canonical_code([1, 3, 2, 3])
     ['0', '110', '10', '111']
     """
-    given = np.asarray(lengths, np.float64)
+    given = real_numbers("canonical_code", "lengths", lengths)
     if given.ndim != 1:
         raise ValueError(f"canonical_code: lengths has shape {given.shape}; it takes one row")
-    wrong = ~((given >= 0) & ((given == np.floor(given)) | np.isinf(given)))
-    if wrong.any():
-        raise ValueError(
-            f"canonical_code: lengths has {given[wrong][0]}; it takes whole numbers, or +inf for no"
-            " word"
-        )
+    whole = (given >= 0) & (given <= _LONGEST) & (given == np.floor(given))
+    takes = f"whole numbers up to {_LONGEST}, or +inf for no word"
+    refuse("canonical_code", "lengths", given, ~(whole | (given == np.inf)), takes)
     words: list[str | None] = [None] * given.size
     next_word, length = 0, 0
     for place in np.argsort(given, kind="stable").tolist():

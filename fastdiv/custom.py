@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core, frames, generators, sparse
 from fastdiv.evaluation import check_rows, legible, measure, placed
-from fastdiv.generators import Generator
+from fastdiv.generators import Generator, c_function_address
 from fastdiv.tokens import logsumexp
 
 __all__ = ["f_divergence", "generator_of"]
@@ -163,6 +163,11 @@ def generator_of(
         return _named(function, generator)
     if isinstance(generator, Generator):
         return generator
+    if not callable(generator) and c_function_address(generator) is None:
+        raise TypeError(
+            f"{function}: generator has type {type(generator).__name__}; it takes a name, a"
+            " Generator, or a function of an array or of C"
+        )
     return Generator.from_function(generator, at_zero=at_zero, at_infinity=at_infinity)
 
 

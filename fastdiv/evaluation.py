@@ -21,6 +21,7 @@ __all__ = [
     "check_batches",
     "check_pair",
     "check_rows",
+    "dense",
     "in_units",
     "integer_of",
     "legible",
@@ -29,6 +30,7 @@ __all__ = [
     "order_of",
     "placed",
     "real_numbers",
+    "refuse",
     "row_name",
     "seed_of",
     "temperature_of",
@@ -58,7 +60,7 @@ def array_of(function: str, argument: str, values: Any, dtype: str | None = None
 
 
 def along_last(function: str, argument: str, x: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Move an axis to the end; errors for a single number and for an axis that is not there."""
+    """Move the axis of the outcomes to the end; errors where there is none, or nothing along it."""
     if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
         raise TypeError(f"{function}: axis is {axis!r}; it takes an integer")
     if x.ndim == 0:
@@ -68,6 +70,8 @@ def along_last(function: str, argument: str, x: NDArray[Any], axis: int) -> NDAr
             f"{function}: axis is {axis}; {argument} has shape {x.shape}, so it takes"
             f" {-x.ndim}…{x.ndim - 1}"
         )
+    if not x.shape[axis]:
+        raise ValueError(f"{function}: {argument} has shape {x.shape}; its axis {axis} is empty")
     return np.moveaxis(x, int(axis), -1)
 
 
@@ -149,6 +153,36 @@ def row_name(index: tuple[int, ...]) -> str:
     return str(index[0]) if len(index) == 1 else str(index) if index else "0"
 
 
+def refuse(
+    function: str,
+    argument: str,
+    values: NDArray[Any],
+    wrong: NDArray[np.bool_],
+    takes: str,
+    row: str = "row",
+) -> None:
+    """Raise ValueError for the first value that is wrong."""
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        where = f", {row} {row_name(index[:-1])}," if len(index) > 1 else ""
+        value = np.broadcast_to(values, wrong.shape)[index]
+        raise ValueError(
+            f"{function}: {argument}{where} has {value} at {index[-1]}; it takes {takes}"
+        )
+
+
+def dense(function: str, axis: int, **rows: Any) -> tuple[Any, ...]:
+    """Return rows along the last axis, and that axis; frames, sparse and lazy rows as they are."""
+    if any(frames.is_frame(x) or sparse.is_sparse(x) or lazy.is_lazy(x) for x in rows.values()):
+        return (*rows.values(), axis)
+    found = [
+        along_last(function, argument, legible(array_of(function, argument, x)), axis)
+        for argument, x in rows.items()
+    ]
+    check_pair(function, *found)
+    return (*found, -1)
+
+
 ROOTS = frozenset({"js_distance"})  # whose square has the unit of a logarithm
 
 
@@ -163,7 +197,12 @@ def units(function: str, base: float | None) -> float:
 
 def real_numbers(function: str, argument: str, values: ArrayLike) -> NDArray[np.float64]:
     """Read numbers of every dtype that rows may have, in float64; TypeError for others."""
-    return legible(array_of(function, argument, values)).astype(np.float64, copy=False)
+    try:
+        array = array_of(function, argument, values)
+    except TypeError as error:
+        text, of_dtype, _ = str(error).partition("; it takes float16")
+        raise TypeError(f"{text}; it takes real numbers" if of_dtype else text) from None
+    return legible(array).astype(np.float64, copy=False)
 
 
 def numbers_of(function: str, argument: str, value: ArrayLike, takes: str) -> NDArray[np.float64]:
@@ -259,6 +298,7 @@ def _explain(
     """Raise the error that names what does not fit, where the kernel's own speaks of gufuncs."""
     if any(lazy.is_lazy(x) for x in rows):
         return
+    name = "js_divergence" if name == "weighted_js_divergence" else name
     found = [
         along_last(name, argument, array_of(name, argument, x, dtype), axis)
         for argument, x in zip("pq", rows, strict=False)

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.divergences import kl_divergence
-from fastdiv.evaluation import in_units, row_name, units
+from fastdiv.evaluation import in_units, real_numbers, refuse, row_name, units
 from fastdiv.probabilities import normalised, widened
 
 __all__ = ["js_divergence_of", "mutual_information"]
+
+_WEIGHTS = "weights, finite and not negative"
 
 
 def mutual_information(
@@ -95,14 +97,7 @@ def mutual_information(
 
 
 def _check_tables(function: str, argument: str, flat: NDArray[np.float64]) -> None:
-    with np.errstate(invalid="ignore"):
-        wrong = ~((flat >= 0) & (flat < np.inf))
-    if wrong.any():
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(
-            f"{function}: {argument}, table {row_name(index[:-1])}, has {flat[index]};"
-            " weights are finite and not negative"
-        )
+    refuse(function, argument, flat, ~((flat >= 0) & (flat < np.inf)), _WEIGHTS, "table")
     if not flat.any(axis=-1).all():
         index = tuple(int(i) for i in np.argwhere(~flat.any(axis=-1))[0])
         raise ValueError(f"{function}: {argument}, table {row_name(index)}, is 0 everywhere")
@@ -193,19 +188,15 @@ def _shares(name: str, weights: ArrayLike | None, shape: tuple[int, ...]) -> NDA
     """Weights of sum 1 for every set of rows."""
     if weights is None:
         return np.full(shape, 1.0 / shape[-1])
+    array = real_numbers(name, "weights", weights)
     try:
-        array = np.asarray(weights, dtype=np.float64)
         shares = np.broadcast_to(array, shape)
-    except (TypeError, ValueError):
+    except ValueError:
         raise ValueError(
-            f"{name}: weights is {weights!r}; it takes one number for each of the {shape[-1]}"
-            " distributions"
+            f"{name}: weights has shape {array.shape}; it takes one number for each of the"
+            f" {shape[-1]} distributions"
         ) from None
-    wrong = ~((shares >= 0) & (shares < np.inf))
-    if wrong.any():
-        raise ValueError(
-            f"{name}: weights has {shares[wrong][0]}; they are finite and not negative"
-        )
+    refuse(name, "weights", array, ~((array >= 0) & (array < np.inf)), _WEIGHTS)
     most = shares.max(axis=-1, keepdims=True)
     if (most == 0).any():
         raise ValueError(f"{name}: weights are 0 everywhere")

@@ -11,7 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core, divergences
 from fastdiv.custom import f_divergence
+from fastdiv.evaluation import (
+    array_of,
+    integer_of,
+    legible,
+    order_of,
+    real_numbers,
+    refuse,
+    seed_of,
+    weight_of,
+)
 from fastdiv.generators import GENERATORS, Generator
+from fastdiv.plug_in import counts_of
 from fastdiv.transport import wasserstein_distance
 
 __all__ = ["PermutationTest", "permutation_test"]
@@ -27,10 +38,13 @@ _BY_NAME: dict[str, _Statistic] = {
 _BY_NAME["wasserstein_distance"] = wasserstein_distance
 # Which parameter a divergence has.
 _PARAMETERS = {"alpha_divergence": "alpha", "renyi_divergence": "alpha", "js_divergence": "weight"}
+_NUMBERS = "biufc"
 # Numbers drawn at a time.
 _DRAWN_AT_ONCE = 1 << 20
 # What rounding may make of equal statistics of different permutations.
 _ROUNDING = 1e-12
+# NumPy draws from no larger urn.
+_MOST_COUNTS = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +121,9 @@ def permutation_test(
         A seed or a number of permutations that is no integer; a parameter that the statistic does
         not have, or none where it needs one.
     ValueError
-        Rows of different lengths, counts that are negative or not whole, an empty sample, an
-        unknown name, a statistic that is NaN or not one number per shuffle; a divergence of counts
-        for observations all of which differ.
+        Rows of different lengths, counts that are negative or not whole, an empty sample, missing
+        observations (NaN) of a named statistic, an unknown name, a statistic that is NaN or not one
+        number per shuffle; a divergence of counts for observations all of which differ.
 
     Notes
     -----
@@ -134,14 +148,8 @@ def permutation_test(
     True
     """
     name = "permutation_test"
-    for argument, value in (("permutations", permutations), ("seed", seed)):
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
-            raise TypeError(f"{name}: {argument} is {value!r}; it takes an integer")
-    if permutations < 1:
-        raise ValueError(f"{name}: permutations is {permutations}; it takes at least 1")
-    if not 0 <= seed < 1 << 64:
-        raise ValueError(f"{name}: seed is {seed}; it takes 0…2⁶⁴ − 1")
-    rng = np.random.default_rng(seed)
+    permutations = integer_of(name, "permutations", permutations, 1)
+    rng = np.random.default_rng(seed_of(name, seed))
     own = not isinstance(statistic, (str, Generator))
     if own and not callable(statistic):
         raise TypeError(
@@ -184,10 +192,17 @@ def _with_parameter(statistic: Any, **parameters: float | None) -> _Statistic:
     for argument, x in given.items():
         if argument != takes:
             raise TypeError(f"{name}: {statistic!r} takes no {argument}")
-        if np.ndim(x):
+        one = (
+            order_of(name, x, infinite=statistic != "alpha_divergence")
+            if takes == "alpha"
+            else (weight_of(name, x))
+        )
+        if one.ndim:
             raise TypeError(f"{name}: {argument} is {x!r}; it takes one number")
     if takes == "alpha" and not given:
         raise TypeError(f"{name}: {statistic} needs alpha, its order")
+    if takes is not None and given:
+        given = {takes: float(given[takes])}
     if isinstance(statistic, str) and statistic in _BY_NAME:
         return partial(_BY_NAME[statistic], **given)
     if isinstance(statistic, (str, Generator)):
@@ -211,11 +226,8 @@ def _shuffled_counts(
     rng: np.random.Generator,
 ) -> Iterator[_Floats]:
     pooled, size = x + y, int(x.sum())
-    total = int(pooled.sum())
     # A draw costs a few operations per outcome, or one per observation.
-    method: Any = "count" if total < 4 * pooled.size else "marginals"
-    if method == "marginals" and total >= 1_000_000_000:
-        raise ValueError(f"permutation_test: x and y have {total} counts; it takes fewer than 10⁹")
+    method: Any = "count" if pooled.sum() < 4 * pooled.size else "marginals"
     for count in _batches(permutations, pooled.size):
         rows = rng.multivariate_hypergeometric(pooled, size, count, method=method)
         yield _checked("permutation_test", function(rows, pooled - rows), count)
@@ -242,7 +254,13 @@ def _batches(permutations: int, numbers: int) -> Iterator[int]:
 
 
 def _checked(name: str, found: Any, count: int) -> _Floats:
-    values = np.asarray(found, np.float64)
+    try:
+        values = np.asarray(found, np.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"{name}: the statistic is of type {type(found).__name__}, no numbers; it takes one"
+            " number for each shuffle"
+        ) from None
     if values.shape != (count,):
         raise ValueError(
             f"{name}: the statistic has shape {values.shape} for {count} shuffles; it takes one"
@@ -256,27 +274,24 @@ def _checked(name: str, found: Any, count: int) -> _Floats:
 def _counts(name: str, x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     rows = []
     for argument, values in (("x", x), ("y", y)):
-        given = np.asarray(values)
-        if given.dtype.kind not in "biuf":
-            raise TypeError(f"{name}: {argument} has dtype {given.dtype}; it takes counts")
+        try:
+            given = counts_of(name, argument, values)
+        except ValueError as error:
+            raise ValueError(f"{error}; observations take samples=True") from None
         if given.ndim != 1:
             raise ValueError(f"{name}: {argument} has shape {given.shape}; it takes one row")
-        wrong = ~((given >= 0) & (given < 2.0**62) & (given == np.floor(given)))
-        if wrong.any():
-            raise ValueError(
-                f"{name}: {argument} has {given[wrong][0]} at {np.flatnonzero(wrong)[0]}; counts"
-                " are whole numbers, not negative; observations take samples=True"
-            )
-        if not given.any():
-            raise ValueError(f"{name}: {argument} has no counts; it takes at least one")
-        rows.append(given.astype(np.int64))
+        rows.append(given)
     if rows[0].size != rows[1].size:
         raise ValueError(f"{name}: x has {rows[0].size} counts, y {rows[1].size}; of one list each")
-    return rows[0], rows[1]
+    # In float64, which does not wrap round.
+    total = sum(float(row.sum()) for row in rows)
+    if total >= _MOST_COUNTS:
+        raise ValueError(f"{name}: x and y have {total:.17g} counts; it takes fewer than 10⁹")
+    return rows[0].astype(np.int64), rows[1].astype(np.int64)
 
 
 def _observations(name: str, x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    given = np.asarray(x), np.asarray(y)
+    given = _observed(name, "x", x), _observed(name, "y", y)
     for argument, values in zip("xy", given, strict=True):
         if values.ndim == 0 or not len(values):
             raise ValueError(f"{name}: {argument} has shape {values.shape}; it takes observations")
@@ -287,6 +302,18 @@ def _observations(name: str, x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], 
     return given
 
 
+def _observed(name: str, argument: str, values: ArrayLike) -> NDArray[Any]:
+    """Read observations: numbers, words, times, or anything else that can be compared."""
+    try:
+        if not isinstance(values, np.ma.MaskedArray):
+            found = np.asarray(values)
+            if found.dtype.name != "bfloat16":
+                return found
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    return legible(array_of(name, argument, values))
+
+
 def _counted(
     name: str, x: NDArray[Any], y: NDArray[Any], statistic: Any
 ) -> tuple[NDArray[Any], tuple[NDArray[Any], NDArray[Any]]]:
@@ -295,8 +322,25 @@ def _counted(
             f"{name}: x has shape {x.shape}; a named statistic takes one number or word for each"
             " observation, a callable any array"
         )
-    values, places = np.unique(np.concatenate([x, y]), return_inverse=True)
-    if values.size == places.size > 1 and statistic != "wasserstein_distance":
+    at_values = statistic == "wasserstein_distance"
+    for argument, given in (("x", x), ("y", y)):
+        if at_values:
+            takes = "finite numbers, the positions of 'wasserstein_distance'"
+            refuse(name, argument, given, ~np.isfinite(real_numbers(name, argument, given)), takes)
+        # NaN and NaT, which differ from themselves and are no value.
+        refuse(name, argument, given, given != given, "observations, none of them missing")
+    if (x.dtype.kind in _NUMBERS) != (y.dtype.kind in _NUMBERS):
+        raise TypeError(
+            f"{name}: x has dtype {x.dtype}, y {y.dtype}; it takes observations of one kind"
+        )
+    try:
+        values, places = np.unique(np.concatenate([x, y]), return_inverse=True)
+    except TypeError as error:
+        raise TypeError(
+            f"{name}: x and y have observations that cannot be put in order ({error}); it takes"
+            " numbers, or words"
+        ) from None
+    if values.size == places.size > 1 and not at_values:
         raise ValueError(
             f"{name}: all observations differ, so a divergence of their counts says nothing; take"
             " 'wasserstein_distance' or a callable such as nearest_neighbour_kl"

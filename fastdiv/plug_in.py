@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.divergences import entropy, kl_divergence
-from fastdiv.evaluation import in_units, row_name, units
+from fastdiv.evaluation import along_last, check_pair, in_units, refuse, row_name, units
 from fastdiv.joint import mutual_information
 from fastdiv.probabilities import probabilities, widened
 
 __all__ = [
     "Correction",
+    "counts_of",
     "entropy_from_counts",
     "kl_divergence_from_counts",
     "mutual_information_from_counts",
@@ -88,7 +89,7 @@ def entropy_from_counts(
     name = "entropy_from_counts"
     unit = units(name, base)
     _check_correction(name, correction)
-    c = _counts(name, "counts", counts, axis)
+    c = counts_of(name, "counts", counts, axis)
     return in_units(entropy(c) + _entropy_correction(c, correction), unit, None)
 
 
@@ -154,10 +155,9 @@ def kl_divergence_from_counts(
     name = "kl_divergence_from_counts"
     unit = units(name, base)
     _check_correction(name, correction)
-    c = _counts(name, "p", p, axis)
-    given_q = probabilities(name, "q", q, axis=axis) if known_q else _counts(name, "q", q, axis)
-    if c.shape[-1] != given_q.shape[-1]:
-        raise ValueError(f"{name}: p has rows of {c.shape[-1]}, q of {given_q.shape[-1]} outcomes")
+    c = counts_of(name, "p", p, axis)
+    given_q = probabilities(name, "q", q, axis=axis) if known_q else counts_of(name, "q", q, axis)
+    check_pair(name, c, given_q)
     plain = kl_divergence(c, given_q)
     found = plain - _entropy_correction(c, correction)
     if not known_q:
@@ -217,7 +217,7 @@ def mutual_information_from_counts(
         raise ValueError(
             f"{name}: joint has shape {given.shape}; it takes tables (…, rows, columns), not empty"
         )
-    flat = _counts(name, "joint", given.reshape(*given.shape[:-2], -1), -1)
+    flat = counts_of(name, "joint", given.reshape(*given.shape[:-2], -1), -1)
     table = flat.reshape(given.shape)
     found = mutual_information(table) - _entropy_correction(flat, correction)
     for axis in (-1, -2):
@@ -265,18 +265,11 @@ def _check_correction(name: str, correction: Correction) -> None:
         )
 
 
-def _counts(name: str, argument: str, values: ArrayLike, axis: int) -> _Floats:
-    rows = widened(values, name, argument)
-    if rows.ndim == 0:
-        raise ValueError(f"{name}: {argument} is a single number; it takes an array")
-    rows = np.moveaxis(rows, axis, -1)
-    wrong = ~((rows >= 0) & (rows < np.inf) & (rows == np.floor(rows)))
-    if wrong.any():
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(
-            f"{name}: {argument}, row {row_name(index[:-1])}, has {rows[index]} at {index[-1]};"
-            " counts are whole numbers, not negative"
-        )
+def counts_of(name: str, argument: str, values: ArrayLike, axis: int = -1) -> _Floats:
+    """Return rows of whole numbers along the last axis, none of them without any."""
+    rows = along_last(name, argument, widened(values, name, argument), axis)
+    whole = (rows >= 0) & (rows < np.inf) & (rows == np.floor(rows))
+    refuse(name, argument, rows, ~whole, "counts, whole and not negative")
     if not rows.any(axis=-1).all():
         index = tuple(int(i) for i in np.argwhere(~rows.any(axis=-1))[0])
         raise ValueError(f"{name}: {argument}, row {row_name(index)}, has no counts")

@@ -32,7 +32,5 @@ def probabilities(
 ) -> NDArray[np.float64]:
     """Rows of sum 1 along the last axis; ValueError for what is no distribution."""
     rows = along_last(function, argument, widened(x, function, argument), axis)
-    if rows.shape[-1] == 0:
-        raise ValueError(f"{function}: {argument} has shape {rows.shape}; its rows are empty")
     check_rows(function, (rows,), -1, from_logits, None, (argument,))
     return normalised(rows, from_logits=from_logits)

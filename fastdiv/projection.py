@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.densities import Integral
 from fastdiv.divergences import kl_divergence
-from fastdiv.evaluation import real_numbers
+from fastdiv.evaluation import along_last, check_batches, integer_of, real_numbers, seed_of
 from fastdiv.extras import scipy_module
 from fastdiv.gaussians import gaussian_kl, gaussian_log_density
 from fastdiv.mixtures import GaussianMixture
@@ -452,10 +452,9 @@ def project(
     >>> round(seeking.best.reverse_kl, 3)  # about log(1/0.6)
     0.507
     """
-    if not isinstance(starts, (int, np.integer)) or isinstance(starts, bool):
-        raise TypeError(f"project: starts is {starts!r}; it takes an integer")
-    if starts < 0:
-        raise ValueError(f"project: starts is {starts}; it takes 0 or more")
+    starts, seed = integer_of("project", "starts", starts, 0), seed_of("project", seed)
+    if direction not in ("forward", "reverse"):
+        raise ValueError(f"project: direction is {direction!r}; it takes 'forward' or 'reverse'")
     p = _target(target)
     kind = _family(family, len(p.mean))
     if direction == "forward":
@@ -463,10 +462,8 @@ def project(
         if kind == "diagonal":
             covariance = np.diag(np.diag(covariance))
         found = [_optimum(p, p.mean, _cholesky(covariance), 1)]
-    elif direction == "reverse":
-        found = _searched(p, kind, starts, np.random.default_rng(seed))
     else:
-        raise ValueError(f"project: direction is {direction!r}; it takes 'forward' or 'reverse'")
+        found = _searched(p, kind, starts, np.random.default_rng(seed))
     return Projection(direction, kind, tuple(found))
 
 
@@ -509,8 +506,18 @@ def evidence_decomposition(log_joint: ArrayLike, log_q: ArrayLike, *, axis: int 
     >>> found.elbo.round(4), found.reverse_kl.round(4)
     (array([-1.9854, -1.8326]), array([0.1529, 0.    ]))
     """
-    log_evidence = logsumexp(widened(log_joint, "evidence_decomposition", "log_joint"), axis=axis)
-    reverse = kl_divergence(log_q, log_joint, axis=axis, from_logits=True)
+    name = "evidence_decomposition"
+    joint, q = (
+        along_last(name, argument, widened(x, name, argument), axis)
+        for argument, x in (("log_joint", log_joint), ("log_q", log_q))
+    )
+    if joint.shape[-1] != q.shape[-1]:
+        raise ValueError(
+            f"{name}: log_joint has {joint.shape[-1]} values of z, log_q {q.shape[-1]}; as many"
+        )
+    check_batches(name, log_joint=joint.shape[:-1], log_q=q.shape[:-1])
+    log_evidence = logsumexp(joint)
+    reverse = kl_divergence(q, joint, from_logits=True)
     log_evidence = log_evidence + np.zeros(np.shape(reverse))
     return Evidence(log_evidence, log_evidence - reverse, reverse)
 

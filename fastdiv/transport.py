@@ -6,7 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core, frames
-from fastdiv.evaluation import check_rows, placed
+from fastdiv.evaluation import (
+    along_last,
+    array_of,
+    check_pair,
+    check_rows,
+    placed,
+    real_numbers,
+    refuse,
+)
 
 __all__ = ["wasserstein_distance"]
 
@@ -84,16 +92,12 @@ def wasserstein_distance(
     labels = None
     if frames.is_frame(p) or frames.is_frame(q):
         labels, (p, q) = frames.aligned(name, (p, q), axis)
-    rows = [
-        _core.array_of(x, name, argument, dtype) for argument, x in zip("pq", (p, q), strict=True)
+    last = [
+        along_last(name, argument, array_of(name, argument, x, dtype), axis)
+        for argument, x in zip("pq", (p, q), strict=True)
     ]
-    for argument, x in zip("pq", rows, strict=True):
-        if x.ndim == 0:
-            raise ValueError(f"{name}: {argument} is a single number; it takes an array")
-    last = [np.moveaxis(x, axis, -1) for x in rows]
+    check_pair(name, *last)
     length = last[0].shape[-1]
-    if last[1].shape[-1] != length:
-        raise ValueError(f"{name}: p has rows of {length}, q of {last[1].shape[-1]} outcomes")
     if positions is None:
         gaps = np.ones(length)
     else:
@@ -122,19 +126,13 @@ def _gaps(
     name: str, positions: ArrayLike, length: int
 ) -> tuple[NDArray[np.float64], NDArray[np.intp] | None]:
     """Distances from each position to the next, and the order that sorts them if they are not."""
-    try:
-        grid = np.asarray(positions, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: positions is {positions!r}; it takes numbers") from None
+    grid = real_numbers(name, "positions", positions)
     if grid.shape != (length,):
         raise ValueError(
             f"{name}: positions has shape {grid.shape}; it takes one number for each of the"
             f" {length} outcomes"
         )
-    wrong = ~np.isfinite(grid)
-    if wrong.any():
-        index = int(np.flatnonzero(wrong)[0])
-        raise ValueError(f"{name}: positions has {grid[index]} at {index}; it takes finite numbers")
+    refuse(name, "positions", grid, ~np.isfinite(grid), "finite numbers")
     order = None
     if (grid[1:] < grid[:-1]).any():
         order = np.argsort(grid, kind="stable")

@@ -40,7 +40,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastdiv import uncertainty
 from fastdiv.custom import generator_of
 from fastdiv.divergences import js_divergence, kl_divergence
-from fastdiv.evaluation import along_last, check_batches, check_pair, real_numbers, row_name
+from fastdiv.evaluation import along_last, check_batches, check_pair, real_numbers, refuse, row_name
 from fastdiv.generators import Generator, Interval, kl
 from fastdiv.probabilities import probabilities, widened
 from fastdiv.sums import floats_of, mean_of
@@ -289,7 +289,7 @@ def gan_value(
     if D is None:
         return best
     given = _critic(name, D, axis, rows_p, "D")
-    _refuse(name, "D", given, ~((given >= 0) & (given <= 1)), "probabilities, from 0 to 1")
+    refuse(name, "D", given, ~((given >= 0) & (given <= 1)), "probabilities, from 0 to 1")
     weight = rows_p + rows_q
     of_pair = np.stack([np.where(weight > 0, rows_p, 1.0), np.where(weight > 0, rows_q, 1.0)], -1)
     lost = kl_divergence(of_pair, np.stack([given, 1 - given], -1))
@@ -448,8 +448,6 @@ def log_mean_exp(x: ArrayLike, *, axis: int = -1) -> Any:
     array([ 1000., -1000.])
     """
     rows = along_last("log_mean_exp", "x", widened(x, "log_mean_exp", "x"), axis)
-    if not rows.shape[-1]:
-        raise ValueError(f"log_mean_exp: x has shape {np.shape(x)}; its axis {axis} is empty")
     near = _log_sum_exp(rows) - math.log(rows.shape[-1])
     # What rounding has left between the result and the mean, which is next to nothing.
     finite = np.isfinite(near)
@@ -575,7 +573,7 @@ class DonskerVaradhanMeter:
         """
         name = "DonskerVaradhanMeter.weights"
         of_q = floats_of(name, "critic_q", critic_q)
-        _refuse(name, "critic_q", of_q, ~(of_q < np.inf), _TAKES.format(kl.conjugate_domain))
+        refuse(name, "critic_q", of_q, ~(of_q < np.inf), _TAKES.format(kl.conjugate_domain))
         with np.errstate(over="ignore"):
             return np.asarray(np.exp(of_q - self._baseline("weights")))
 
@@ -634,7 +632,7 @@ def _samples(
     for argument, x in zip(("critic_p", "critic_q"), found, strict=True):
         if not x.size:
             raise ValueError(f"{name}: {argument} is empty; it takes at least one sample")
-        _refuse(name, argument, x, ~_inside(x, domain), _TAKES.format(domain))
+        refuse(name, argument, x, ~_inside(x, domain), _TAKES.format(domain))
     return found
 
 
@@ -649,7 +647,7 @@ def _check_in_domain(
     """Refuse a critic of outcomes of which no bound is known."""
     inside = np.where(rows_q > 0, _inside(critic, domain), critic <= domain.upper)
     wrong = ~inside & ((rows_q > 0) | (rows_p > 0))
-    _refuse(name, "critic", critic, wrong, _TAKES.format(domain))
+    refuse(name, "critic", critic, wrong, _TAKES.format(domain))
     some = rows_p > 0
     both = (some & (critic == np.inf)).any(-1) & (some & (critic == -np.inf)).any(-1)
     if both.any():
@@ -657,17 +655,6 @@ def _check_in_domain(
         raise ValueError(
             f"{name}: critic, row {row}, is −∞ and +∞ where P has something; it takes one of them"
         )
-
-
-def _refuse(
-    name: str, argument: str, values: _Floats, wrong: NDArray[np.bool_], takes: str
-) -> None:
-    """Raise ValueError for the first value that is wrong."""
-    if wrong.any():
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        row = f", row {row_name(index[:-1])}," if len(index) > 1 else ""
-        value = np.broadcast_to(values, wrong.shape)[index]
-        raise ValueError(f"{name}: {argument}{row} has {value} at {index[-1]}; it takes {takes}")
 
 
 def _pair(
@@ -692,7 +679,7 @@ def _critic(
             f"{name}: {argument} has {given.shape[-1]} values for {length} outcomes; one for each"
         )
     check_batches(name, rows=rows.shape[:-1], **{argument: given.shape[:-1]})
-    _refuse(name, argument, given, np.isnan(given), "numbers, not NaN")
+    refuse(name, argument, given, np.isnan(given), "numbers, not NaN")
     return given
 
 

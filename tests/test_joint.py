@@ -311,9 +311,10 @@ def test_errors():
     for wrong in (np.ones(3), np.ones((0, 3)), np.ones((3, 0)), 1.0):
         with pytest.raises(ValueError, match=r"js_divergence_of: rows has shape"):
             fd.js_divergence_of(wrong)
+    with pytest.raises(TypeError, match=r"js_divergence_of: weights has dtype <U1; it takes real"):
+        fd.js_divergence_of(rows, ["a", "b", "c"])
     for weights, message in [
         ([1, 2], "one number for each of the 3"),
-        (["a", "b", "c"], "one number for each"),
         ([1, -1, 1], r"weights has -1\.0"),
         ([1, np.nan, 1], "weights has nan"),
         ([1, INF, 1], "weights has inf"),

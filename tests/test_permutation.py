@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from functools import partial
 
 import numpy as np
@@ -195,7 +196,7 @@ def test_parameters_that_are_not_taken():
 def test_refusals():
     with pytest.raises(ValueError, match="x has 2 counts, y 3"):
         permutation_test([1, 2], [1, 2, 3])
-    with pytest.raises(ValueError, match=r"y has 0\.5 at 1; counts are whole.*samples=True"):
+    with pytest.raises(ValueError, match=r"y has 0\.5 at 1; it takes counts, whole.*samples=True"):
         permutation_test([1, 2], [1, 0.5])
     with pytest.raises(ValueError, match="x has no counts"):
         permutation_test([0, 0], [1, 2])
@@ -219,5 +220,54 @@ def test_refusals():
         permutation_test([[1], [2]], [1, 2], samples=True)
     with pytest.raises(ValueError, match="y has shape"):
         permutation_test([1, 2], [], np.subtract, samples=True)
-    with pytest.raises(ValueError, match="it takes fewer than"):
-        permutation_test([10**9, 1], [5, 5], permutations=5)
+    # In int64 the second pair has the sum 0, and the third is negative.
+    for counts in ([10**9, 1], [2**62, 2**62], [2**62, 2**61], [1e300, 1]):
+        total = f"{float(sum(counts)) + 5:.17g}"
+        with pytest.raises(ValueError, match=rf"x and y have {re.escape(total)} counts; .* 10⁹"):
+            permutation_test(counts, [5, 0], permutations=5)
+    with pytest.raises(ValueError, match=r"y has nan at 0; it takes counts"):
+        permutation_test([1, 2], [math.nan, 2])
+
+
+def test_missing_observations_are_no_category():
+    times = np.array(["2020-01-01", "NaT", "2020-01-01"], "M8[D]")
+    for given in ([1.0, math.nan, 1.0], times, np.array([1.0, math.nan, 1.0], object)):
+        filled = np.array([given[0]] * 3)
+        for place, pair in enumerate([(given, filled), (filled, given)]):
+            with pytest.raises(
+                ValueError, match=rf"permutation_test: {'xy'[place]} has na[nt] at 1"
+            ):
+                permutation_test(*pair, samples=True, permutations=9)
+    # A callable does with them what it likes.
+    found = permutation_test(
+        [1.0, math.nan, 1.0], [1.0, 1.0],
+        lambda a, b: float(np.nanmean(a) - np.nanmean(b)), samples=True, permutations=9,
+    )  # fmt: skip
+    assert found.p_value == 1
+    for wrong in (math.nan, math.inf):
+        with pytest.raises(ValueError, match=rf"x has {wrong} at 1; .*'wasserstein_distance'"):
+            permutation_test([1.0, wrong], [1.0, 2.0], "wasserstein_distance", samples=True)
+    with pytest.raises(TypeError, match="permutation_test: x has dtype <U1; it takes real numbers"):
+        permutation_test(["a"], ["b"], "wasserstein_distance", samples=True)
+    with pytest.raises(TypeError, match="x has dtype <U1, y int64; it takes observations of one"):
+        permutation_test(["1", "1"], [1, 1], samples=True)
+    with pytest.raises(TypeError, match="cannot be put in order"):
+        permutation_test([None, 1], [1, 1], samples=True)
+
+
+def test_statistics_equal_but_for_rounding_are_hits():
+    """The observed 1 + 2⁻⁴⁸ is the 1 − 2⁻⁴⁸ of other shuffles; by 1e-8 they would differ."""
+    x, y = np.array([3, 0, 4, 3]), np.array([0, 3, 3, 4])
+
+    def noisy(a, b):
+        far = np.abs(a[..., 0] - a[..., 1]) >= 3
+        up = a[..., 2] > b[..., 2]
+        return np.where(far, np.where(up, 1 + 2.0**-48, 1 - 2.0**-48), 0.0)
+
+    found = permutation_test(x, y, noisy, permutations=B)
+    want = (1 + (found.null > 0.5).sum()) / (1 + B)
+    assert found.p_value == want
+    assert (found.null == 1 - 2.0**-48).any() and (found.null == 1 + 2.0**-48).any()
+    # What differs by more than rounding does not count.
+    apart = permutation_test(x, y, lambda a, b: noisy(a, b) ** 2.0**20, permutations=B)
+    assert apart.p_value < want

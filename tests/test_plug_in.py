@@ -179,7 +179,7 @@ def test_what_no_correction_mends():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match=r"counts, row 1, has 0\.5 at 0; counts are whole"):
+    with pytest.raises(ValueError, match=r"counts, row 1, has 0\.5 at 0; it takes counts, whole"):
         entropy_from_counts([[1, 2], [0.5, 1]])
     with pytest.raises(ValueError, match="p, row 0, has no counts"):
         kl_divergence_from_counts([0, 0], [1, 2])

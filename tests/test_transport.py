@@ -193,7 +193,7 @@ def test_errors():
         ([[0, 1, 2]], ValueError, r"shape \(1, 3\)"),
         ([0, np.nan, 1], ValueError, "positions has nan at 1"),
         ([0, 1, INF], ValueError, "positions has inf at 2"),
-        (["a", "b", "c"], TypeError, "takes numbers"),
+        (["a", "b", "c"], TypeError, "takes real numbers"),
     ]:
         with pytest.raises(error, match=message):
             d(p, p, positions)

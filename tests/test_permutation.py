@@ -198,7 +198,7 @@ def test_refusals():
         permutation_test([1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match=r"y has 0\.5 at 1; it takes counts, whole.*samples=True"):
         permutation_test([1, 2], [1, 0.5])
-    with pytest.raises(ValueError, match="x has no counts"):
+    with pytest.raises(ValueError, match="x, row 0, has no counts"):
         permutation_test([0, 0], [1, 2])
     with pytest.raises(ValueError, match="there is no statistic 'jss'; did you mean 'js'"):
         permutation_test([1, 2], [1, 2], "jss")
@@ -234,9 +234,8 @@ def test_missing_observations_are_no_category():
     for given in ([1.0, math.nan, 1.0], times, np.array([1.0, math.nan, 1.0], object)):
         filled = np.array([given[0]] * 3)
         for place, pair in enumerate([(given, filled), (filled, given)]):
-            with pytest.raises(
-                ValueError, match=rf"permutation_test: {'xy'[place]} has na[nt] at 1"
-            ):
+            message = f"permutation_test: {'xy'[place]} has (nan|NaT) at 1"
+            with pytest.raises(ValueError, match=message):
                 permutation_test(*pair, samples=True, permutations=9)
     # A callable does with them what it likes.
     found = permutation_test(
@@ -267,7 +266,8 @@ def test_statistics_equal_but_for_rounding_are_hits():
     found = permutation_test(x, y, noisy, permutations=B)
     want = (1 + (found.null > 0.5).sum()) / (1 + B)
     assert found.p_value == want
-    assert (found.null == 1 - 2.0**-48).any() and (found.null == 1 + 2.0**-48).any()
+    assert (found.null == 1 - 2.0**-48).any()
+    assert (found.null == 1 + 2.0**-48).any()
     # What differs by more than rounding does not count.
     apart = permutation_test(x, y, lambda a, b: noisy(a, b) ** 2.0**20, permutations=B)
     assert apart.p_value < want

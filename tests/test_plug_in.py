@@ -183,7 +183,7 @@ def test_refusals():
         entropy_from_counts([[1, 2], [0.5, 1]])
     with pytest.raises(ValueError, match="p, row 0, has no counts"):
         kl_divergence_from_counts([0, 0], [1, 2])
-    with pytest.raises(ValueError, match=r"q, row 0, has -1\.0 at 1"):
+    with pytest.raises(ValueError, match=r"q has -1\.0 at 1"):
         kl_divergence_from_counts([1, 2], [1, -1])
     with pytest.raises(ValueError, match="p has rows of 2, q of 3"):
         kl_divergence_from_counts([1, 2], [1, 1, 1])

@@ -12,6 +12,7 @@ variational inference computes; it has a local optimum for each mode that is far
 others, so it is searched from many starts.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, cast
@@ -57,6 +58,11 @@ _Begin: TypeAlias = tuple[_Floats, _Floats, int]
 _SAME = 1e-3
 # In a direction in which components differ by less, they differ by rounding.
 _FLAT = 1e-11
+# Where the points of the search are off by less than this, in nats, a minimum of theirs is KL's;
+# else KL is compared with that of Gaussians so many deviations away.
+_RESOLVED, _STEP = 1e-4, 0.03
+# KL goes as the square of a distance, the search's products as its fourth power.
+_FARTHEST = 1e75
 
 
 # --- targets --------------------------------------------------------------------------------------
@@ -89,8 +95,16 @@ class Target(Protocol):
         """Yield means and factors to begin from."""
         ...
 
+    def deviations(self) -> tuple[float, float]:
+        """Return between which two the diagonal of an optimum's factor lies."""
+        ...
+
     def holds(self, mean: _Floats, factor: _Floats) -> bool:
         """Tell whether the target is known where Q has its mass."""
+        ...
+
+    def is_least(self, mean: _Floats, factor: _Floats) -> bool:
+        """Tell whether KL(Q‖P) itself, and not only `objective`, is least there."""
         ...
 
 
@@ -125,16 +139,18 @@ class _MixtureTarget:
             gain = _mean_log_ratio(p, component, p.means[component], p.factors[component])
             forward += share * (closed[component] + gain.value)
             error += share * gain.error
+        # Integrals of what is 0 or more may end a rounding below.
+        return Integral(max(float(forward), 0.0), float(error)), self._reverse(mean, factor)
+
+    def _reverse(self, mean: _Floats, factor: _Floats) -> Integral:
+        """Return KL(Q‖P)."""
+        p = self.mixture
         # Of the components that which leaves least to integrate.
         beside = gaussian_kl(mean, factor, p.means, p.factors, cholesky=True) - np.log(p.weights)
         nearest = int(np.argmin(beside))
         back = beside[nearest] + np.log(p.weights[nearest])
         loss = _mean_log_ratio(p, nearest, mean, factor)
-        # Integrals of what is 0 or more may end a rounding below.
-        return (
-            Integral(max(float(forward), 0.0), float(error)),
-            Integral(max(float(back) - loss.value, 0.0), loss.error),
-        )
+        return Integral(max(float(back) - loss.value, 0.0), loss.error)
 
     def objective(
         self, mean: _Floats, factor: _Floats, *, fine: bool = False
@@ -157,9 +173,41 @@ class _MixtureTarget:
             between = rng.random() * (p.means[other] - p.means[component])
             yield p.means[component] + between, p.factors[component] * rng.uniform(0.5, 3)
 
+    def deviations(self) -> tuple[float, float]:
+        """Return between which two the diagonal of an optimum's factor lies.
+
+        There Q's precision is the mean of −∇² log P, which is the components' mean precision less a
+        covariance of their slopes: at most the greatest precision. The scale at which KL is least
+        is not beyond the means and the widest component by more than the precisions differ.
+        """
+        p = self.mixture
+        sizes = np.linalg.svd(p.factors, compute_uv=False)
+        least, most = float(sizes.min()), float(sizes.max())
+        apart = float(np.sqrt(((p.means - p.mean) ** 2).sum(-1)).max())
+        return least / 2, 4 * (most + apart) * (most / least) ** 2
+
     def holds(self, mean: _Floats, factor: _Floats) -> bool:
         """Tell whether the target is known where Q has its mass: everywhere."""
         return True
+
+    def is_least(self, mean: _Floats, factor: _Floats) -> bool:
+        """Tell whether no Gaussian next to Q is nearer, by more than the integrals' errors.
+
+        Where the components are narrow beside Q, the search's points miss them and have minima of
+        their own.
+        """
+        here = self._reverse(mean, factor)
+        entropy = len(mean) * (1 + math.log(2 * math.pi)) / 2
+        points = self.objective(mean, factor, fine=True)[0] - entropy
+        if abs(points - here.value) <= _RESOLVED + here.error:
+            return True
+        moved = [mean + side * _STEP * each for each in factor.T for side in (-1, 1)]
+        scaled = [factor * scale for scale in (1 - _STEP, 1 + _STEP)]
+        beside = [(each, factor) for each in moved] + [(mean, each) for each in scaled]
+        return all(
+            found.value + found.error >= here.value - here.error
+            for found in (self._reverse(*each) for each in beside)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,6 +331,13 @@ class GridDensity:
         for place in rng.choice(mass.size, count, p=mass / mass.sum()):
             yield self.points[place], factor * rng.uniform(0.1, 0.7)
 
+    def deviations(self) -> tuple[float, float]:
+        """Return between which two the diagonal of a factor lies, if the grid holds Q."""
+        return (
+            min(float(np.diff(axis).min()) for axis in self.axes) / 2,
+            max(float(axis[-1] - axis[0]) for axis in self.axes),
+        )
+
     def holds(self, mean: _Floats, factor: _Floats) -> bool:
         """Tell whether the target is known where Q has its mass: 3 deviations each way."""
         deviation = np.sqrt((factor**2).sum(-1))
@@ -290,6 +345,10 @@ class GridDensity:
             axis[0] <= m - 3 * s and m + 3 * s <= axis[-1] and s > np.diff(axis).min()
             for axis, m, s in zip(self.axes, mean, deviation, strict=True)
         )
+
+    def is_least(self, mean: _Floats, factor: _Floats) -> bool:
+        """Tell whether KL(Q‖P) is least there: the search has no other points than the grid's."""
+        return True
 
     def _log_cells(self, mean: _Floats, factor: _Floats) -> tuple[_Floats, _Floats, _Floats]:
         """Logarithm of Q's probability of each cell; whitened points; what whitens them."""
@@ -528,10 +587,19 @@ def evidence_decomposition(log_joint: ArrayLike, log_q: ArrayLike, *, axis: int 
 def _target(target: Any) -> Target:
     if isinstance(target, GridDensity):
         return target
+    fields = ("weights", "means", "covariances")
+    if not isinstance(target, GaussianMixture) and all(hasattr(target, name) for name in fields):
+        target = GaussianMixture.of(target)
     if isinstance(target, GaussianMixture):
-        return _MixtureTarget(target)
-    if all(hasattr(target, name) for name in ("weights", "means", "covariances")):
-        return _MixtureTarget(GaussianMixture.of(target))
+        found = _MixtureTarget(target)
+        with np.errstate(over="ignore", invalid="ignore"):
+            apart = np.abs(target.means - target.mean).max() / (2 * found.deviations()[0])
+        if not apart < _FARTHEST:
+            raise ValueError(
+                f"project: target has means {apart:.3g} of its least deviations apart, whose powers"
+                f" float64 does not hold; it takes less than {_FARTHEST:g}"
+            )
+        return found
     raise TypeError(
         f"project: target has type {type(target).__name__}; it takes a GaussianMixture or a"
         " GridDensity"
@@ -569,6 +637,8 @@ def _searched(p: Target, kind: Family, starts: int, rng: np.random.Generator) ->
         )
     rows, columns = (np.arange(d),) * 2 if kind != "full" else np.tril_indices(d)
     diagonal = rows == columns
+    least, most = np.log(p.deviations())
+    bounds = [(None, None)] * d + [(least, most) if own else (None, None) for own in diagonal]
 
     def unpacked(x: _Floats) -> tuple[_Floats, _Floats]:
         factor = np.zeros((d, d))
@@ -590,7 +660,8 @@ def _searched(p: Target, kind: Family, starts: int, rng: np.random.Generator) ->
             entries[diagonal] = np.log(np.abs(entries[diagonal]))
             found = minimize(
                 objective, np.concatenate([aside, entries]), args=(fine,), jac=True,
-                method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500},
+                method="L-BFGS-B", bounds=bounds,
+                options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500},
             )  # fmt: skip
             end = unpacked(found.x)
             if np.isfinite(found.x).all() and p.holds(*end):
@@ -604,7 +675,12 @@ def _searched(p: Target, kind: Family, starts: int, rng: np.random.Generator) ->
             " longer or a finer grid"
         )
     # Quadrature with fewer points may have minima of its own, which this leaves.
-    optima = [_optimum(p, *end) for end in ends(coarse, 0.02, True)]
+    optima = [_optimum(p, *end) for end in ends(coarse, 0.02, True) if p.is_least(*end[:2])]
+    if not optima:
+        raise ValueError(
+            "project: no optimum was found, of components too far apart for the search; it takes"
+            " more starts, or numbers of smaller size"
+        )
     return sorted(optima, key=lambda each: each.reverse_kl)
 
 

@@ -251,7 +251,7 @@ def test_missing_observations_are_no_category():
     with pytest.raises(TypeError, match="x has dtype <U1, y int64; it takes observations of one"):
         permutation_test(["1", "1"], [1, 1], samples=True)
     with pytest.raises(TypeError, match="cannot be put in order"):
-        permutation_test([None, 1], [1, 1], samples=True)
+        permutation_test(np.array([None, 1]), np.array(["a", 1], object), samples=True)
 
 
 def test_statistics_equal_but_for_rounding_are_hits():

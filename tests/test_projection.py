@@ -335,6 +335,50 @@ def test_grid_of_two_dimensions():
     assert diagonal.variance == "underestimated"
 
 
+@pytest.mark.parametrize("far", [1e4, 1e8, 1e12])
+def test_means_far_apart(far):
+    """Modes that don't touch: KL in closed form, two optima and no other, and no warning.
+
+    −log p is ((|x| − c)² + log 2π)/2 − log w of the side.
+    """
+    target = GaussianMixture([0.6, 0.4], [-far, far], [1, 1])
+    found = project(target, "normal", "reverse", starts=8).optima
+    for optimum, mean, weight in zip(found, (-far, far), (0.6, 0.4), strict=True):
+        assert optimum.mean[0] == pytest.approx(mean, rel=1e-14)
+        assert optimum.covariance[0, 0] == pytest.approx(1, rel=1e-9)
+        assert optimum.reverse_kl == pytest.approx(-math.log(weight), rel=1e-12)
+        other = 1 - weight
+        assert optimum.forward_kl == pytest.approx(other * 2 * far**2, rel=1e-6)
+    covering = project(target).best
+    m, v = -0.2 * far, 0.96 * far**2 + 1
+    assert covering.mean[0] == pytest.approx(m, rel=1e-14)
+    assert covering.covariance[0, 0] == pytest.approx(v, rel=1e-14)
+    entropy = -0.6 * math.log(0.6) - 0.4 * math.log(0.4)
+    assert covering.forward_kl == pytest.approx(math.log(v) / 2 - entropy, rel=1e-13)
+    below = stats.norm.cdf(-m / math.sqrt(v))
+    size = m * (1 - 2 * below) + 2 * v * stats.norm.pdf(0, m, math.sqrt(v))  # E|x|
+    want = (v + m * m + far**2) / 2 - far * size - (1 + math.log(v)) / 2
+    want -= below * math.log(0.6) + (1 - below) * math.log(0.4)
+    assert abs(covering.reverse_kl - want) < 3 * covering.reverse_error
+    assert covering.reverse_error < 1e-9 * want
+
+
+def test_means_far_apart_in_the_plane():
+    target = GaussianMixture([0.6, 0.4], [[-1e8, 0], [1e8, 0]], [np.eye(2), [[2, 0.5], [0.5, 1]]])
+    found = project(target, "full", "reverse", starts=4).optima
+    for i, optimum in enumerate(found):
+        np.testing.assert_allclose(optimum.mean, target.means[i], rtol=1e-14, atol=1e-6)
+        np.testing.assert_allclose(optimum.covariance, target.covariances[i], atol=1e-6)
+        assert optimum.reverse_kl == pytest.approx(-math.log(target.weights[i]), rel=1e-9)
+    assert len(found) == 2
+
+
+def test_means_beyond_the_squares_of_float64():
+    with pytest.raises(ValueError, match=r"project: target has means 1\.2e\+\d+ of its least"):
+        project(GaussianMixture([0.6, 0.4], [-1e150, 1e150], [1, 1]), direction="reverse")
+    assert len(project(GaussianMixture([1, 1], [-1e150, 1e150], [1e300] * 2)).optima) == 1
+
+
 def test_quartic_density():
     """exp(−x⁴): in reverse σ⁴ = 1/12, of E_Q 12x² = 1/σ²; the variance is Γ(3/4)/Γ(1/4)."""
     x = np.linspace(-4, 4, 2001)

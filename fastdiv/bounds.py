@@ -735,6 +735,8 @@ def _origin(chain: tuple[str, ...]) -> str:
 
 
 def _name_of(function: str, name: str) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"{function}: target is {name!r}; it takes the name of a divergence")
     full = ALIASES.get(name, name)
     if full in RANGES:
         return full
@@ -748,9 +750,11 @@ def _name_of(function: str, name: str) -> str:
 
 def _ends_of(function: str, name: str, given: Known) -> tuple[float, float]:
     try:
-        lower, upper = given if isinstance(given, (tuple, list)) else (given, given)
+        lower, upper = ends = given if isinstance(given, (tuple, list)) else (given, given)
+        if any(isinstance(end, (str, bytes)) or type(end).__name__ == "bool" for end in ends):
+            raise TypeError  # which float() would take
         lower, upper = float(lower), float(upper)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise TypeError(
             f"{function}: {name} is {given!r}; it takes a number or a pair (lower, upper)"
         ) from None

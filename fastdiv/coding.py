@@ -296,8 +296,8 @@ def canonical_code(lengths: ArrayLike) -> list[str | None]:
         length = int(given[place])
         if next_word >> length:
             raise ValueError(
-                f"canonical_code: there is no room for a word of {length} bits at {place}; of"
-                " 2^−length the sum is at most 1"
+                f"canonical_code: lengths leave no room for a word of {length} bits at {place}; it"
+                " takes lengths of which the sum of 2^−length is at most 1"
             )
         words[place] = f"{next_word:0{length}b}" if length else ""
         next_word += 1

@@ -77,7 +77,12 @@ def from_counts(
     >>> fd.js_divergence(*fd.from_counts({"yes": 3, "no": 1}, {"no": 2, "maybe": 2}), base=2)
     np.float64(0.6556390622295665)
     """
-    kind = np.dtype(dtype)
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(
+            f"from_counts: dtype is {dtype!r}; it takes float64, float32 or float16"
+        ) from None
     if kind not in (np.float64, np.float32, np.float16):
         raise TypeError(f"from_counts: dtype is {kind}; it takes float64, float32 or float16")
     if not mappings:

@@ -164,11 +164,10 @@ def refuse(
     """Raise ValueError for the first value that is wrong."""
     if wrong.any():
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        where = f", {row} {row_name(index[:-1])}," if len(index) > 1 else ""
         value = np.broadcast_to(values, wrong.shape)[index]
-        raise ValueError(
-            f"{function}: {argument}{where} has {value} at {index[-1]}; it takes {takes}"
-        )
+        where = f", {row} {row_name(index[:-1])}," if len(index) > 1 else ""
+        got = f"{where} has {value} at {index[-1]}" if index else f" is {value}"
+        raise ValueError(f"{function}: {argument}{got}; it takes {takes}")
 
 
 def dense(function: str, axis: int, **rows: Any) -> tuple[Any, ...]:
@@ -281,7 +280,7 @@ def measure(
             check_rows if validate else None,
             numbers,
         )
-    except (BufferError, OverflowError, TypeError, ValueError):
+    except (BufferError, OverflowError, RuntimeError, TypeError, ValueError):
         _explain(name, rows, axis, dtype, numbers)
         raise
     result = in_units(result, unit, out)

@@ -79,7 +79,7 @@ def test_a_message_is_as_long_as_said_and_comes_back() -> None:
 def test_words_that_cannot_be() -> None:
     assert coding.canonical_code([0]) == [""]
     assert coding.canonical_code([2, np.inf, 2, 1]) == ["10", None, "11", "0"]
-    with pytest.raises(ValueError, match="no room for a word of 2 bits at 2"):
+    with pytest.raises(ValueError, match="lengths leave no room for a word of 2 bits at 2"):
         coding.canonical_code([1, 1, 2])
     with pytest.raises(ValueError, match=r"lengths has 1\.5"):
         coding.canonical_code([1.5])

@@ -171,7 +171,7 @@ def js_divergence_of(
     # Rows without weight do not count, whatever they hold.
     most = shares.argmax(axis=-1)[..., None, None]
     given = np.where(shares[..., None] > 0, given, np.take_along_axis(given, most, axis=-2))
-    nothing = kl_divergence(given, given, from_logits=from_logits)  # 0, or NaN and its warning
+    kl_divergence(given, given, from_logits=from_logits)  # for its warning of what is no row
     with np.errstate(all="ignore"):
         p = normalised(given, from_logits=from_logits)
         # From the first row on, so that equal rows have themselves for their mixture; but from one
@@ -180,7 +180,7 @@ def js_divergence_of(
         near = p.max(axis=-2, keepdims=True) <= 2 * p.min(axis=-2, keepdims=True)
         from_first = first + (part * (p - first)).sum(axis=-2, keepdims=True)
         mixture = np.where(near, from_first, (part * p).sum(axis=-2, keepdims=True))
-        parts = kl_divergence(p, mixture) + nothing
+        parts = kl_divergence(p, mixture)
     return in_units((shares * parts).sum(axis=-1), unit, None)
 
 

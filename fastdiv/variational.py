@@ -533,7 +533,7 @@ class DonskerVaradhanMeter:
         if self.decay is None:
             old, weight_p, weight_q = 1.0, float(of_p.size), float(of_q.size)
         else:
-            old, weight_p, weight_q = self.decay, 1 - self.decay, 1 - self.decay
+            old, weight_p, weight_q = self.decay, 1.0, 1.0
         self._sum_p = old * self._sum_p + weight_p * mean_of(of_p)
         self._share_p = old * self._share_p + weight_p
         log_old, log_new = math.log(old), math.log(weight_q)

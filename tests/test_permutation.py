@@ -271,3 +271,11 @@ def test_statistics_equal_but_for_rounding_are_hits():
     # What differs by more than rounding does not count.
     apart = permutation_test(x, y, lambda a, b: noisy(a, b) ** 2.0**20, permutations=B)
     assert apart.p_value < want
+
+
+def test_more_outcomes_than_are_drawn_at_once():
+    x = np.ones((1 << 20) + 1)
+    found = permutation_test(x, x, lambda a, b: np.abs(a - b).sum(-1), permutations=2)
+    assert found.statistic == 0
+    assert found.p_value == 1
+    assert found.null.shape == (2,)

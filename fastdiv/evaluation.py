@@ -64,7 +64,9 @@ def along_last(function: str, argument: str, x: NDArray[Any], axis: int) -> NDAr
     if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
         raise TypeError(f"{function}: axis is {axis!r}; it takes an integer")
     if x.ndim == 0:
-        raise ValueError(f"{function}: {argument} is a single number; it takes an array")
+        raise ValueError(
+            f"{function}: {argument} is a single number; it takes an array with an axis {axis}"
+        )
     if not -x.ndim <= axis < x.ndim:
         raise np.exceptions.AxisError(
             f"{function}: axis is {axis}; {argument} has shape {x.shape}, so it takes"

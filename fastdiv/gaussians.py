@@ -427,10 +427,9 @@ def gaussian_wasserstein(
         + \operatorname{tr}\bigl(\Sigma_0+\Sigma_1-2(\Sigma_1^{1/2}\Sigma_0\Sigma_1^{1/2})^{1/2}
         \bigr)
 
-    For near covariances the trace has no digit left; it is :math:`|\Sigma_1^{-1/2}X|^2` (Frobenius)
-    here, where :math:`\Sigma_1 + X` is the square root of
-    :math:`\Sigma_1^{1/2}\Sigma_0\Sigma_1^{1/2}` and X has a step of Newton's from what eigenvalues
-    give.
+    For near covariances the trace has no digit left; it is the least :math:`|L_0\Omega - L_1|^2`
+    (Frobenius) of rotations :math:`\Omega` here, :math:`\Sigma_i = L_i L_i^\top`, with steps of
+    Newton's that take :math:`\Sigma_0 - \Sigma_1` as it is given.
 
     Parameters
     ----------
@@ -483,12 +482,16 @@ def gaussian_wasserstein(
             beside = np.where(s0 == s1, 0.0, beside)
             spread = (beside**2).sum(axis=-1)
         else:
-            difference = _difference(s0, s1, cholesky)
-            s0, s1 = (_symmetric(s, cholesky) for s in (s0, s1))
+            why = "is not positive semi-definite"
+            if cholesky:
+                why = "has a negative number on its factor's diagonal"
             for argument, s in (("cov_p", s0), ("cov_q", s1)):
-                _refuse(name, argument, _indefinite(s), "is not positive semi-definite")
-            spread = _bures(*(x.reshape(-1, *x.shape[-2:]) for x in (s0, s1, difference)))
-            spread = spread.reshape(batch)
+                reach = 0.0 if cholesky else s.shape[-1] * _SINGULAR
+                _refuse(name, argument, _least(s, False, cholesky) < -reach, why)
+            difference = _difference(s0, s1, cholesky)
+            s0, s1, difference = (x.reshape(-1, *x.shape[-2:]) for x in (s0, s1, difference))
+            a, b = (np.tril(s) if cholesky else _cholesky(mirrored(s)) for s in (s0, s1))
+            spread = _bures(a, b, difference).reshape(batch)
         found = np.ldexp(np.sqrt(apart + spread), exponent)
     return found[()]
 
@@ -604,29 +607,38 @@ def _judge(
     factors: bool,
 ) -> None:
     """NaN stays where NaN was given; otherwise a covariance is at fault, or P's is singular."""
-    for place in np.argwhere(np.isnan(found)):
-        index = tuple(int(i) for i in place)
-        problem = [x[index] for x in views]
-        if any(np.isnan(x).any() for x in problem) or not all(
-            np.isfinite(problem[o]).all() for o in (1, 3)
-        ):
-            continue
-        for o in (3, 1):
-            least = _least(problem[o], diagonal, factors)
-            tolerance = 0.0 if diagonal or factors else problem[o].shape[-1] * _SINGULAR
-            if least < -tolerance or (least <= tolerance and not names[o].endswith("_p")):
-                what = "standard deviation" if diagonal and factors else "covariance"
-                kind = "positive" if diagonal else "positive definite"
-                raise np.linalg.LinAlgError(
-                    f"{function}: {names[o]}, problem {row_name(index)}: the {what} is not {kind}"
-                    f" to working precision (least {_WHAT[diagonal, factors]} {least:g})"
-                )
-            if least <= tolerance:
-                found[index] = np.inf
-        with np.errstate(invalid="ignore"):
-            apart = problem[0] - problem[2]
-        if np.isinf(apart).any() and not np.isnan(apart).any():
-            found[index] = np.inf
+    asked = np.isnan(found)
+    mean_p, scale_p, mean_q, scale_q = (x[asked] for x in views[:4])
+    core = (-1,) if diagonal else (-2, -1)
+    known = np.isfinite(scale_p).all(axis=core) & np.isfinite(scale_q).all(axis=core)
+    for x in (mean_p, mean_q):
+        known &= ~np.isnan(x).any(axis=-1)
+    for x in views[4:]:
+        known &= ~np.isnan(x[asked])
+    values = found[asked]
+    # Q first: of a wrong pair it is what is named. Both singular: P's +inf is not asked for.
+    for o, scale in ((3, scale_q), (1, scale_p)):
+        least = _least(scale, diagonal, factors)
+        tolerance = 0.0 if diagonal or factors else scale.shape[-1] * _SINGULAR
+        wrong = least < -tolerance
+        if not names[o].endswith("_p"):
+            wrong |= least <= tolerance
+        wrong &= known
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            index = tuple(int(i) for i in np.argwhere(asked)[first])
+            what = "standard deviation" if diagonal and factors else "covariance"
+            kind = "positive" if diagonal else "positive definite"
+            raise np.linalg.LinAlgError(
+                f"{function}: {names[o]}, problem {row_name(index)}: the {what} is not {kind}"
+                f" to working precision (least {_WHAT[diagonal, factors]} {least[first]:g})"
+            )
+        values[known & (least <= tolerance)] = np.inf
+    with np.errstate(all="ignore"):
+        apart = mean_p - mean_q
+    far = np.isinf(apart).any(axis=-1) & ~np.isnan(apart).any(axis=-1)
+    values[known & far] = np.inf
+    found[asked] = values
 
 
 _WHAT = {
@@ -635,19 +647,6 @@ _WHAT = {
     (True, False): "variance",
     (True, True): "standard deviation",
 }
-
-
-def _least(scale: _Floats, diagonal: bool, factors: bool) -> float:
-    if diagonal:
-        return float(scale.min())
-    if factors:
-        return float(np.diagonal(scale).min())
-    variances = np.diagonal(scale)
-    if (variances < 0).any():
-        return float(variances.min())
-    roots = np.sqrt(np.where(variances > 0, variances, 1.0))
-    lower = np.tril(scale) / np.outer(roots, roots)
-    return float(np.linalg.eigvalsh(lower)[0])
 
 
 def _squared_hellinger(name: str, *arguments: Any) -> Any:
@@ -708,13 +707,6 @@ def _refuse(function: str, argument: str, wrong: NDArray[np.bool_], why: str) ->
         )
 
 
-def _symmetric(scale: _Floats, factors: bool) -> _Floats:
-    if factors:
-        lower = np.tril(scale)
-        return np.asarray(lower @ np.swapaxes(lower, -1, -2))
-    return mirrored(scale)
-
-
 def gaussian_log_density(x: _Floats, mean: _Floats, whitening: _Floats) -> tuple[_Floats, _Floats]:
     """Log-density of Gaussians, and x whitened by the inverses of their Cholesky factors."""
     # Many points of few variables: a BLAS would wake threads for next to nothing.
@@ -732,48 +724,92 @@ def mirrored(scale: _Floats) -> _Floats:
 def _difference(scale_p: _Floats, scale_q: _Floats, factors: bool) -> _Floats:
     """Σ₀ − Σ₁; of factors L₀(L₀ − L₁)ᵀ + (L₀ − L₁)L₁ᵀ."""
     if not factors:
-        return _symmetric(scale_p - scale_q, False)
+        return mirrored(scale_p - scale_q)
     apart = np.tril(scale_p - scale_q)
     turned = np.swapaxes(apart, -1, -2)
     return np.asarray(np.tril(scale_p) @ turned + apart @ np.swapaxes(np.tril(scale_q), -1, -2))
 
 
-def _indefinite(scale: _Floats) -> NDArray[np.bool_]:
-    """Whether an eigenvalue is negative by more than rounding; not where there is NaN."""
-    fine = np.asarray(np.isfinite(scale).all(axis=(-2, -1)))
-    values: _Floats = np.linalg.eigvalsh(np.where(np.expand_dims(fine, (-2, -1)), scale, 0.0))
-    reach = scale.shape[-1] * _SINGULAR * np.abs(values).max(axis=-1)
-    return np.asarray(values[..., 0] < -reach)
+def _least(scale: _Floats, diagonal: bool, factors: bool) -> _Floats:
+    """Of each problem, what must not be negative: see `_WHAT`; NaN where there is no number."""
+    if diagonal:
+        return np.asarray(scale.min(axis=-1))
+    variances = np.diagonal(scale, axis1=-2, axis2=-1)
+    if factors:
+        return np.asarray(variances.min(axis=-1))
+    with np.errstate(all="ignore"):
+        roots = np.sqrt(np.where(variances > 0, variances, 1.0))
+        lower = np.tril(scale) / roots[..., None] / roots[..., None, :]
+        fine = np.asarray(np.isfinite(lower).all(axis=(-2, -1)))
+        unit = _exponent(lower, 2)
+        known = np.where(fine[..., None, None], np.ldexp(lower, -unit[..., None, None]), 0.0)
+        values = np.ldexp(np.linalg.eigvalsh(known)[..., 0], unit)
+        # A correlation that is beyond doubles is no correlation.
+        values = np.where(fine, values, np.where(np.isfinite(np.tril(scale)).all((-2, -1)), -np.inf, np.nan))
+    least = variances.min(axis=-1)
+    return np.where(least < 0, least, values)
 
 
-def _bures(s0: _Floats, s1: _Floats, difference: _Floats) -> _Floats:
-    """Tr(Σ₀ + Σ₁ − 2(Σ₁^½ Σ₀ Σ₁^½)^½) of matrices (n, k, k)."""
-    found = np.full(len(s0), np.nan)
-    fine = np.isfinite(s0).all(axis=(-2, -1)) & np.isfinite(s1).all(axis=(-2, -1))
-    s0, s1, difference = s0[fine], s1[fine], difference[fine]
-    # In the basis of Σ₁'s eigenvectors: Λ for Σ₁, D for Σ₀ − Σ₁, N for the square root, X = N − Λ.
-    values, vectors = np.linalg.eigh(s1)
-    roots = np.sqrt(np.maximum(values, 0.0))  # what is below 0 here is rounding
-    scaled = vectors * roots[:, None, :]
-    inner, turned = np.linalg.eigh(_sandwich(scaled, s0))
-    inner = np.sqrt(np.maximum(inner, 0.0))
-    whole = np.trace(s0, axis1=1, axis2=2) + np.trace(s1, axis1=1, axis2=2)
-    far = whole - 2.0 * inner.sum(axis=-1)
-    x = turned * inner[:, None, :] @ np.swapaxes(turned, 1, 2)
-    diagonal = np.arange(s1.shape[-1])
-    x[:, diagonal, diagonal] -= roots**2
-    wanted = _sandwich(scaled, difference)
+def _cholesky(scale: _Floats) -> _Floats:
+    """Factors of matrices (n, k, k) that may be singular, by the largest pivot left.
+
+    Rows are where they were, so a factor is no triangle. A pivot below k 2⁻⁵² of its variance has
+    no digit right: the matrix is singular there, to working precision.
+    """
+    n, k = scale.shape[:2]
+    rest, factor, every = scale.copy(), np.zeros(scale.shape), np.arange(n)
+    variances = np.diagonal(scale, axis1=1, axis2=2)
+    for column in range(k):
+        left = np.diagonal(rest, axis1=1, axis2=2)
+        left = np.where(left > k * 2.0**-52 * variances, left, 0.0)
+        place = left.argmax(axis=1)
+        pivot = left[every, place]
+        root = np.sqrt(np.where(pivot > 0, pivot, np.inf))
+        found = rest[every, :, place] / root[:, None]
+        factor[:, :, column] = found
+        rest -= found[:, :, None] * found[:, None, :]
+        done = np.where(pivot > 0)[0]
+        rest[done, place[done], :] = 0.0
+        rest[done, :, place[done]] = 0.0
+    return factor
+
+
+def _bures(a: _Floats, b: _Floats, difference: _Floats) -> _Floats:
+    """W₂² of centred Gaussians from factors A of Σ₀ and B of Σ₁ and Σ₀ − Σ₁, all (n, k, k).
+
+    It is the least |AΩ − B|² (Frobenius) of rotations Ω, which an error of Ω changes by its square.
+    R = AΩ − B solves R Bᵀ + B Rᵀ + R Rᵀ = Σ₀ − Σ₁ with Bᵀ R symmetric: steps towards both give it
+    the digits that the difference of factors has lost.
+    """
+    found = np.full(len(a), np.nan)
+    fine = np.isfinite(a) & np.isfinite(b) & np.isfinite(difference)
+    fine = np.asarray(fine.all(axis=(-2, -1)))
+    a, b, difference = a[fine], b[fine], difference[fine]
+    left, _, right = np.linalg.svd(_turned(b) @ a)
+    r = a @ _turned(left @ right) - b
     for _ in range(2):
-        rest = wanted - (roots[:, :, None] ** 2 + roots[:, None, :] ** 2) * x - x @ x
-        step = _sandwich(turned, rest) / (inner[:, :, None] + inner[:, None, :])
-        x += turned @ step @ np.swapaxes(turned, 1, 2)
-    near = ((x / roots[:, :, None]) ** 2).sum(axis=(1, 2))
-    near = np.where((difference == 0).all(axis=(1, 2)), 0.0, near)
-    singular = values[:, 0] <= s1.shape[-1] * _SINGULAR * values[:, -1]
-    use_far = (singular | (far > 0.1 * whole)) & (near != 0)
-    found[fine] = np.where(use_far, np.maximum(far, 0.0), near)
+        outer, sizes, inner = np.linalg.svd(b + r)
+        rest = _turned(outer) @ (difference - r @ _turned(b) - b @ _turned(r) - r @ _turned(r))
+        squares = sizes[:, :, None] ** 2 + sizes[:, None, :] ** 2
+        step = rest @ outer * sizes[:, None, :] / squares
+        # A root has no digits to mend where the step is not small beside it, or it is 0.
+        step = np.where(16 * step**2 < squares, step, 0.0)
+        r = r + outer @ step @ inner
+        product = _turned(b) @ (b + r)
+        values, vectors = np.linalg.eigh((product + _turned(product)) / 2)
+        skew = _turned(b) @ r
+        skew = _sandwich(vectors, skew - _turned(skew))
+        turn = -skew / (values[:, :, None] + values[:, None, :])
+        turn = np.where(16 * turn**2 < 1, turn, 0.0)
+        r = r + (b + r) @ (vectors @ turn @ _turned(vectors))
+    same = (difference == 0).all(axis=(1, 2))
+    found[fine] = np.where(same, 0.0, (r**2).sum(axis=(1, 2)))
     return found
 
 
+def _turned(x: _Floats) -> _Floats:
+    return np.swapaxes(x, 1, 2)
+
+
 def _sandwich(outer: _Floats, inner: _Floats) -> _Floats:
-    return np.asarray(np.swapaxes(outer, 1, 2) @ inner @ outer)
+    return np.asarray(_turned(outer) @ inner @ outer)

@@ -14,7 +14,7 @@ from fastdiv.families.base import ExponentialFamily, Family, Floats
 from fastdiv.families.positive import OfNormal, gumbel_divergence
 from fastdiv.families.special import (
     bessel_bregman,
-    bessel_ratio_rest,
+    bessel_ratio,
     exp_beyond_line,
     from_special,
     ratio_excess,
@@ -224,7 +224,7 @@ class VonMises(ExponentialFamily):
 
     def divergence_from(self, other: "VonMises") -> Floats:
         turned = 2 * np.sin((self.mu - other.mu) / 2) ** 2
-        along = (1 - bessel_ratio_rest(self.kappa)) * other.kappa * turned
+        along = bessel_ratio(self.kappa) * other.kappa * turned
         return np.asarray(bessel_bregman(self.kappa, other.kappa) + along)
 
     @property
@@ -243,7 +243,7 @@ class VonMises(ExponentialFamily):
 
     def _gradient(self, eta: Floats) -> Floats:
         kappa = np.hypot(eta[..., 0], eta[..., 1])
-        length = np.where(kappa > 0, (1 - bessel_ratio_rest(kappa)) / kappa, 0.5)
+        length = np.where(kappa > 0, bessel_ratio(kappa) / kappa, 0.5)
         return np.asarray(length[..., None] * eta)
 
     def _of_natural(self, eta: Floats) -> Self:
@@ -252,7 +252,7 @@ class VonMises(ExponentialFamily):
 
     def mean_cosine(self, m: Floats) -> Floats:
         """E cos(x − m)."""
-        return np.asarray((1 - bessel_ratio_rest(self.kappa)) * np.cos(self.mu - m))
+        return np.asarray(bessel_ratio(self.kappa) * np.cos(self.mu - m))
 
     def mean_log_density(self, of: Family) -> Floats:
         constant = LOG_2PI + self.kappa + scaled_log_bessel(self.kappa)

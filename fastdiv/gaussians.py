@@ -745,7 +745,9 @@ def _least(scale: _Floats, diagonal: bool, factors: bool) -> _Floats:
         known = np.where(fine[..., None, None], np.ldexp(lower, -unit[..., None, None]), 0.0)
         values = np.ldexp(np.linalg.eigvalsh(known)[..., 0], unit)
         # A correlation that is beyond doubles is no correlation.
-        values = np.where(fine, values, np.where(np.isfinite(np.tril(scale)).all((-2, -1)), -np.inf, np.nan))
+        values = np.where(
+            fine, values, np.where(np.isfinite(np.tril(scale)).all((-2, -1)), -np.inf, np.nan)
+        )
     least = variances.min(axis=-1)
     return np.where(least < 0, least, values)
 

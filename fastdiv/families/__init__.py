@@ -276,10 +276,11 @@ def renyi_divergence(p: Any, q: Any, alpha: ArrayLike) -> Any:
 
     .. math:: D_\alpha(P\|Q) = \frac{\alpha A(\eta_p) + (1-\alpha)A(\eta_q)
         - A(\alpha\eta_p + (1-\alpha)\eta_q)}{1-\alpha}
+        = D(P\|Q) - \frac{D(P\|M)}{1-\alpha}
         = \frac{\alpha\,D(M\|P) + (1-\alpha)\,D(M\|Q)}{1-\alpha}
 
-    where M is the member of :math:`\alpha\eta_p + (1-\alpha)\eta_q`: for α < 1 a sum of terms ≥ 0,
-    to which an error of M contributes its square only.
+    where M is the member of :math:`\alpha\eta_p + (1-\alpha)\eta_q`. The difference has the digits
+    near order 1, and of near P and Q; the sum has them where the difference has lost them.
 
     Parameters
     ----------
@@ -340,15 +341,8 @@ def renyi_divergence(p: Any, q: Any, alpha: ArrayLike) -> Any:
             f"renyi_divergence: batches and alpha of shapes {shapes} do not broadcast"
         ) from None
     with np.errstate(all="ignore"):
-        eta_p, eta_q = of_p.natural_parameters, of_q.natural_parameters
-        weight = order[..., None]
-        middle = of_p.with_natural_parameters(weight * eta_p + (1 - weight) * eta_q)
-        mixed = order * _closed(middle, of_p) + (1 - order) * _closed(middle, of_q)
-        rest = np.where(order == 1, 1.0, 1 - order)
-        found = np.where(order == 1, _closed(of_p, of_q), mixed / rest)
-        known = ~np.isnan(eta_p).any(axis=-1) & ~np.isnan(eta_q).any(axis=-1)
-        found = np.where(known & (order > 1) & np.isnan(found), np.inf, found)
-    return np.broadcast_to(found, shape).copy()[()]
+        found = of_p.renyi_from(of_q, order)
+    return (np.broadcast_to(found, shape) + 0.0)[()]
 
 
 # --- what they do ---------------------------------------------------------------------------------

@@ -8,7 +8,14 @@ import numpy as np
 from fastdiv.divergences import kl_divergence
 from fastdiv.evaluation import row_name
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
-from fastdiv.families.special import from_special, log_ratio, logistic, logit, ratio_excess
+from fastdiv.families.special import (
+    exp_beyond_line,
+    from_special,
+    log_ratio,
+    logistic,
+    logit,
+    ratio_excess,
+)
 
 __all__ = [
     "Bernoulli",
@@ -20,14 +27,35 @@ __all__ = [
 ]
 
 
-def bernoulli_divergence(p: Floats, q: Floats) -> Floats:
+def bernoulli_divergence(
+    p: Floats, q: Floats, difference: Floats | None = None, rest: Floats | None = None
+) -> Floats:
     """KL of one trial, as a sum of p log(p/q) − p + q ≥ 0 over both outcomes."""
-    difference = q - p
+    difference = q - p if difference is None else difference
+    rest = 1 - q if rest is None else rest
     found = np.zeros(np.broadcast(p, q).shape)
-    for x, y, d in ((p, q, difference), (1 - p, 1 - q, -difference)):
+    for x, y, d in ((p, q, difference), (1 - p, rest, -difference)):
         term = x * ratio_excess(y, x, d)
         found = found + np.where(x == 0, y + 0.0 * x, term)
     return found
+
+
+def _bernoulli_towards(p: Floats, q: Floats, t: Floats) -> Floats:
+    """KL of one trial from that a part t of the way to q, on a line of logits."""
+    apart = log_ratio(q, p) - log_ratio(1 - q, 1 - p, p - q)
+    # Beside each other the probabilities are p and (1 − p) e^−way; none may leave the doubles.
+    way = t * apart
+    yes, no = np.where(way < 0, np.exp(way), 1.0), np.where(way < 0, 1.0, np.exp(-way))
+    whole = p * yes + (1 - p) * no
+    step = p * (1 - p) * np.sign(way) * -np.expm1(-np.abs(way)) / whole
+    return bernoulli_divergence(p, p * yes / whole, step, (1 - p) * no / whole)
+
+
+def _failures_towards(p: Floats, q: Floats, t: Floats) -> Floats:
+    """KL of one trial from that whose failures have (1 − p)((1 − q)/(1 − p))^t."""
+    way = t * log_ratio(1 - q, 1 - p, p - q)
+    step = (p - 1) * np.expm1(way)
+    return bernoulli_divergence(p, p + step, step, (1 - p) * np.exp(way)) / p
 
 
 class Discrete(Family):
@@ -59,6 +87,9 @@ class Bernoulli(Discrete, ExponentialFamily):
 
     def divergence_from(self, other: "Bernoulli") -> Floats:
         return bernoulli_divergence(self.p, other.p)
+
+    def divergence_towards(self, other: "Bernoulli", t: Floats) -> Floats:
+        return _bernoulli_towards(self.p, other.p, t)
 
     @property
     def support(self) -> tuple[Floats, Floats]:
@@ -124,7 +155,8 @@ class Categorical(ExponentialFamily):
             )
 
     def _shares(self) -> Floats:
-        return np.asarray(self.p / self.p.sum(axis=-1, keepdims=True))
+        shares = self.p / self.p.max(axis=-1, keepdims=True)  # whose sum is in the range of doubles
+        return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
 
     def divergence_from(self, other: "Categorical") -> Floats:
         return np.asarray(kl_divergence(self.p, other.p))
@@ -190,6 +222,9 @@ class Binomial(Discrete, ExponentialFamily):
         found = np.where(certain, -other.n * np.log1p(-other.p), found)
         return np.where((self.n > other.n) & ~certain, np.inf, found)
 
+    def divergence_towards(self, other: "Binomial", t: Floats) -> Floats:
+        return np.asarray(self.n * _bernoulli_towards(self.p, other.p, t))
+
     @property
     def support(self) -> tuple[Floats, Floats]:
         """0 to n."""
@@ -240,6 +275,9 @@ class NegativeBinomial(Discrete, ExponentialFamily):
         if ((self.r < other.r) | (self.r > other.r)).any():
             raise Missing
         return np.asarray(self.r * (bernoulli_divergence(self.p, other.p) / self.p))
+
+    def divergence_towards(self, other: "NegativeBinomial", t: Floats) -> Floats:
+        return np.asarray(self.r * _failures_towards(self.p, other.p, t))
 
     @property
     def natural_parameters(self) -> Floats:
@@ -296,6 +334,9 @@ class Geometric(Discrete, ExponentialFamily):
         found = found - np.where(self.start > other.start, np.log1p(-other.p), 0.0)
         return np.where(self.start < other.start, np.inf, found)
 
+    def divergence_towards(self, other: "Geometric", t: Floats) -> Floats:
+        return _failures_towards(self.p, other.p, t)
+
     @property
     def support(self) -> tuple[Floats, Floats]:
         """From the start on."""
@@ -349,6 +390,9 @@ class Poisson(Discrete, ExponentialFamily):
     def divergence_from(self, other: "Poisson") -> Floats:
         found = self.rate * ratio_excess(other.rate, self.rate)
         return np.asarray(np.where(self.rate == 0, other.rate + 0.0 * self.rate, found))
+
+    def divergence_towards(self, other: "Poisson", t: Floats) -> Floats:
+        return np.asarray(self.rate * exp_beyond_line(t * log_ratio(other.rate, self.rate)))
 
     @property
     def natural_parameters(self) -> Floats:

@@ -9,11 +9,14 @@ import numpy as np
 from fastdiv.evaluation import row_name
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
 from fastdiv.families.special import (
+    Parts,
+    beta_bregman,
     excess,
     from_special,
-    gamma_beyond_entropy,
     multivariate_gamma_rest,
+    sum_with_rest,
     times_log,
+    way_between,
 )
 from fastdiv.gaussians import LOG_2PI, gaussian_kl, gaussian_log_density, mirrored
 
@@ -111,6 +114,13 @@ def mean_logs(alpha: Floats) -> Floats:
     return np.asarray(psi(alpha) - psi(alpha.sum(axis=-1, keepdims=True)))
 
 
+def _joined(first: Parts, second: Parts, left: Parts) -> Parts:
+    """Return sums of two, and what there was no other for."""
+    whole, rest = sum_with_rest(first[0], second[0])
+    rest = rest + (first[1] + second[1])
+    return np.concatenate([whole, left[0]], axis=-1), np.concatenate([rest, left[1]], axis=-1)
+
+
 @dataclass(frozen=True, eq=False)
 class Dirichlet(ExponentialFamily):
     """Dirichlet, of rows of probabilities.
@@ -125,15 +135,23 @@ class Dirichlet(ExponentialFamily):
     axes: ClassVar[dict[str, int]] = {"alpha": 1}
 
     def divergence_from(self, other: "Dirichlet") -> Floats:
-        # log Γ = h + (x log x − x): of the latter the sums are a divergence of categories.
+        return self.divergence_towards(other, np.ones(()))
+
+    def divergence_towards(self, other: "Dirichlet", t: Floats) -> Floats:
+        # What two coordinates make of their sum is a Beta, which knows nothing of the others.
         p, q = np.broadcast_arrays(self.alpha, other.alpha)
-        difference = q - p
-        total, more = p.sum(axis=-1), difference.sum(axis=-1)
-        each = gamma_beyond_entropy(p, q).sum(axis=-1)
-        # What q is beside p in q's sum.
-        beside = difference - p * (more / total)[..., None]
-        shares = (q * excess(-beside / q)).sum(axis=-1)
-        return np.asarray(each - gamma_beyond_entropy(total, total + more, more) + shares)
+        none, found = np.zeros(p.shape), np.zeros(np.broadcast(p[..., 0], t).shape)
+        pairs, part = [(p, none), (q, none)], t[..., None]
+        while pairs[0][0].shape[-1] > 1:
+            whole = pairs[0][0].shape[-1] // 2 * 2
+            halves = [[tuple(v[..., i:whole:2] for v in x) for i in (0, 1)] for x in pairs]
+            way = way_between(*halves, part)
+            found = found + beta_bregman(halves[0][0][0], halves[0][1][0], way).sum(axis=-1)
+            pairs = [
+                _joined(*half, [v[..., whole:] for v in x])
+                for half, x in zip(halves, pairs, strict=True)
+            ]
+        return np.asarray(found)
 
     @property
     def natural_parameters(self) -> Floats:

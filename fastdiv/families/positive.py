@@ -21,11 +21,12 @@ from fastdiv.families.special import (
     log_ratio,
     logistic,
     logit,
+    product_difference,
     ratio_excess,
     sinh_bregman,
     times_log,
 )
-from fastdiv.gaussians import LOG_2PI, normal_kl
+from fastdiv.gaussians import LOG_2PI, gaussian_renyi, normal_kl
 
 __all__ = [
     "Beta",
@@ -48,11 +49,17 @@ def gumbel_divergence(t: Floats, t_less_1: Floats, d: Floats) -> Floats:
     """KL of Gumbel's: t is the ratio of the scales, d the distance of the locations by Q's scale.
 
     −log t − 1 + γ(t − 1) + d + e^(−d) Γ(1 + t), of which g = log Γ(1 + t) makes
-    (e^(g − d) − 1 − (g − d)) + B of log Γ from 1 to t.
+    (e^(g − d) − 1 − (g − d)) + B of log Γ from 1 to t. What is as large as e^x has the digits of x.
     """
     rest = gamma_bregman(np.ones(()), t, t_less_1)
-    g = np.log1p(t_less_1) - np.euler_gamma * t_less_1 + rest
+    g = log_ratio(t, np.ones(()), t_less_1) - np.euler_gamma * t_less_1 + rest
     return np.asarray(exp_beyond_line(g - d) + rest)
+
+
+def normal_renyi(m: Floats, s: Floats, n: Floats, t: Floats, order: Floats) -> Floats:
+    """Rényi divergence of normal distributions of one variable."""
+    given = (x[..., None] for x in (m, s, n, t))
+    return np.asarray(gaussian_renyi(*given, order, covariance="diagonal", cholesky=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +72,9 @@ class OfNormal(ExponentialFamily):
 
     def divergence_from(self, other: Self) -> Floats:
         return np.asarray(normal_kl(self.mu, self.sigma, other.mu, other.sigma))
+
+    def renyi_from(self, other: Self, order: Floats) -> Floats:
+        return normal_renyi(self.mu, self.sigma, other.mu, other.sigma, order)
 
     @property
     def natural_parameters(self) -> Floats:
@@ -164,6 +174,9 @@ class HalfNormal(Positive, ExponentialFamily):
     def divergence_from(self, other: "HalfNormal") -> Floats:
         return np.asarray(normal_kl(0.0, self.sigma, 0.0, other.sigma))
 
+    def renyi_from(self, other: "HalfNormal", order: Floats) -> Floats:
+        return normal_renyi(np.zeros(()), self.sigma, np.zeros(()), other.sigma, order)
+
     @property
     def natural_parameters(self) -> Floats:
         """−1/2σ², for x²."""
@@ -214,13 +227,25 @@ class Gamma(Positive, ExponentialFamily):
     domains: ClassVar[dict[str, str]] = {"shape": "positive", "rate": "positive"}
 
     def divergence_from(self, other: "Gamma") -> Floats:
+        return self.divergence_towards(other, np.ones(()))
+
+    def divergence_towards(self, other: "Gamma", t: Floats) -> Floats:
         # By the member with Q's shape and P's mean: what shapes make, and what means make.
-        shapes = gamma_beyond_entropy(self.shape, other.shape)
-        x = (other.shape - self.shape) / self.shape
-        y = (other.rate - self.rate) / self.rate
-        s = self.shape * (other.rate / self.rate) / other.shape
-        rest = np.where(s < 0.5, s - 1 - np.log(s), excess((y - x) / (1 + x)))
-        return np.asarray(shapes + other.shape * rest)
+        a, b, c, d = self.shape, self.rate, other.shape, other.rate
+        shapes, rates = (-np.frexp(x)[1] for x in (c, b))
+        b_c = np.ldexp(b, rates) * np.ldexp(c, shapes)
+        # a d/(b c) − 1
+        beside = product_difference(
+            np.ldexp(a, shapes), np.ldexp(d, rates), np.ldexp(b, rates), np.ldexp(c, shapes)
+        )
+        step = t * (c - a)
+        ends = np.where(t == 1, c, a + step), np.where(t == 1, d, b + t * (d - b))
+        more = t * (beside / b_c) * (c / ends[0])
+        ratio = ends[1] / b
+        means = ends[0] * ratio_excess(a / ends[0], 1 / ratio, more / ratio)
+        # c u of an infinite u
+        means = np.where(a / ends[0] * ratio == np.inf, a * ratio, means)
+        return np.asarray(gamma_beyond_entropy(a, ends[0], step) + means)
 
     @property
     def natural_parameters(self) -> Floats:
@@ -292,6 +317,9 @@ class Exponential(Positive, ExponentialFamily):
     def divergence_from(self, other: "Exponential") -> Floats:
         return ratio_excess(other.rate, self.rate)
 
+    def divergence_towards(self, other: "Exponential", t: Floats) -> Floats:
+        return excess(t * ((other.rate - self.rate) / self.rate))
+
     @property
     def natural_parameters(self) -> Floats:
         """−λ, for x."""
@@ -348,6 +376,9 @@ class InverseGamma(Positive, ExponentialFamily):
     def divergence_from(self, other: "InverseGamma") -> Floats:
         return self.inverse().divergence_from(other.inverse())
 
+    def divergence_towards(self, other: "InverseGamma", t: Floats) -> Floats:
+        return self.inverse().divergence_towards(other.inverse(), t)
+
     @property
     def natural_parameters(self) -> Floats:
         """(−a − 1, −s), for (log x, 1/x)."""
@@ -402,6 +433,10 @@ class Chi(Positive, ExponentialFamily):
 
     def divergence_from(self, other: "Chi") -> Floats:
         return gamma_bregman(self.df / 2, other.df / 2)
+
+    def divergence_towards(self, other: "Chi", t: Floats) -> Floats:
+        half, step = self.df / 2, t * (other.df - self.df) / 2
+        return gamma_bregman(half, half + step, step)
 
     @property
     def natural_parameters(self) -> Floats:
@@ -465,6 +500,9 @@ class Weibull(Positive, ExponentialFamily):
         beside = (other.shape - self.shape) / self.shape
         return gumbel_divergence(other.shape / self.shape, beside, other.shape * apart)
 
+    def divergence_towards(self, other: "Weibull", t: Floats) -> Floats:
+        return excess(t * np.expm1(self.shape * log_ratio(self.scale, other.scale)))
+
     @property
     def natural_parameters(self) -> Floats:
         """−λ^(−c), for x^c."""
@@ -524,6 +562,9 @@ class Pareto(Positive, ExponentialFamily):
         inside = other.shape * log_ratio(self.minimum, other.minimum)
         found = inside + ratio_excess(other.shape, self.shape)
         return np.where(self.minimum < other.minimum, np.inf, found)
+
+    def divergence_towards(self, other: "Pareto", t: Floats) -> Floats:
+        return excess(t * ((other.shape - self.shape) / self.shape))
 
     @property
     def support(self) -> tuple[Floats, Floats]:
@@ -642,9 +683,12 @@ class Beta(UnitInterval, ExponentialFamily):
     domains: ClassVar[dict[str, str]] = {"a": "positive", "b": "positive"}
 
     def divergence_from(self, other: "Beta") -> Floats:
+        return self.divergence_towards(other, np.ones(()))
+
+    def divergence_towards(self, other: "Beta", t: Floats) -> Floats:
         pairs = [np.stack(np.broadcast_arrays(x.a, x.b), axis=-1) for x in (self, other)]
         p, q = (Dirichlet.unchecked(x) for x in pairs)
-        return p.divergence_from(q)
+        return p.divergence_towards(q, t)
 
     @property
     def natural_parameters(self) -> Floats:
@@ -709,9 +753,12 @@ class ContinuousBernoulli(UnitInterval, ExponentialFamily):
     domains: ClassVar[dict[str, str]] = {"p": "inside"}
 
     def divergence_from(self, other: "ContinuousBernoulli") -> Floats:
+        return self.divergence_towards(other, np.ones(()))
+
+    def divergence_towards(self, other: "ContinuousBernoulli", t: Floats) -> Floats:
         d = other.p - self.p
         apart = log_ratio(other.p, self.p, d) - log_ratio(1 - other.p, 1 - self.p, -d)
-        return sinh_bregman(self.natural_parameters[..., 0], apart)
+        return sinh_bregman(self.natural_parameters[..., 0], t * apart)
 
     @property
     def natural_parameters(self) -> Floats:

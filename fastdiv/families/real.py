@@ -15,6 +15,7 @@ from fastdiv.families.positive import OfNormal, gumbel_divergence
 from fastdiv.families.special import (
     bessel_bregman,
     bessel_ratio,
+    excess,
     exp_beyond_line,
     from_special,
     ratio_excess,
@@ -85,8 +86,13 @@ class Laplace(Real, ExponentialFamily):
 
     def divergence_from(self, other: "Laplace") -> Floats:
         z = np.abs(self.mu - other.mu) / self.scale
-        found = self.scale / other.scale * exp_beyond_line(-z)
+        apart = np.abs(self.mu - other.mu) / other.scale
+        ratio = self.scale / other.scale
+        found = np.where(z < 1, ratio * exp_beyond_line(-z), apart + ratio * np.expm1(-z))
         return np.asarray(found + ratio_excess(self.scale, other.scale))
+
+    def divergence_towards(self, other: "Laplace", t: Floats) -> Floats:
+        return excess(t * ((self.scale - other.scale) / other.scale))
 
     @property
     def natural_parameters(self) -> Floats:
@@ -154,7 +160,11 @@ class Cauchy(Real):
         wider, moved = self.scale - other.scale, self.mu - other.mu
         # Neither a square nor the product of the scales may leave the range of doubles.
         squares = wider / self.scale * (wider / other.scale)
-        return np.asarray(np.log1p((squares + moved / self.scale * (moved / other.scale)) / 4))
+        whole = squares + moved / self.scale * (moved / other.scale)
+        # ((b + c)² + (m − n)²)/(4 b c), of which ratios may leave the range, its logarithm never.
+        length = np.hypot(self.scale / 2 + other.scale / 2, self.mu / 2 - other.mu / 2)
+        far = 2 * np.log(length) - np.log(self.scale) - np.log(other.scale)
+        return np.asarray(np.where(np.isfinite(whole), np.log1p(whole / 4), far))
 
     def _log_density(self, x: Floats) -> Floats:
         z = (x - self.mu) / self.scale
@@ -226,6 +236,19 @@ class VonMises(ExponentialFamily):
         turned = 2 * np.sin((self.mu - other.mu) / 2) ** 2
         along = bessel_ratio(self.kappa) * other.kappa * turned
         return np.asarray(bessel_bregman(self.kappa, other.kappa) + along)
+
+    def divergence_towards(self, other: "VonMises", t: Floats) -> Floats:
+        # In the direction of P's mean, and across it.
+        apart = other.mu - self.mu
+        along = t * ((other.kappa - self.kappa) - 2 * other.kappa * np.sin(apart / 2) ** 2)
+        across = t * other.kappa * np.sin(apart)
+        kappa = np.hypot(self.kappa + along, across)
+        beyond = across * (across / (kappa + np.abs(self.kappa + along)))
+        # κ − κ cos of the angle, which beyond a right one is no small number
+        rest = np.where(self.kappa + along > 0, beyond, kappa - (self.kappa + along))
+        rest = np.where(kappa == 0, 0.0, rest)
+        bregman = bessel_bregman(self.kappa, kappa, along + rest)
+        return np.asarray(bregman + bessel_ratio(self.kappa) * rest)
 
     @property
     def support(self) -> tuple[Floats, Floats]:

@@ -21,6 +21,7 @@ References
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -31,8 +32,10 @@ from fastdiv.estimators import kl_samples
 from fastdiv.extras import scipy_module
 
 __all__ = [
+    "Way",
     "bessel_bregman",
     "bessel_ratio",
+    "beta_bregman",
     "digamma_bregman",
     "digamma_difference",
     "excess",
@@ -50,9 +53,11 @@ __all__ = [
     "sinh_bregman",
     "sum_with_rest",
     "times_log",
+    "way_between",
 ]
 
 Floats = NDArray[np.float64]
+Parts = tuple[Floats, Floats]  # a number, and what rounding has taken from it
 
 _ARTANH = [1 / (2 * k + 3) for k in range(18)]
 # B₂ₘ / (2m (2m − 1)): Binet's function is Σ of them x^(1 − 2m).
@@ -89,9 +94,9 @@ def ratio_excess(above: Floats, below: Floats, difference: Floats | None = None)
     with np.errstate(all="ignore"):
         u = above / below
         x = ((above - below) if difference is None else difference) / below
-        # Near u = 0 the digits are in u.
+        # Far from 1 the digits are in u.
         far = u - 1.0 - _log_of_ratio(u, above, below)
-        return np.asarray(np.where((u < 0.5) | np.isinf(u), far, excess(x)))
+        return np.asarray(np.where((u < 0.5) | (u > 2.0), far, excess(x)))
 
 
 def _log_of_ratio(u: Floats, above: Floats, below: Floats) -> Floats:
@@ -101,7 +106,7 @@ def _log_of_ratio(u: Floats, above: Floats, below: Floats) -> Floats:
 
 
 def product_difference(a: Floats, d: Floats, b: Floats, c: Floats) -> Floats:
-    """A d − b c of positive numbers, its digits where the products are near each other, too."""
+    """Return a d − b c of positive numbers, with its digits where the products are near."""
     with np.errstate(all="ignore"):
         p, q = a * d, b * c
         return np.asarray((p - q) + (_rounding(a, d, p) - _rounding(b, c, q)))
@@ -148,7 +153,7 @@ def logistic(x: Floats) -> Floats:
 
 def exp_beyond_line(d: Floats) -> Floats:
     """e^d − 1 − d, which is what the estimator k3 is of log-probabilities."""
-    return kl_samples(np.zeros(np.shape(d)), d, kind="k3")
+    return np.where(d == np.inf, d, kl_samples(np.zeros(np.shape(d)), d, kind="k3"))
 
 
 def _power_bregman(a: Floats, b: Floats, difference: Floats, power: int) -> Floats:
@@ -225,9 +230,7 @@ _DIGAMMA = [-1 / 12, 1 / 120, -1 / 252, 1 / 240, -1 / 132, 691 / 32760, -1 / 12,
 def digamma_bregman(a: Floats, b: Floats, difference: Floats) -> Floats:
     """B of −ψ from a to b, both positive."""
     with np.errstate(all="ignore"):
-        found, a, b, difference = _shifted(
-            a, b, difference, lambda x, y, d: d / x * (d / x) / y
-        )
+        found, a, b, difference = _shifted(a, b, difference, lambda x, y, d: d / x * (d / x) / y)
         tail = ratio_excess(b, a, difference) + 0.5 * _power_bregman(a, b, difference, 1)
         falling = [-c for c in _DIGAMMA]
         return np.asarray(_series_bregman(a, b, difference, falling, 2, 2) + tail + found)
@@ -245,6 +248,67 @@ def digamma_difference(a: Floats, b: Floats, difference: Floats) -> Floats:
                 v < -0.5, b**-power - a**-power, a**-power * np.expm1(-power * v)
             )
         return np.asarray(rest + v + found)
+
+
+def beta_bregman(a: Floats, b: Floats, way: "Way") -> Floats:
+    """B of log Γ(x) + log Γ(y) − log Γ(x + y) from (a, b) a way on.
+
+    log Γ = h + (x log x − x), of whose sums a divergence of two categories is left. Where y is
+    small beside x, h(x) and h(x + y) cancel: then by way of (x, b), and −ψ from x to x + b.
+    """
+    turn = b > a
+    a, b = np.where(turn, b, a), np.where(turn, a, b)
+    way = Way(*(np.where(turn, y, x) for x, y in ((way.c, way.d), (way.d, way.c))),
+              *(np.where(turn, y, x) for x, y in ((way.da, way.db), (way.db, way.da))),
+              np.where(turn, -way.cross, way.cross))  # fmt: skip
+    c, d, da, db = way.c, way.d, way.da, way.db
+    s, to_s = a + b, c + d
+    with np.errstate(all="ignore"):
+        shares = c * ratio_excess(a / s, c / to_s, -way.cross)
+        shares = shares + d * ratio_excess(b / s, d / to_s, way.cross)
+        each = gamma_beyond_entropy(a, c, da) + gamma_beyond_entropy(b, d, db)
+        found = each - gamma_beyond_entropy(s, to_s, da + db) + shares
+        small = (c >= d) & (b <= 2 * c) & (np.maximum(b, d) < 1)
+        if not small.any():
+            return np.asarray(found)
+        a, b, c, d = (np.where(small, x, 0.5) for x in (a, b, c, d))
+        da, db = (np.where(small, x, 0.0) for x in (da, db))
+        axis = (-1, *(1,) * np.ndim(a))
+        more = 0.5 * (_NODES.reshape(axis) + 1.0) * b
+        along = digamma_bregman(a + more, c + more, np.broadcast_to(da, np.shape(a + more)))
+        first = b * (0.5 * _WEIGHTS.reshape(axis) * along).sum(axis=0)
+        second = gamma_bregman(b, d, db) - gamma_bregman(c + b, c + d, db)
+        turned = db * digamma_difference(a + b, c + b, da)
+        return np.asarray(np.where(small, first + second - turned, found))
+
+
+@dataclass(frozen=True)
+class Way:
+    """From (a, b) to (c, d): the end, its distance, and (c b − a d)/((a + b)(c + d))."""
+
+    c: Floats
+    d: Floats
+    da: Floats
+    db: Floats
+    cross: Floats
+
+
+def way_between(p: tuple[Parts, Parts], q: tuple[Parts, Parts], t: Floats) -> Way:
+    """Return a part t of the way between pairs of numbers."""
+    ends, steps = [], []
+    for (x, x_low), (y, y_low) in zip(p, q, strict=True):
+        step = t * ((y - x) + (y_low - x_low))
+        ends.append(np.where(t == 1, y, x + step))
+        steps.append(step)
+    s, to_s = p[0][0] + p[1][0], q[0][0] + q[1][0]
+    (a, a_low), (b, b_low), (c, c_low), (d, d_low) = (
+        [np.ldexp(v, -np.frexp(whole)[1]) for v in x]
+        for pair, whole in ((p, s), (q, to_s))
+        for x in pair
+    )
+    rest = (c * b_low + c_low * b) - (a * d_low + a_low * d)
+    cross = (product_difference(c, b, a, d) + rest) / ((a + b) * (c + d))
+    return Way(*ends, *steps, t * cross * (to_s / (ends[0] + ends[1])))
 
 
 def multivariate_gamma_rest(a: Floats, b: Floats, k: int) -> Floats:

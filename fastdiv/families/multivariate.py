@@ -9,6 +9,7 @@ import numpy as np
 from fastdiv.evaluation import row_name
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
 from fastdiv.families.special import (
+    Pair,
     Parts,
     beta_bregman,
     excess,
@@ -16,7 +17,6 @@ from fastdiv.families.special import (
     multivariate_gamma_rest,
     sum_with_rest,
     times_log,
-    way_between,
 )
 from fastdiv.gaussians import LOG_2PI, gaussian_kl, gaussian_log_density, mirrored
 
@@ -114,11 +114,16 @@ def mean_logs(alpha: Floats) -> Floats:
     return np.asarray(psi(alpha) - psi(alpha.sum(axis=-1, keepdims=True)))
 
 
-def _joined(first: Parts, second: Parts, left: Parts) -> Parts:
-    """Return sums of two, and what there was no other for."""
-    whole, rest = sum_with_rest(first[0], second[0])
-    rest = rest + (first[1] + second[1])
-    return np.concatenate([whole, left[0]], axis=-1), np.concatenate([rest, left[1]], axis=-1)
+def _halved(x: Parts) -> tuple[Pair, Parts]:
+    """Return every second and the others, and their sums with what there was no other for."""
+    even = x[0].shape[-1] // 2 * 2
+    (first, first_low), (second, second_low) = ([v[..., i:even:2] for v in x] for i in (0, 1))
+    whole, rest = sum_with_rest(first, second)
+    rest = rest + (first_low + second_low)
+    joined = (
+        np.concatenate([v, y[..., even:]], axis=-1) for v, y in zip((whole, rest), x, strict=True)
+    )
+    return ((first, first_low), (second, second_low)), (next(joined), next(joined))
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,18 +144,12 @@ class Dirichlet(ExponentialFamily):
 
     def divergence_towards(self, other: "Dirichlet", t: Floats) -> Floats:
         # What two coordinates make of their sum is a Beta, which knows nothing of the others.
-        p, q = np.broadcast_arrays(self.alpha, other.alpha)
-        none, found = np.zeros(p.shape), np.zeros(np.broadcast(p[..., 0], t).shape)
-        pairs, part = [(p, none), (q, none)], t[..., None]
-        while pairs[0][0].shape[-1] > 1:
-            whole = pairs[0][0].shape[-1] // 2 * 2
-            halves = [[tuple(v[..., i:whole:2] for v in x) for i in (0, 1)] for x in pairs]
-            way = way_between(*halves, part)
-            found = found + beta_bregman(halves[0][0][0], halves[0][1][0], way).sum(axis=-1)
-            pairs = [
-                _joined(*half, [v[..., whole:] for v in x])
-                for half, x in zip(halves, pairs, strict=True)
-            ]
+        alphas = np.broadcast_arrays(self.alpha, other.alpha)
+        found = np.zeros(np.broadcast(alphas[0][..., 0], t).shape)
+        p, q = ((x, np.zeros(x.shape)) for x in alphas)
+        while p[0].shape[-1] > 1:
+            (of_p, p), (of_q, q) = _halved(p), _halved(q)
+            found = found + beta_bregman(of_p, of_q, t[..., None]).sum(axis=-1)
         return np.asarray(found)
 
     @property

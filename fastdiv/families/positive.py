@@ -58,8 +58,8 @@ def gumbel_divergence(t: Floats, t_less_1: Floats, d: Floats) -> Floats:
 
 def normal_renyi(m: Floats, s: Floats, n: Floats, t: Floats, order: Floats) -> Floats:
     """Rényi divergence of normal distributions of one variable."""
-    given = (x[..., None] for x in (m, s, n, t))
-    return np.asarray(gaussian_renyi(*given, order, covariance="diagonal", cholesky=True))
+    m, s, n, t = (x[..., None] for x in (m, s, n, t))
+    return np.asarray(gaussian_renyi(m, s, n, t, order, covariance="diagonal", cholesky=True))
 
 
 @dataclass(frozen=True, eq=False)

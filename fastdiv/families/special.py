@@ -21,7 +21,6 @@ References
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -32,7 +31,6 @@ from fastdiv.estimators import kl_samples
 from fastdiv.extras import scipy_module
 
 __all__ = [
-    "Way",
     "bessel_bregman",
     "bessel_ratio",
     "beta_bregman",
@@ -53,11 +51,11 @@ __all__ = [
     "sinh_bregman",
     "sum_with_rest",
     "times_log",
-    "way_between",
 ]
 
 Floats = NDArray[np.float64]
 Parts = tuple[Floats, Floats]  # a number, and what rounding has taken from it
+Pair = tuple[Parts, Parts]
 
 _ARTANH = [1 / (2 * k + 3) for k in range(18)]
 # B₂ₘ / (2m (2m − 1)): Binet's function is Σ of them x^(1 − 2m).
@@ -250,65 +248,54 @@ def digamma_difference(a: Floats, b: Floats, difference: Floats) -> Floats:
         return np.asarray(rest + v + found)
 
 
-def beta_bregman(a: Floats, b: Floats, way: "Way") -> Floats:
-    """B of log Γ(x) + log Γ(y) − log Γ(x + y) from (a, b) a way on.
+def beta_bregman(p: Pair, q: Pair, t: Floats) -> Floats:
+    """B of log Γ(x) + log Γ(y) − log Γ(x + y) from p = (a, b) to a part t of the way to q = (c, d).
 
     log Γ = h + (x log x − x), of whose sums a divergence of two categories is left. Where y is
-    small beside x, h(x) and h(x + y) cancel: then by way of (x, b), and −ψ from x to x + b.
+    small beside x, h(x) and h(x + y) cancel: then by way of (c, b), and of −ψ from a to a + b.
     """
-    turn = b > a
-    a, b = np.where(turn, b, a), np.where(turn, a, b)
-    way = Way(*(np.where(turn, y, x) for x, y in ((way.c, way.d), (way.d, way.c))),
-              *(np.where(turn, y, x) for x, y in ((way.da, way.db), (way.db, way.da))),
-              np.where(turn, -way.cross, way.cross))  # fmt: skip
-    c, d, da, db = way.c, way.d, way.da, way.db
-    s, to_s = a + b, c + d
+    turn = p[1][0] > p[0][0]
+    (a, a_low), (b, b_low) = _turned(p, turn)
+    (to_c, c_low), (to_d, d_low) = _turned(q, turn)
     with np.errstate(all="ignore"):
-        shares = c * ratio_excess(a / s, c / to_s, -way.cross)
-        shares = shares + d * ratio_excess(b / s, d / to_s, way.cross)
+        s, to_s, unit, to_unit = a + b, to_c + to_d, -np.frexp(a + b)[1], -np.frexp(to_c + to_d)[1]
+        da, db = t * ((to_c - a) + (c_low - a_low)), t * ((to_d - b) + (d_low - b_low))
+        c, d = np.where(t == 1, to_c, a + da), np.where(t == 1, to_d, b + db)
+        # a/(a + b) − c/(c + d), times (a + b)(c + d) in units in which it is in range
+        mine = [np.ldexp(x, unit) for x in (a, a_low, b, b_low)]
+        others = [np.ldexp(x, to_unit) for x in (to_c, c_low, to_d, d_low)]
+        beside = product_difference(mine[0], others[2], mine[2], others[0])
+        beside = beside + (mine[0] * others[3] + mine[1] * others[2])
+        beside = beside - (mine[2] * others[1] + mine[3] * others[0])
+        beside = t * beside / (np.ldexp(s, unit) * np.ldexp(to_s, to_unit)) * (to_s / (c + d))
+        shares = c * ratio_excess(a / s, c / (c + d), beside)
+        shares = shares + d * ratio_excess(b / s, d / (c + d), -beside)
         each = gamma_beyond_entropy(a, c, da) + gamma_beyond_entropy(b, d, db)
-        found = each - gamma_beyond_entropy(s, to_s, da + db) + shares
-        small = (c >= d) & (b <= 2 * c) & (np.maximum(b, d) < 1)
-        if not small.any():
+        both = gamma_beyond_entropy(s, c + d, da + db)
+        found = each - both + shares
+        kept = found / (each + both + shares)
+        lost = (kept < 1 / 8) & (c >= d) & (b <= 2 * c)
+        if not lost.any():
             return np.asarray(found)
-        a, b, c, d = (np.where(small, x, 0.5) for x in (a, b, c, d))
-        da, db = (np.where(small, x, 0.0) for x in (da, db))
+        a, b, c, d = (np.where(lost, x, 0.5) for x in (a, b, c, d))
+        da, db = (np.where(lost, x, 0.0) for x in (da, db))
         axis = (-1, *(1,) * np.ndim(a))
         more = 0.5 * (_NODES.reshape(axis) + 1.0) * b
-        along = digamma_bregman(a + more, c + more, np.broadcast_to(da, np.shape(a + more)))
+        along = digamma_bregman(a + more, c + more, np.broadcast_to(da, more.shape))
         first = b * (0.5 * _WEIGHTS.reshape(axis) * along).sum(axis=0)
-        second = gamma_bregman(b, d, db) - gamma_bregman(c + b, c + d, db)
+        second, less = gamma_bregman(b, d, db), gamma_bregman(c + b, c + d, db)
         turned = db * digamma_difference(a + b, c + b, da)
-        return np.asarray(np.where(small, first + second - turned, found))
+        other = first + second - less - turned
+        better = lost & (other > kept * (first + second + less + np.abs(turned)))
+        return np.asarray(np.where(better, other, found))
 
 
-@dataclass(frozen=True)
-class Way:
-    """From (a, b) to (c, d): the end, its distance, and (c b − a d)/((a + b)(c + d))."""
-
-    c: Floats
-    d: Floats
-    da: Floats
-    db: Floats
-    cross: Floats
-
-
-def way_between(p: tuple[Parts, Parts], q: tuple[Parts, Parts], t: Floats) -> Way:
-    """Return a part t of the way between pairs of numbers."""
-    ends, steps = [], []
-    for (x, x_low), (y, y_low) in zip(p, q, strict=True):
-        step = t * ((y - x) + (y_low - x_low))
-        ends.append(np.where(t == 1, y, x + step))
-        steps.append(step)
-    s, to_s = p[0][0] + p[1][0], q[0][0] + q[1][0]
-    (a, a_low), (b, b_low), (c, c_low), (d, d_low) = (
-        [np.ldexp(v, -np.frexp(whole)[1]) for v in x]
-        for pair, whole in ((p, s), (q, to_s))
-        for x in pair
+def _turned(pair: Pair, turn: NDArray[np.bool_]) -> Pair:
+    (x, x_low), (y, y_low) = pair
+    return (
+        (np.where(turn, y, x), np.where(turn, y_low, x_low)),
+        (np.where(turn, x, y), np.where(turn, x_low, y_low)),
     )
-    rest = (c * b_low + c_low * b) - (a * d_low + a_low * d)
-    cross = (product_difference(c, b, a, d) + rest) / ((a + b) * (c + d))
-    return Way(*ends, *steps, t * cross * (to_s / (ends[0] + ends[1])))
 
 
 def multivariate_gamma_rest(a: Floats, b: Floats, k: int) -> Floats:

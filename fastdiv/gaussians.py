@@ -116,10 +116,8 @@ def gaussian_kl(
     >>> fd.gaussian_kl([[0.0, 0.0], [1.0, 1.0]], 1.0, [0.0, 0.0], 2.0, covariance="scalar")
     array([0.19314718, 0.69314718])
     """
-    found = _evaluate(
-        "gaussian_kl", mean_p, cov_p, mean_q, cov_q, covariance=covariance, cholesky=cholesky
-    )
-    return _in_units("gaussian_kl", found, base)
+    given = mean_p, cov_p, mean_q, cov_q
+    return kl_of_named("gaussian_kl", _NAMES, given, covariance, cholesky, base)
 
 
 def normal_kl(
@@ -171,10 +169,8 @@ def normal_kl(
     array([1.00000016e-18, 0.00000000e+00, 8.06852819e-01])
     """
     names = ("mu_p", "sigma_p", "mu_q", "sigma_q")
-    given = zip(names, (mu_p, sigma_p, mu_q, sigma_q), strict=True)
-    operands = [real_numbers("normal_kl", name, x)[..., None] for name, x in given]
-    found = _batched("normal_kl", names, operands, True, True, None)
-    return _in_units("normal_kl", found, base)
+    given = (mu_p, sigma_p, mu_q, sigma_q)
+    return kl_of_named("normal_kl", names, given, "numbers", True, base)
 
 
 def gaussian_jeffreys(
@@ -460,7 +456,7 @@ def gaussian_wasserstein(
     np.float64(3.1622776601683795)
     """
     name = "gaussian_wasserstein"
-    form = _form(name, covariance)
+    form = _form(name, covariance, cholesky)
     operands = _operands(name, _NAMES, (mean_p, cov_p, mean_q, cov_q), covariance)
     batch, (m0, s0, m1, s1) = _broadcast(name, _NAMES, operands, form)
     with np.errstate(all="ignore"):
@@ -501,6 +497,25 @@ def gaussian_wasserstein(
 _NAMES = ("mean_p", "cov_p", "mean_q", "cov_q")
 
 
+def kl_of_named(
+    function: str,
+    names: tuple[str, ...],
+    given: tuple[ArrayLike, ...],
+    covariance: str,
+    cholesky: bool,
+    base: float | None = None,
+) -> Any:
+    """Kullback–Leibler divergence, of arguments that errors call by these names; P's end with p."""
+    if covariance == "numbers":  # of one variable
+        operands = [
+            real_numbers(function, n, x)[..., None] for n, x in zip(names, given, strict=True)
+        ]
+        found = _batched(function, names, operands, True, True, None)
+    else:
+        found = _evaluate(function, *given, covariance=covariance, cholesky=cholesky, names=names)
+    return _in_units(function, found, base)
+
+
 def _exchanged(names: tuple[str, ...]) -> tuple[str, ...]:
     return (*names[2:4], *names[:2], *names[4:])
 
@@ -510,8 +525,10 @@ def _in_units(function: str, found: Any, base: float | None) -> Any:
     return found[()] if unit == 1.0 else (found / unit)[()]
 
 
-def _form(function: str, covariance: str) -> bool:
+def _form(function: str, covariance: str, cholesky: bool) -> bool:
     """Whether it is a diagonal."""
+    if not isinstance(cholesky, (bool, np.bool_)):
+        raise TypeError(f"{function}: cholesky is {cholesky!r}; it takes True or False")
     if covariance not in ("full", "diagonal", "scalar"):
         raise ValueError(
             f"{function}: covariance is {covariance!r}; it takes 'full', 'diagonal' or 'scalar'"
@@ -559,8 +576,8 @@ def _broadcast(
     try:
         batch = np.broadcast_shapes(*shapes)
     except ValueError:
-        text = ", ".join(f"{n} {x.shape}" for n, x in zip(names, operands, strict=False))
-        raise ValueError(f"{function}: shapes do not broadcast: {text}") from None
+        text = ", ".join(f"{n} {s}" for n, s in zip(names, shapes, strict=False))
+        raise ValueError(f"{function}: batches do not broadcast: {text}") from None
     return batch, [
         np.broadcast_to(x, (*batch, *x.shape[x.ndim - n :]))
         for x, n in zip(operands, core, strict=False)
@@ -575,7 +592,7 @@ def _evaluate(
     order: _Floats | None = None,
     names: tuple[str, ...] = _NAMES,
 ) -> _Floats:
-    diagonal = _form(function, covariance)
+    diagonal = _form(function, covariance, cholesky)
     operands = _operands(function, names, given, covariance)
     return _batched(function, names, operands, diagonal, cholesky, order)
 
@@ -621,7 +638,7 @@ def _judge(
         least = _least(scale, diagonal, factors)
         tolerance = 0.0 if diagonal or factors else scale.shape[-1] * _SINGULAR
         wrong = least < -tolerance
-        if not names[o].endswith("_p"):
+        if not names[o].endswith("p"):
             wrong |= least <= tolerance
         wrong &= known
         if wrong.any():

@@ -412,8 +412,7 @@ def _closed(p: Family, q: Family) -> Floats:
     outside = _outside(p, q)
     if outside.all():
         return np.asarray(np.where(outside, np.inf, np.nan))
-    found = p.mean_log_density(p) - q.mean_log_density(p)
-    return np.where(outside, np.inf, found)
+    return np.where(outside, np.inf, q.divergence_of(p))
 
 
 def _outside(p: Family, q: Family) -> NDArray[np.bool_]:

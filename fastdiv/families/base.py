@@ -118,6 +118,10 @@ class Family:
         """E log q(x) of this q, x from another distribution on a part of its support."""
         raise Missing
 
+    def divergence_of(self, p: "Family") -> Floats:
+        """KL(p‖self) of a distribution of another family on a part of the support."""
+        return p.mean_log_density(p) - self.mean_log_density(p)
+
     def log_density(self, x: ArrayLike) -> Floats:
         """Log-density, or log-probability, at x: −inf where there is none."""
         at = real_numbers(type(self).__name__, "x", x)

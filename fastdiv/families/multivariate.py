@@ -18,7 +18,13 @@ from fastdiv.families.special import (
     sum_with_rest,
     times_log,
 )
-from fastdiv.gaussians import LOG_2PI, gaussian_kl, gaussian_log_density, mirrored
+from fastdiv.gaussians import (
+    LOG_2PI,
+    gaussian_log_density,
+    gaussian_renyi,
+    kl_of_named,
+    mirrored,
+)
 
 __all__ = ["Dirichlet", "MultivariateNormal", "Wishart"]
 
@@ -48,7 +54,14 @@ class MultivariateNormal(ExponentialFamily):
             )
 
     def divergence_from(self, other: "MultivariateNormal") -> Floats:
-        return np.asarray(gaussian_kl(self.mean, self.cov, other.mean, other.cov))
+        names = ("mean of p", "cov of p", "mean of q", "cov of q")
+        given = self.mean, self.cov, other.mean, other.cov
+        return np.asarray(kl_of_named("MultivariateNormal", names, given, "full", False))
+
+    def renyi_from(self, other: "MultivariateNormal", order: Floats) -> Floats:
+        for name, cov in (("p", self.cov), ("q", other.cov)):
+            _definite(f"MultivariateNormal: cov of {name}", cov)
+        return np.asarray(gaussian_renyi(self.mean, self.cov, other.mean, other.cov, order))
 
     @property
     def natural_parameters(self) -> Floats:
@@ -220,7 +233,9 @@ class Wishart(ExponentialFamily):
         """KL of N(0, tV₀) from N(0, V₁), where t is the ratio of the degrees of freedom."""
         none = np.zeros(self._size)
         nu_p, nu_q = (np.asarray(x.df)[..., None, None] for x in (self, other))
-        found = np.asarray(gaussian_kl(none, self.scale * nu_p, none, other.scale * nu_q))
+        names = ("", "scale of p", "", "scale of q")
+        given = none, self.scale * nu_p, none, other.scale * nu_q
+        found = np.asarray(kl_of_named("Wishart", names, given, "full", False))
         # A product is rounded, and what tV₀ has beside V₁ with it: near V₁ by eigenvalues of that.
         known = np.isfinite(found)[..., None, None]
         factor = np.linalg.cholesky(np.where(known, mirrored(other.scale), np.eye(self._size)))

@@ -13,17 +13,22 @@ import numpy as np
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
 from fastdiv.families.multivariate import Dirichlet, mean_logs
 from fastdiv.families.special import (
+    SERIES,
+    binet,
     excess,
     exp_beyond_line,
     from_special,
     gamma_beyond_entropy,
     gamma_bregman,
     log_ratio,
+    log_sinh,
+    log_sinh_slope,
     logistic,
     logit,
     product_difference,
     ratio_excess,
     sinh_bregman,
+    sinh_curvature,
     times_log,
 )
 from fastdiv.gaussians import LOG_2PI, gaussian_renyi, normal_kl
@@ -119,8 +124,15 @@ class Positive(Family):
 
     def mean_square(self, m: Floats) -> Floats:
         """E (x − m)²."""
-        mean = self.mean_power(1.0)
-        return self.mean_power(2.0) - 2 * m * mean + m * m
+        return self.mean_variance() + self.mean_beside(m) ** 2
+
+    def mean_variance(self) -> Floats:
+        """Variance, +inf where it is."""
+        raise Missing
+
+    def mean_beside(self, m: Floats) -> Floats:
+        """E x − m."""
+        return self.mean_identity() - m
 
     def mean_identity(self) -> Floats:
         """E x."""
@@ -142,6 +154,17 @@ class LogNormal(Positive, OfNormal):
 
     def mean_log(self) -> Floats:
         return np.asarray(self.mu)
+
+    def mean_beside(self, m: Floats) -> Floats:
+        # Near 1, where that is what a mean of 0 of the logarithms makes.
+        return np.asarray(np.expm1(self.mu + self.sigma**2 / 2) - (m - 1))
+
+    def mean_variance(self) -> Floats:
+        return np.asarray(np.exp(2 * self.mu + self.sigma**2) * np.expm1(self.sigma**2))
+
+    def mean_negentropy(self) -> Floats:
+        square = self.sigma**2
+        return np.asarray(0.75 * square + log_sinh(square) / 2)
 
     def mean_log_square(self, m: Floats) -> Floats:
         return np.asarray(self.sigma**2 + (self.mu - m) ** 2)
@@ -193,6 +216,12 @@ class HalfNormal(Positive, ExponentialFamily):
 
     def mean_power(self, k: Any) -> Floats:
         return np.asarray(self.sigma**k * Chi(1.0).mean_power(k))
+
+    def mean_variance(self) -> Floats:
+        return np.asarray(self.sigma**2 * (1 - 2 / math.pi))
+
+    def mean_negentropy(self) -> Floats:
+        return np.full(np.shape(self.sigma), 0.5 * math.log(4 - 8 / math.pi))
 
     def mean_log(self) -> Floats:
         return np.asarray(np.log(self.sigma) + Chi(1.0).mean_log())
@@ -273,9 +302,20 @@ class Gamma(Positive, ExponentialFamily):
     def mean_identity(self) -> Floats:
         return np.asarray(self.shape / self.rate)
 
-    def mean_square(self, m: Floats) -> Floats:
-        mean = self.shape / self.rate
-        return np.asarray(mean / self.rate + (mean - m) ** 2)
+    def mean_beside(self, m: Floats) -> Floats:
+        return product_difference(self.shape, np.ones(()), self.rate, m) / self.rate
+
+    def mean_variance(self) -> Floats:
+        return np.asarray(self.shape / self.rate / self.rate)
+
+    def mean_negentropy(self) -> Floats:
+        a, log_gamma, psi = self.shape, from_special("gammaln"), from_special("psi")
+        direct = (np.log(2 * math.pi * a) + 1) / 2 - (a + log_gamma(a) + (1 - a) * psi(a))
+        value, slope = binet(a)
+        # By log Γ(a) = (a − ½) log a − a + ½ log 2π + 1/(12a) + rest
+        far = 1 / (3 * a) - 1 / (12 * a * a) - value - (1 / a - 1) * slope
+        far = far + 1 / (6 * a * a)
+        return np.asarray(np.where(a < SERIES, direct, far))
 
     def mean_log(self) -> Floats:
         return np.asarray(from_special("psi")(self.shape) - np.log(self.rate))
@@ -348,6 +388,9 @@ class Exponential(Positive, ExponentialFamily):
     def mean_log_density(self, of: Family) -> Floats:
         return np.asarray(np.log(self.rate) - self.rate * of.expectation("identity"))
 
+    def mean_negentropy(self) -> Floats:
+        return np.full(np.shape(self.rate), (LOG_2PI - 1) / 2)
+
     def _log_density(self, x: Floats) -> Floats:
         return np.asarray(np.log(self.rate) - self.rate * x)
 
@@ -399,6 +442,10 @@ class InverseGamma(Positive, ExponentialFamily):
 
     def mean_power(self, k: Any) -> Floats:
         return self.inverse().mean_power(-k)
+
+    def mean_variance(self) -> Floats:
+        a, s = self.shape, self.scale
+        return np.asarray(np.where(a > 2, (s / (a - 1)) ** 2 / (a - 2), np.inf))
 
     def mean_log(self) -> Floats:
         return -self.inverse().mean_log()
@@ -459,6 +506,13 @@ class Chi(Positive, ExponentialFamily):
 
     def mean_power(self, k: Any) -> Floats:
         return np.asarray(2 ** (k / 2) * self._half_square().mean_power(k / 2))
+
+    def mean_variance(self) -> Floats:
+        # E x²/(E x)² is e^ of both Bregman divergences of log Γ.
+        middle, half = (self.df + 1) / 2, self.df / 2
+        up = gamma_bregman(middle, middle + 0.5, np.full((), 0.5))
+        spread = up + gamma_bregman(middle, half, np.full((), -0.5))
+        return np.asarray(-self.df * np.expm1(-spread))
 
     def mean_log(self) -> Floats:
         return (math.log(2) + self._half_square().mean_log()) / 2
@@ -521,6 +575,12 @@ class Weibull(Positive, ExponentialFamily):
         order = 1 + k / self.shape
         found = self.scale**k * np.exp(from_special("gammaln")(order))
         return np.asarray(np.where(order > 0, found, np.inf))
+
+    def mean_variance(self) -> Floats:
+        step = 1 / self.shape
+        spread = gamma_bregman(1 + step, 1 + 2 * step, step)
+        spread = spread + gamma_bregman(1 + step, np.ones(()), -step)
+        return np.asarray(self.mean_power(1.0) ** 2 * np.expm1(spread))
 
     def mean_log(self) -> Floats:
         return np.asarray(np.log(self.scale) - np.euler_gamma / self.shape)
@@ -591,6 +651,11 @@ class Pareto(Positive, ExponentialFamily):
         found = self.shape * self.minimum**k / (self.shape - k)
         return np.asarray(np.where(self.shape > k, found, np.inf))
 
+    def mean_variance(self) -> Floats:
+        a = self.shape
+        found = (self.minimum / (a - 1)) ** 2 * (a / (a - 2))
+        return np.asarray(np.where(a > 2, found, np.inf))
+
     def mean_log(self) -> Floats:
         return np.asarray(np.log(self.minimum) + 1 / self.shape)
 
@@ -642,6 +707,11 @@ class LogUniform(Positive):
     def mean_power(self, k: Any) -> Floats:
         width = log_ratio(self.high, self.low)
         return np.asarray(self.low**k * np.expm1(k * width) / (k * width))
+
+    def mean_variance(self) -> Floats:
+        # E x²/(E x)² is (w/2) coth(w/2) of the width w of log x.
+        width = log_ratio(self.high, self.low)
+        return np.asarray(self.mean_power(1.0) ** 2 * width * log_sinh_slope(width))
 
     def mean_log(self) -> Floats:
         return np.asarray((np.log(self.low) + np.log(self.high)) / 2)
@@ -712,6 +782,25 @@ class Beta(UnitInterval, ExponentialFamily):
 
     def mean_identity(self) -> Floats:
         return np.asarray(self.a / (self.a + self.b))
+
+    def mean_beside(self, m: Floats) -> Floats:
+        return product_difference(self.a, 1 - m, m, self.b) / (self.a + self.b)
+
+    def mean_variance(self) -> Floats:
+        whole = self.a + self.b
+        return np.asarray(self.a / whole * (self.b / whole) / (whole + 1))
+
+    def mean_negentropy(self) -> Floats:
+        a, b, s = self.a, self.b, self.a + self.b
+        direct = (np.log(2 * math.pi * self.mean_variance()) + 1) / 2 + self.mean_log_density(self)
+        # As Gamma's; what is of the order 1/a is (a − b)²/(3abs).
+        apart = (a - b) / s
+        found = apart * (apart * s) / (3 * a * b) + excess(1 / s) / 2
+        found = found + (1 / (a * a) + 1 / (b * b) - 2 / (s * s)) / 12
+        for x, sign, less in ((a, 1, 1), (b, 1, 1), (s, -1, 2)):
+            value, slope = binet(x)
+            found = found - sign * (value - (1 - less / x) * slope)
+        return np.asarray(np.where(np.minimum(a, b) < SERIES, direct, found))
 
     def mean_log(self) -> Floats:
         psi = from_special("psi")
@@ -784,6 +873,9 @@ class ContinuousBernoulli(UnitInterval, ExponentialFamily):
 
     def mean_identity(self) -> Floats:
         return np.asarray(self.log_partition_gradient()[..., 0])
+
+    def mean_variance(self) -> Floats:
+        return sinh_curvature(self.natural_parameters[..., 0])
 
     def mean_log_density(self, of: Family) -> Floats:
         eta = self.natural_parameters

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from fastdiv.families.base import ExponentialFamily, Family, Floats
+from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
 from fastdiv.families.positive import OfNormal, gumbel_divergence
 from fastdiv.families.special import (
     bessel_bregman,
@@ -21,7 +21,7 @@ from fastdiv.families.special import (
     ratio_excess,
     scaled_log_bessel,
 )
-from fastdiv.gaussians import LOG_2PI
+from fastdiv.gaussians import LOG_2PI, normal_kl
 
 __all__ = ["Cauchy", "Gumbel", "Laplace", "Normal", "VonMises"]
 
@@ -50,6 +50,15 @@ class Normal(Real, OfNormal):
 
     def mean_square(self, m: Floats) -> Floats:
         return np.asarray(self.sigma**2 + (self.mu - m) ** 2)
+
+    def divergence_of(self, p: Family) -> Floats:
+        # By the normal distribution of P's mean and variance: what P is beside it, and that to Q.
+        try:
+            beside, spread = p.expectation("beside", self.mu), p.expectation("variance")
+            shape = p.expectation("negentropy")
+        except Missing:
+            return super().divergence_of(p)
+        return np.asarray(shape + normal_kl(beside, np.sqrt(spread), 0.0, self.sigma))
 
     def mean_distance(self, m: Floats) -> Floats:
         z = (self.mu - m) / self.sigma
@@ -111,8 +120,17 @@ class Laplace(Real, ExponentialFamily):
     def mean_identity(self) -> Floats:
         return np.asarray(self.mu)
 
+    def mean_beside(self, m: Floats) -> Floats:
+        return np.asarray(self.mu - m)
+
+    def mean_variance(self) -> Floats:
+        return np.asarray(2 * self.scale**2)
+
     def mean_square(self, m: Floats) -> Floats:
-        return np.asarray(2 * self.scale**2 + (self.mu - m) ** 2)
+        return self.mean_variance() + self.mean_beside(m) ** 2
+
+    def mean_negentropy(self) -> Floats:
+        return np.full(np.shape(self.scale), (math.log(math.pi) - 1) / 2)
 
     def mean_distance(self, m: Floats) -> Floats:
         apart = np.abs(self.mu - m)
@@ -196,8 +214,18 @@ class Gumbel(Real):
     def mean_identity(self) -> Floats:
         return np.asarray(self.mu + np.euler_gamma * self.scale)
 
+    def mean_beside(self, m: Floats) -> Floats:
+        return np.asarray((self.mu - m) + np.euler_gamma * self.scale)
+
+    def mean_variance(self) -> Floats:
+        return np.asarray((math.pi * self.scale) ** 2 / 6)
+
     def mean_square(self, m: Floats) -> Floats:
-        return np.asarray((math.pi * self.scale) ** 2 / 6 + (self.mean_identity() - m) ** 2)
+        return self.mean_variance() + self.mean_beside(m) ** 2
+
+    def mean_negentropy(self) -> Floats:
+        shape = 0.5 * (LOG_2PI + math.log(math.pi**2 / 6) - 1) - np.euler_gamma
+        return np.full(np.shape(self.scale), shape)
 
     def mean_exponential(self, t: Floats) -> Floats:
         order = 1 - self.scale * t

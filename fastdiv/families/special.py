@@ -31,9 +31,11 @@ from fastdiv.estimators import kl_samples
 from fastdiv.extras import scipy_module
 
 __all__ = [
+    "SERIES",
     "bessel_bregman",
     "bessel_ratio",
     "beta_bregman",
+    "binet",
     "digamma_bregman",
     "digamma_difference",
     "excess",
@@ -42,6 +44,8 @@ __all__ = [
     "gamma_beyond_entropy",
     "gamma_bregman",
     "log_ratio",
+    "log_sinh",
+    "log_sinh_slope",
     "logistic",
     "logit",
     "multivariate_gamma_rest",
@@ -49,6 +53,7 @@ __all__ = [
     "ratio_excess",
     "scaled_log_bessel",
     "sinh_bregman",
+    "sinh_curvature",
     "sum_with_rest",
     "times_log",
 ]
@@ -60,7 +65,7 @@ Pair = tuple[Parts, Parts]
 _ARTANH = [1 / (2 * k + 3) for k in range(18)]
 # B₂ₘ / (2m (2m − 1)): Binet's function is Σ of them x^(1 − 2m).
 _BINET = [1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400]
-_SHIFT = 12.0
+SERIES = 12.0
 _LEAST = 2.0**-1022
 _SPLIT = 2.0**27 + 1
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
@@ -104,7 +109,7 @@ def _log_of_ratio(u: Floats, above: Floats, below: Floats) -> Floats:
 
 
 def product_difference(a: Floats, d: Floats, b: Floats, c: Floats) -> Floats:
-    """Return a d − b c of positive numbers, with its digits where the products are near."""
+    """Return a d − b c, with its digits where the products are near each other."""
     with np.errstate(all="ignore"):
         p, q = a * d, b * c
         return np.asarray((p - q) + (_rounding(a, d, p) - _rounding(b, c, q)))
@@ -185,11 +190,11 @@ def _shifted(
     difference: Floats | None,
     step: Callable[[Floats, Floats, Floats], Floats],
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Sum of the steps that take both to `_SHIFT` or beyond, and where they are then."""
+    """Sum of the steps that take both to `SERIES` or beyond, and where they are then."""
     a, b = np.broadcast_arrays(np.asarray(a, np.float64), np.asarray(b, np.float64))
     difference = b - a if difference is None else np.broadcast_to(difference, a.shape)
     found = np.zeros(np.shape(a))
-    steps = np.ceil(np.clip(_SHIFT - np.minimum(a, b), 0.0, _SHIFT))
+    steps = np.ceil(np.clip(SERIES - np.minimum(a, b), 0.0, SERIES))
     # The smallest steps first: no digit of theirs is lost to the largest.
     for n in reversed(range(int(np.max(np.where(np.isnan(steps), 0.0, steps), initial=0.0)))):
         more = step(a + n, b + n, difference)
@@ -223,6 +228,15 @@ def gamma_beyond_entropy(a: Floats, b: Floats, difference: Floats | None = None)
 
 # ψ(x) − log x + 1/(2x) = −Σ B₂ₘ/(2m) x^(−2m).
 _DIGAMMA = [-1 / 12, 1 / 120, -1 / 252, 1 / 240, -1 / 132, 691 / 32760, -1 / 12, 3617 / 8160]
+
+
+def binet(x: Floats) -> tuple[Floats, Floats]:
+    """Binet's function less 1/(12x), and x times its derivative's rest, both from `SERIES` on."""
+    value, slope = np.zeros(np.shape(x)), np.zeros(np.shape(x))
+    for m in reversed(range(1, len(_BINET))):
+        term = _BINET[m] * x ** -(2.0 * m + 1)
+        value, slope = value + term, slope - (2 * m + 1) * term
+    return value, slope
 
 
 def digamma_bregman(a: Floats, b: Floats, difference: Floats) -> Floats:
@@ -446,7 +460,8 @@ _SINH = [
 ]
 
 
-def _sinh_curvature(x: Floats) -> Floats:
+def sinh_curvature(x: Floats) -> Floats:
+    """F″ of f = log(sinh(x/2)/(x/2))."""
     x = np.abs(x)
     near = x < 0.75
     inside = np.where(near, x, 0.0) ** 2
@@ -472,17 +487,31 @@ def sinh_bregman(a: Floats, difference: Floats) -> Floats:
         found = np.where(far, excess(difference / a), found)
         if near.any():
             inside, gap = np.where(near, a, 0.0), np.where(near, difference, 0.0)
-            found = np.where(near, _by_panels(_sinh_curvature, inside, gap, 3.0), found)
-        apart = _log_sinh(b) - _log_sinh(a) - difference * _log_sinh_slope(a)
+            found = np.where(near, _by_panels(sinh_curvature, inside, gap, 3.0), found)
+        apart = log_sinh(b) - log_sinh(a) - difference * log_sinh_slope(a)
         return np.asarray(np.where(wide, apart, found))
 
 
-def _log_sinh(x: Floats) -> Floats:
+def log_sinh(x: Floats) -> Floats:
+    """Log(sinh(x/2)/(x/2))."""
     x = np.abs(x)
-    return np.asarray(np.where(x == 0, 0.0, x / 2 + np.log(-np.expm1(-x) / x)))
+    near = x < 0.75
+    square = np.where(near, x, 0.0) ** 2
+    series = np.zeros(np.shape(x))
+    for m in reversed(range(len(_SINH))):
+        series = series * square + _SINH[m] / ((2 * m + 1) * (2 * m + 2))
+    beyond = np.where(near, 1.0, x)
+    far = beyond / 2 + np.log(-np.expm1(-beyond) / beyond)
+    return np.asarray(np.where(near, square * series, far))
 
 
-def _log_sinh_slope(x: Floats) -> Floats:
-    small = np.abs(x) < 1e-4
-    inside = np.where(small, 1.0, x)
-    return np.asarray(np.where(small, x / 12, 0.5 / np.tanh(inside / 2) - 1.0 / inside))
+def log_sinh_slope(x: Floats) -> Floats:
+    """F′ of f = log(sinh(x/2)/(x/2))."""
+    near = np.abs(x) < 0.75
+    inside = np.where(near, x, 0.0)
+    square = inside * inside
+    series = np.zeros(np.shape(x))
+    for m in reversed(range(len(_SINH))):
+        series = series * square + _SINH[m] / (2 * m + 1)
+    beyond = np.where(near, 1.0, x)
+    return np.asarray(np.where(near, inside * series, 0.5 / np.tanh(beyond / 2) - 1.0 / beyond))

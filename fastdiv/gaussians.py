@@ -170,7 +170,11 @@ def normal_kl(
     """
     names = ("mu_p", "sigma_p", "mu_q", "sigma_q")
     given = (mu_p, sigma_p, mu_q, sigma_q)
-    return kl_of_named("normal_kl", names, given, "numbers", True, base)
+    operands = [
+        real_numbers("normal_kl", name, x)[..., None] for name, x in zip(names, given, strict=True)
+    ]
+    found = _batched("normal_kl", names, operands, [np.shape(x) for x in given], True, True)
+    return _in_units("normal_kl", found, base)
 
 
 def gaussian_jeffreys(
@@ -195,11 +199,14 @@ def gaussian_jeffreys(
     Returns
     -------
     float64 or ndarray of float64
+        +inf where one of both is degenerate: each is where the other has the probability 0.
 
     Raises
     ------
-    TypeError, ValueError, numpy.linalg.LinAlgError
+    TypeError, ValueError
         As :func:`gaussian_kl`.
+    numpy.linalg.LinAlgError
+        If a covariance is not positive semi-definite, or both are singular.
 
     References
     ----------
@@ -214,9 +221,15 @@ def gaussian_jeffreys(
     """
     name = "gaussian_jeffreys"
     p, q = (mean_p, cov_p), (mean_q, cov_q)
-    there = _evaluate(name, *p, *q, covariance=covariance, cholesky=cholesky)
+    there = _evaluate(name, *p, *q, covariance=covariance, cholesky=cholesky, symmetric=True)
     back = _evaluate(
-        name, *q, *p, covariance=covariance, cholesky=cholesky, names=_exchanged(_NAMES)
+        name,
+        *q,
+        *p,
+        covariance=covariance,
+        cholesky=cholesky,
+        names=_exchanged(_NAMES),
+        symmetric=True,
     )
     return _in_units(name, there + back, base)
 
@@ -302,11 +315,14 @@ def gaussian_bhattacharyya(
     Returns
     -------
     float64 or ndarray of float64
+        +inf where one of both is degenerate: each is where the other has the probability 0.
 
     Raises
     ------
-    TypeError, ValueError, numpy.linalg.LinAlgError
+    TypeError, ValueError
         As :func:`gaussian_kl`.
+    numpy.linalg.LinAlgError
+        If a covariance is not positive semi-definite, or both are singular.
 
     References
     ----------
@@ -320,7 +336,7 @@ def gaussian_bhattacharyya(
     np.float64(0.1615717756571049)
     """
     name = "gaussian_bhattacharyya"
-    found = _renyi(name, mean_p, cov_p, mean_q, cov_q, 0.5, covariance, cholesky)
+    found = _renyi(name, mean_p, cov_p, mean_q, cov_q, 0.5, covariance, cholesky, symmetric=True)
     return _in_units(name, 0.5 * found, base)
 
 
@@ -345,11 +361,14 @@ def gaussian_squared_hellinger(
     Returns
     -------
     float64 or ndarray of float64
+        1 where one of both is degenerate: each is where the other has the probability 0.
 
     Raises
     ------
-    TypeError, ValueError, numpy.linalg.LinAlgError
+    TypeError, ValueError
         As :func:`gaussian_kl`.
+    numpy.linalg.LinAlgError
+        If a covariance is not positive semi-definite, or both are singular.
 
     References
     ----------
@@ -387,11 +406,14 @@ def gaussian_hellinger(
     Returns
     -------
     float64 or ndarray of float64
+        1 where one of both is degenerate: each is where the other has the probability 0.
 
     Raises
     ------
-    TypeError, ValueError, numpy.linalg.LinAlgError
+    TypeError, ValueError
         As :func:`gaussian_kl`.
+    numpy.linalg.LinAlgError
+        If a covariance is not positive semi-definite, or both are singular.
 
     References
     ----------
@@ -458,7 +480,8 @@ def gaussian_wasserstein(
     name = "gaussian_wasserstein"
     form = _form(name, covariance, cholesky)
     operands = _operands(name, _NAMES, (mean_p, cov_p, mean_q, cov_q), covariance)
-    batch, (m0, s0, m1, s1) = _broadcast(name, _NAMES, operands, form)
+    shapes = [np.shape(x) for x in (mean_p, cov_p, mean_q, cov_q)]
+    batch, (m0, s0, m1, s1) = _broadcast(name, _NAMES, operands, shapes, form)
     with np.errstate(all="ignore"):
         # In a unit in which no square leaves the range of doubles; powers of two change no digit.
         once = 1 if cholesky else 2
@@ -506,13 +529,7 @@ def kl_of_named(
     base: float | None = None,
 ) -> Any:
     """Kullback–Leibler divergence, of arguments that errors call by these names; P's end with p."""
-    if covariance == "numbers":  # of one variable
-        operands = [
-            real_numbers(function, n, x)[..., None] for n, x in zip(names, given, strict=True)
-        ]
-        found = _batched(function, names, operands, True, True, None)
-    else:
-        found = _evaluate(function, *given, covariance=covariance, cholesky=cholesky, names=names)
+    found = _evaluate(function, *given, covariance=covariance, cholesky=cholesky, names=names)
     return _in_units(function, found, base)
 
 
@@ -568,16 +585,23 @@ def _operands(
 
 
 def _broadcast(
-    function: str, names: tuple[str, ...], operands: list[_Floats], diagonal: bool
+    function: str,
+    names: tuple[str, ...],
+    operands: list[_Floats],
+    given: list[tuple[int, ...]],
+    diagonal: bool,
 ) -> tuple[tuple[int, ...], list[_Floats]]:
-    """Give views of one batch shape; an operand after the four has no core axis."""
+    """Give views of one batch shape; an operand after the four has no core axis.
+
+    An error has the shapes that were given.
+    """
     core = [1, 1 if diagonal else 2] * 2 + [0]
     shapes = [x.shape[: x.ndim - n] for x, n in zip(operands, core, strict=False)]
     try:
         batch = np.broadcast_shapes(*shapes)
     except ValueError:
-        text = ", ".join(f"{n} {s}" for n, s in zip(names, shapes, strict=False))
-        raise ValueError(f"{function}: batches do not broadcast: {text}") from None
+        text = ", ".join(f"{n} {shape}" for n, shape in zip(names, given, strict=False))
+        raise ValueError(f"{function}: shapes do not broadcast: {text}") from None
     return batch, [
         np.broadcast_to(x, (*batch, *x.shape[x.ndim - n :]))
         for x, n in zip(operands, core, strict=False)
@@ -591,27 +615,32 @@ def _evaluate(
     cholesky: bool,
     order: _Floats | None = None,
     names: tuple[str, ...] = _NAMES,
+    symmetric: bool = False,
 ) -> _Floats:
     diagonal = _form(function, covariance, cholesky)
     operands = _operands(function, names, given, covariance)
-    return _batched(function, names, operands, diagonal, cholesky, order)
+    shapes = [np.shape(x) for x in given]
+    return _batched(function, names, operands, shapes, diagonal, cholesky, order, symmetric)
 
 
 def _batched(
     function: str,
     names: tuple[str, ...],
     operands: list[_Floats],
+    given: list[tuple[int, ...]],
     diagonal: bool,
     factors: bool,
-    order: _Floats | None,
+    order: _Floats | None = None,
+    symmetric: bool = False,
 ) -> _Floats:
-    all_of_them = operands if order is None else [*operands, order]
-    batch, views = _broadcast(function, (*names, "alpha"), all_of_them, diagonal)
+    if order is not None:
+        operands, given = [*operands, order], [*given, order.shape]
+    batch, views = _broadcast(function, (*names, "alpha"), operands, given, diagonal)
     # The kernels take doubles where a processor expects them, in its byte order.
     views = [x if x.flags.aligned else x.copy() for x in views]
     found, doubtful = _gaussian.evaluate(tuple(views), batch, diagonal, factors)
     if doubtful:
-        _judge(function, names, views, found, diagonal, factors)
+        _judge(function, names, views, found, diagonal, factors, symmetric)
     return found
 
 
@@ -622,8 +651,12 @@ def _judge(
     found: _Floats,
     diagonal: bool,
     factors: bool,
+    symmetric: bool,
 ) -> None:
-    """NaN stays where NaN was given; otherwise a covariance is at fault, or P's is singular."""
+    """NaN stays where NaN was given; otherwise a covariance is at fault, or P's is singular.
+
+    To a symmetric divergence Q may be singular, too, where P is not.
+    """
     asked = np.isnan(found)
     mean_p, scale_p, mean_q, scale_q = (x[asked] for x in views[:4])
     core = (-1,) if diagonal else (-2, -1)
@@ -633,13 +666,13 @@ def _judge(
     for x in views[4:]:
         known &= ~np.isnan(x[asked])
     values = found[asked]
-    # Q first: of a wrong pair it is what is named. Both singular: P's +inf is not asked for.
-    for o, scale in ((3, scale_q), (1, scale_p)):
-        least = _least(scale, diagonal, factors)
-        tolerance = 0.0 if diagonal or factors else scale.shape[-1] * _SINGULAR
+    tolerance = 0.0 if diagonal or factors else scale_p.shape[-1] * _SINGULAR
+    least_p, least_q = (_least(x, diagonal, factors) for x in (scale_p, scale_q))
+    # Q first: where both are singular neither is where the other is.
+    for o, least, other in ((3, least_q, least_p), (1, least_p, least_q)):
         wrong = least < -tolerance
         if not names[o].endswith("p"):
-            wrong |= least <= tolerance
+            wrong |= (least <= tolerance) & ~(symmetric & (other > tolerance))
         wrong &= known
         if wrong.any():
             first = int(np.argmax(wrong))
@@ -668,7 +701,8 @@ _WHAT = {
 
 def _squared_hellinger(name: str, *arguments: Any) -> Any:
     mean_p, cov_p, mean_q, cov_q, covariance, cholesky = arguments
-    return -np.expm1(-0.5 * _renyi(name, mean_p, cov_p, mean_q, cov_q, 0.5, covariance, cholesky))
+    found = _renyi(name, mean_p, cov_p, mean_q, cov_q, 0.5, covariance, cholesky, symmetric=True)
+    return -np.expm1(-0.5 * found)
 
 
 def _renyi(
@@ -680,6 +714,7 @@ def _renyi(
     alpha: ArrayLike,
     covariance: str,
     cholesky: bool,
+    symmetric: bool = False,
 ) -> _Floats:
     order = real_numbers(function, "alpha", alpha)
     wrong = ~((order >= 0) & (order < np.inf))
@@ -690,7 +725,13 @@ def _renyi(
 
     def of(given: tuple[ArrayLike, ...], names: tuple[str, ...], order: Any) -> _Floats:
         return _evaluate(
-            function, *given, covariance=covariance, cholesky=cholesky, order=order, names=names
+            function,
+            *given,
+            covariance=covariance,
+            cholesky=cholesky,
+            order=order,
+            names=names,
+            symmetric=symmetric,
         )
 
     def above_half(given: tuple[ArrayLike, ...], names: tuple[str, ...], order: _Floats) -> _Floats:

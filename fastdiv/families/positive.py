@@ -303,7 +303,8 @@ class Gamma(Positive, ExponentialFamily):
         return np.asarray(self.shape / self.rate)
 
     def mean_beside(self, m: Floats) -> Floats:
-        return product_difference(self.shape, np.ones(()), self.rate, m) / self.rate
+        whole = product_difference(self.shape, np.ones(()), self.rate, m)
+        return np.asarray(whole / self.rate)
 
     def mean_variance(self) -> Floats:
         return np.asarray(self.shape / self.rate / self.rate)
@@ -784,7 +785,7 @@ class Beta(UnitInterval, ExponentialFamily):
         return np.asarray(self.a / (self.a + self.b))
 
     def mean_beside(self, m: Floats) -> Floats:
-        return product_difference(self.a, 1 - m, m, self.b) / (self.a + self.b)
+        return np.asarray(product_difference(self.a, 1 - m, m, self.b) / (self.a + self.b))
 
     def mean_variance(self) -> Floats:
         whole = self.a + self.b

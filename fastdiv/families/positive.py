@@ -570,7 +570,9 @@ class Weibull(Positive, ExponentialFamily):
         return -1 / eta
 
     def _of_natural(self, eta: Floats) -> Self:
-        return self.unchecked(self.shape, (-eta[..., 0]) ** (-1 / self.shape))
+        # Powers of negative numbers may be positive.
+        size = np.where(eta[..., 0] < 0, -eta[..., 0], np.nan)
+        return self.unchecked(self.shape, size ** (-1 / self.shape))
 
     def mean_power(self, k: Any) -> Floats:
         order = 1 + k / self.shape

@@ -482,6 +482,11 @@ def gaussian_wasserstein(
     operands = _operands(name, _NAMES, (mean_p, cov_p, mean_q, cov_q), covariance)
     shapes = [np.shape(x) for x in (mean_p, cov_p, mean_q, cov_q)]
     batch, (m0, s0, m1, s1) = _broadcast(name, _NAMES, operands, shapes, form)
+    of_factors = "has a negative number on its factor's diagonal"
+    why = "is negative" if form else of_factors if cholesky else "is not positive semi-definite"
+    for argument, s in (("cov_p", s0), ("cov_q", s1)):
+        reach = 0.0 if form or cholesky else s.shape[-1] * _SINGULAR
+        _refuse(name, argument, _least(s, form, cholesky) < -reach, why)
     with np.errstate(all="ignore"):
         # In a unit in which no square leaves the range of doubles; powers of two change no digit.
         once = 1 if cholesky else 2
@@ -495,18 +500,10 @@ def gaussian_wasserstein(
         s0, s1 = np.ldexp(s0, -of_scale), np.ldexp(s1, -of_scale)
         apart = ((m0 - m1) ** 2).sum(axis=-1)
         if form:
-            for argument, s in (("cov_p", s0), ("cov_q", s1)):
-                _refuse(name, argument, np.asarray((s < 0).any(axis=-1)), "is negative")
             beside = s0 - s1 if cholesky else (s0 - s1) / (np.sqrt(s0) + np.sqrt(s1))
             beside = np.where(s0 == s1, 0.0, beside)
             spread = (beside**2).sum(axis=-1)
         else:
-            why = "is not positive semi-definite"
-            if cholesky:
-                why = "has a negative number on its factor's diagonal"
-            for argument, s in (("cov_p", s0), ("cov_q", s1)):
-                reach = 0.0 if cholesky else s.shape[-1] * _SINGULAR
-                _refuse(name, argument, _least(s, False, cholesky) < -reach, why)
             difference = _difference(s0, s1, cholesky)
             s0, s1, difference = (x.reshape(-1, *x.shape[-2:]) for x in (s0, s1, difference))
             a, b = (np.tril(s) if cholesky else _cholesky(mirrored(s)) for s in (s0, s1))

@@ -229,7 +229,10 @@ def cross_entropy(p: Any, q: Any) -> Any:
     Raises
     ------
     TypeError
-        Without a closed form, as of Poisson's and the binomials.
+        Without a closed form.
+    ValueError
+        Of Poisson's and the binomials, whose factorials are summed to 1e-14, if P is so wide that
+        more than four million numbers have probabilities.
 
     References
     ----------

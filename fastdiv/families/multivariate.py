@@ -283,6 +283,24 @@ class Wishart(ExponentialFamily):
         scale = np.where(np.expand_dims(inside, (-2, -1)), scale, np.nan)
         return self.unchecked(np.where(inside, 2 * half, np.nan), scale)
 
+    def _log_density(self, x: Floats) -> Floats:
+        scale = _definite("Wishart: scale", self.scale)
+        lower = np.linalg.eigvalsh(np.where(np.isfinite(x), x, 0.0))[..., 0]
+        inside = np.where(np.expand_dims(lower > 0, (-2, -1)), x, np.eye(self._size))
+        spread = np.trace(np.linalg.solve(scale, inside), axis1=-2, axis2=-1)
+        logs = (self.df - self._size - 1) * np.linalg.slogdet(inside)[1]
+        found = np.where(lower > 0, (logs - spread) / 2 - self.log_partition(), -np.inf)
+        return np.where(np.isnan(x).any(axis=(-2, -1)), np.nan, found)
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        # X = L A Aᵀ Lᵀ of V = L Lᵀ: A has roots of χ² on its diagonal, normals below (Bartlett).
+        k = self._size
+        a = np.tril(rng.normal(size=(size, k, k)), -1)
+        diagonal = np.arange(k)
+        a[:, diagonal, diagonal] = np.sqrt(rng.chisquare(self.df - diagonal, (size, k)))
+        made = np.linalg.cholesky(_definite("Wishart: scale", self.scale)) @ a
+        return np.asarray(made @ np.swapaxes(made, -1, -2))
+
     def mean_log_density(self, of: Family) -> Floats:
         if not isinstance(of, Wishart):
             raise Missing

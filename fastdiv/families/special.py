@@ -40,6 +40,7 @@ __all__ = [
     "digamma_difference",
     "excess",
     "exp_beyond_line",
+    "factorial_rest",
     "from_special",
     "gamma_beyond_entropy",
     "gamma_bregman",
@@ -237,6 +238,14 @@ def binet(x: Floats) -> tuple[Floats, Floats]:
         term = _BINET[m] * x ** -(2.0 * m + 1)
         value, slope = value + term, slope - (2 * m + 1) * term
     return value, slope
+
+
+def factorial_rest(x: Floats) -> Floats:
+    """Log x! − (x + ½) log x + x − ½ log 2π of x > 0."""
+    with np.errstate(all="ignore"):
+        direct = from_special("gammaln")(x + 1) - times_log(x + 0.5, x) + x
+        far = 1 / (12 * x) + binet(x)[0]
+        return np.asarray(np.where(x < SERIES, direct - 0.5 * math.log(2 * math.pi), far))
 
 
 def digamma_bregman(a: Floats, b: Floats, difference: Floats) -> Floats:

@@ -446,8 +446,8 @@ def gaussian_wasserstein(
         \bigr)
 
     For near covariances the trace has no digit left; it is the least :math:`|L_0\Omega - L_1|^2`
-    (Frobenius) of rotations :math:`\Omega` here, :math:`\Sigma_i = L_i L_i^\top`, with steps of
-    Newton's that take :math:`\Sigma_0 - \Sigma_1` as it is given.
+    (Frobenius) of rotations :math:`\Omega` here, :math:`\Sigma_i = L_i L_i^\top`, with a step of
+    Newton's that takes :math:`\Sigma_0 - \Sigma_1` as it is given.
 
     Parameters
     ----------
@@ -810,18 +810,15 @@ def _least(scale: _Floats, diagonal: bool, factors: bool) -> _Floats:
 def _cholesky(scale: _Floats) -> _Floats:
     """Factors of matrices (n, k, k) that may be singular, by the largest pivot left.
 
-    Rows are where they were, so a factor is no triangle. A pivot below k 2⁻⁵² of its variance has
-    no digit right: the matrix is singular there, to working precision.
+    Rows are where they were, so a factor is no triangle.
     """
     n, k = scale.shape[:2]
     rest, factor, every = scale.copy(), np.zeros(scale.shape), np.arange(n)
-    variances = np.diagonal(scale, axis1=1, axis2=2)
     for column in range(k):
         left = np.diagonal(rest, axis1=1, axis2=2)
-        left = np.where(left > k * 2.0**-52 * variances, left, 0.0)
         place = left.argmax(axis=1)
         pivot = left[every, place]
-        root = np.sqrt(np.where(pivot > 0, pivot, np.inf))
+        root = np.sqrt(np.where(pivot > 0, pivot, np.inf))  # of what is singular nothing is left
         found = rest[every, :, place] / root[:, None]
         factor[:, :, column] = found
         rest -= found[:, :, None] * found[:, None, :]
@@ -835,7 +832,7 @@ def _bures(a: _Floats, b: _Floats, difference: _Floats) -> _Floats:
     """W₂² of centred Gaussians from factors A of Σ₀ and B of Σ₁ and Σ₀ − Σ₁, all (n, k, k).
 
     It is the least |AΩ − B|² (Frobenius) of rotations Ω, which an error of Ω changes by its square.
-    R = AΩ − B solves R Bᵀ + B Rᵀ + R Rᵀ = Σ₀ − Σ₁ with Bᵀ R symmetric: steps towards both give it
+    R = AΩ − B solves R Bᵀ + B Rᵀ + R Rᵀ = Σ₀ − Σ₁ with Bᵀ R symmetric: a step towards both gives it
     the digits that the difference of factors has lost.
     """
     found = np.full(len(a), np.nan)
@@ -844,21 +841,20 @@ def _bures(a: _Floats, b: _Floats, difference: _Floats) -> _Floats:
     a, b, difference = a[fine], b[fine], difference[fine]
     left, _, right = np.linalg.svd(_turned(b) @ a)
     r = a @ _turned(left @ right) - b
-    for _ in range(2):
-        outer, sizes, inner = np.linalg.svd(b + r)
-        rest = _turned(outer) @ (difference - r @ _turned(b) - b @ _turned(r) - r @ _turned(r))
-        squares = sizes[:, :, None] ** 2 + sizes[:, None, :] ** 2
-        step = rest @ outer * sizes[:, None, :] / squares
-        # A root has no digits to mend where the step is not small beside it, or it is 0.
-        step = np.where(16 * step**2 < squares, step, 0.0)
-        r = r + outer @ step @ inner
-        product = _turned(b) @ (b + r)
-        values, vectors = np.linalg.eigh((product + _turned(product)) / 2)
-        skew = _turned(b) @ r
-        skew = _sandwich(vectors, skew - _turned(skew))
-        turn = -skew / (values[:, :, None] + values[:, None, :])
-        turn = np.where(16 * turn**2 < 1, turn, 0.0)
-        r = r + (b + r) @ (vectors @ turn @ _turned(vectors))
+    outer, sizes, inner = np.linalg.svd(b + r)
+    rest = _turned(outer) @ (difference - r @ _turned(b) - b @ _turned(r) - r @ _turned(r))
+    squares = sizes[:, :, None] ** 2 + sizes[:, None, :] ** 2
+    step = rest @ outer * sizes[:, None, :] / squares
+    # A root has no digits to mend where the step is not small beside it, or it is 0.
+    step = np.where(16 * step**2 < squares, step, 0.0)
+    r = r + outer @ step @ inner
+    product = _turned(b) @ (b + r)
+    values, vectors = np.linalg.eigh((product + _turned(product)) / 2)
+    skew = _turned(b) @ r
+    skew = _sandwich(vectors, skew - _turned(skew))
+    turn = -skew / (values[:, :, None] + values[:, None, :])
+    turn = np.where(16 * turn**2 < 1, turn, 0.0)
+    r = r + (b + r) @ (vectors @ turn @ _turned(vectors))
     same = (difference == 0).all(axis=(1, 2))
     found[fine] = np.where(same, 0.0, (r**2).sum(axis=(1, 2)))
     return found

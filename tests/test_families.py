@@ -683,6 +683,44 @@ def test_certainties():
     assert kl(families.Categorical([1, 0]), families.Categorical([1, 1])) == math.log(2)
 
 
+def test_certain_binomials():
+    """No success is what fewer trials of another distribution may give, too."""
+    kl, binomial = families.kl_divergence, families.Binomial
+    for p, q, exact in (
+        (binomial(5, 0), binomial(9, 0.3), -9 * mp.log(1 - mpf(0.3))),
+        (binomial(9, 0), binomial(5, 0.3), -5 * mp.log(1 - mpf(0.3))),
+        (binomial(5, 0), binomial(5, 0.3), -5 * mp.log(1 - mpf(0.3))),
+        (binomial(0, 0.5), binomial(3, 0.25), -3 * mp.log(mpf(0.75))),
+    ):
+        assert off(kl(p, q), exact) <= 1e-15
+    np.testing.assert_array_equal(
+        kl(binomial([5, 5], [0, 0.5]), binomial([4, 4], 0.5)), [4 * math.log(2), np.inf]
+    )
+
+
+def test_errors_name_the_family_and_its_argument():
+    eye, flat = np.eye(2), np.ones((2, 2))
+    normal, wishart = families.MultivariateNormal, families.Wishart
+    for p, q, text in (
+        (normal([0, 0], -eye), normal([0, 0], eye), "MultivariateNormal: cov of p, problem 0"),
+        (
+            normal([0, 0], eye),
+            normal([0, 0], [eye, flat]),
+            "MultivariateNormal: cov of q, problem 1",
+        ),
+        (wishart(3, -eye), wishart(3, eye), "Wishart: scale of p, problem 0"),
+        (wishart(3, eye), wishart(3, flat), "Wishart: scale of q, problem 0"),
+    ):
+        with pytest.raises(np.linalg.LinAlgError, match=text):
+            families.kl_divergence(p, q)
+    assert families.kl_divergence(normal([0, 0], flat), normal([0, 0], eye)) == np.inf
+    p, q = normal([0, 0], [[2, 0.5], [0.5, 1]]), normal([1, 0], eye)
+    want = fd.gaussian_renyi(p.mean, p.cov, q.mean, q.cov, [0.3, 0.999999999, 1.2])
+    np.testing.assert_array_equal(families.renyi_divergence(p, q, [0.3, 0.999999999, 1.2]), want)
+    with pytest.raises(np.linalg.LinAlgError, match="MultivariateNormal: cov of q is not positive"):
+        families.renyi_divergence(p, normal([0, 0], flat), 0.5)
+
+
 def test_what_has_no_closed_form():
     p, q = families.Cauchy(0.0, 1.0), families.Normal(0.0, 1.0)
     with pytest.raises(TypeError, match=r'Cauchy and Normal have.*"quadrature".*"monte_carlo"'):

@@ -364,7 +364,8 @@ def test_wasserstein_of_singular_covariances(name):
 def test_wasserstein_of_one_line():
     """Both of rank one, on lines that are turned and on the same."""
     a = np.array([1.0, 2.0, -2.0])
-    for b in (a * (1 + 2.0**-20), np.array([1.0, 2.0, -1.0]), -3 * a):
+    upright = np.array([2.0, 1.0, 2.0]), np.array([0.5, 1.0, 1.25])
+    for b in (a * (1 + 2.0**-20), np.array([1.0, 2.0, -1.0]), -3 * a, *upright):
         s0, s1 = np.outer(a, a), np.outer(b, b)
         exact = min(np.linalg.norm(a - b), np.linalg.norm(a + b))
         found = fd.gaussian_wasserstein(np.zeros(3), s0, np.zeros(3), s1)

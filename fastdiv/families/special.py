@@ -98,9 +98,9 @@ def ratio_excess(above: Floats, below: Floats, difference: Floats | None = None)
     with np.errstate(all="ignore"):
         u = above / below
         x = ((above - below) if difference is None else difference) / below
-        # Far from 1 the digits are in u.
+        # Near u = 0 the digits are in u.
         far = u - 1.0 - _log_of_ratio(u, above, below)
-        return np.asarray(np.where((u < 0.5) | (u > 2.0), far, excess(x)))
+        return np.asarray(np.where(u < 0.5, far, excess(x)))
 
 
 def _log_of_ratio(u: Floats, above: Floats, below: Floats) -> Floats:

@@ -810,12 +810,15 @@ def _least(scale: _Floats, diagonal: bool, factors: bool) -> _Floats:
 def _cholesky(scale: _Floats) -> _Floats:
     """Factors of matrices (n, k, k) that may be singular, by the largest pivot left.
 
-    Rows are where they were, so a factor is no triangle.
+    Rows are where they were, so a factor is no triangle. A pivot below k 2⁻⁵² of its variance has
+    no digit right, and columns divided by it have none: the matrix is singular there.
     """
     n, k = scale.shape[:2]
     rest, factor, every = scale.copy(), np.zeros(scale.shape), np.arange(n)
+    variances = np.diagonal(scale, axis1=1, axis2=2)
     for column in range(k):
         left = np.diagonal(rest, axis1=1, axis2=2)
+        left = np.where(left > k * 2.0**-52 * variances, left, 0.0)
         place = left.argmax(axis=1)
         pivot = left[every, place]
         root = np.sqrt(np.where(pivot > 0, pivot, np.inf))  # of what is singular nothing is left
@@ -854,7 +857,9 @@ def _bures(a: _Floats, b: _Floats, difference: _Floats) -> _Floats:
     skew = _sandwich(vectors, skew - _turned(skew))
     turn = -skew / (values[:, :, None] + values[:, None, :])
     turn = np.where(16 * turn**2 < 1, turn, 0.0)
-    r = r + (b + r) @ (vectors @ turn @ _turned(vectors))
+    turn = vectors @ turn @ _turned(vectors)
+    # Cayley's rotation: where A and B are across each other, turns are rounding, and do no harm.
+    r = r + (b + r) @ np.linalg.solve(np.eye(b.shape[-1]) - turn / 2, turn)
     same = (difference == 0).all(axis=(1, 2))
     found[fine] = np.where(same, 0.0, (r**2).sum(axis=(1, 2)))
     return found

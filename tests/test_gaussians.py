@@ -372,6 +372,19 @@ def test_wasserstein_of_one_line():
         assert found == pytest.approx(exact, rel=1e-9)
 
 
+def test_wasserstein_across_each_other():
+    """Subspaces that are orthogonal, but for rounding: nothing of one is in the other."""
+    rng = np.random.default_rng(1)
+    for k, r in ((3, 1), (4, 2), (5, 2), (6, 3)):
+        turned, _ = np.linalg.qr(rng.normal(size=(20, k, k)))
+        half = turned * rng.uniform(0.5, 2, (20, 1, k))
+        a, b = half[..., :r], half[..., r:]
+        exact = np.sqrt((half**2).sum(axis=(-2, -1)))
+        s0, s1 = a @ a.swapaxes(-1, -2), b @ b.swapaxes(-1, -2)
+        found = fd.gaussian_wasserstein(np.zeros(k), s0, np.zeros(k), s1)
+        np.testing.assert_allclose(found, exact, rtol=1e-7)  # a root of rounding
+
+
 @pytest.mark.parametrize("closeness", [1.0, 1e-4, 1e-8, 1e-12])
 @pytest.mark.parametrize("spread", [0, 9])
 def test_wasserstein_keeps_its_digits(closeness, spread, worst):

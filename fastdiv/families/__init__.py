@@ -3,8 +3,10 @@ r"""Families of distributions: their divergences in closed form.
 .. math:: D(P\|Q) = A(\eta_q) - A(\eta_p) - \langle\eta_q - \eta_p, \nabla A(\eta_p)\rangle
 
 for exponential families, but never computed like that: near-equal parameters would leave no digit.
-Every divergence within a family is a sum of terms ≥ 0 (:mod:`fastdiv.families.special`), and keeps
-twelve digits and more for parameters that are 1e-8 apart. Parameters are arrays that broadcast.
+Every divergence within a family is a sum of terms of which nothing cancels
+(:mod:`fastdiv.families.special`): to 1e-14 for parameters from 1e-8 to 1e8 that are 1e-13 apart or
+1e16 times each other; what is as large as e^x has the digits of x. Parameters are arrays that
+broadcast.
 
 Within a family: `Normal`, `LogNormal`, `HalfNormal`, `MultivariateNormal`, `Bernoulli`,
 `Categorical`, `Binomial` (equal n), `Geometric`, `NegativeBinomial` (equal r), `Poisson`,
@@ -13,7 +15,8 @@ Within a family: `Normal`, `LogNormal`, `HalfNormal`, `MultivariateNormal`, `Ber
 An `Exponential` is a `Gamma` and a `Weibull`, a `Bernoulli` a `Binomial`, a `Geometric` of failures
 a `NegativeBinomial`. Other pairs have a closed form where P knows the expectations that Q's
 log-density is made of; it is +inf where P is somewhere Q is not. Those are differences: they have
-the digits of their terms. Distributions of scipy.stats and of torch.distributions are taken, too.
+the digits of their terms, but for a `Normal` Q, which has P's mean and variance between. Those of
+factorials are sums (Poisson's and the binomials'). Distributions of scipy.stats and of torch.distributions are taken, too.
 
 What is left falls to quadrature or Monte Carlo only when asked, with its error.
 """

@@ -16,7 +16,8 @@ An `Exponential` is a `Gamma` and a `Weibull`, a `Bernoulli` a `Binomial`, a `Ge
 a `NegativeBinomial`. Other pairs have a closed form where P knows the expectations that Q's
 log-density is made of; it is +inf where P is somewhere Q is not. Those are differences: they have
 the digits of their terms, but for a `Normal` Q, which has P's mean and variance between. Those of
-factorials are sums (Poisson's and the binomials'). Distributions of scipy.stats and of torch.distributions are taken, too.
+factorials are sums (Poisson's and the binomials'). Distributions of scipy.stats and of
+torch.distributions are taken, too.
 
 What is left falls to quadrature or Monte Carlo only when asked, with its error.
 """

@@ -9,10 +9,11 @@ Every function here is a sum of terms ≥ 0, or one in which nothing cancels but
 2. ``gamma_bregman``: f = log Γ. Since log Γ(x) = log Γ(x + 1) − log x, each step from x to x + 1 is
    one ``excess``; from 12 on log Γ(x) = x log x − x − (log x)/2 + Binet(x) + constant.
 3. ``gamma_beyond_entropy``: f = h = log Γ(x) − x log x + x, what is left of log Γ beside a
-   Poisson's entropy; its step is (x + 1) log(1 + 1/x) − 1.
-4. ``bessel_bregman``: f = log I₀. f″ = E[1/(K + 1)²]/2 with the weights (2k)!/k!⁴ (x/2)²ᵏ of I₀²,
+   Poisson's entropy; its step is (x + 1) log(1 + 1/x) − 1. ``digamma_bregman``: f = −ψ, by 1/x.
+4. ``beta_bregman``: log Γ of both less that of their sum, by 3 or by the integral of −ψ.
+5. ``bessel_bregman``: f = log I₀. f″ = E[1/(K + 1)²]/2 with the weights (2k)!/k!⁴ (x/2)²ᵏ of I₀²,
    by Gauss-Legendre; from 30 on log I₀(x) = x − (log 2πx)/2 + a series in 1/x.
-5. ``sinh_bregman``: f = log(sinh(x/2)/(x/2)), by Gauss-Legendre again, or from exponentials.
+6. ``sinh_bregman``: f = log(sinh(x/2)/(x/2)), by Gauss-Legendre again, or from exponentials.
 
 References
 ----------

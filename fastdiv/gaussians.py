@@ -116,10 +116,8 @@ def gaussian_kl(
     >>> fd.gaussian_kl([[0.0, 0.0], [1.0, 1.0]], 1.0, [0.0, 0.0], 2.0, covariance="scalar")
     array([0.19314718, 0.69314718])
     """
-    found = _evaluate(
-        "gaussian_kl", mean_p, cov_p, mean_q, cov_q, covariance=covariance, cholesky=cholesky
-    )
-    return _in_units("gaussian_kl", found, base)
+    given = mean_p, cov_p, mean_q, cov_q
+    return kl_of_named("gaussian_kl", _NAMES, given, covariance, cholesky, base)
 
 
 def normal_kl(
@@ -171,9 +169,11 @@ def normal_kl(
     array([1.00000016e-18, 0.00000000e+00, 8.06852819e-01])
     """
     names = ("mu_p", "sigma_p", "mu_q", "sigma_q")
-    given = zip(names, (mu_p, sigma_p, mu_q, sigma_q), strict=True)
-    operands = [real_numbers("normal_kl", name, x)[..., None] for name, x in given]
-    found = _batched("normal_kl", names, operands, True, True, None)
+    given = (mu_p, sigma_p, mu_q, sigma_q)
+    operands = [
+        real_numbers("normal_kl", name, x)[..., None] for name, x in zip(names, given, strict=True)
+    ]
+    found = _batched("normal_kl", names, operands, [np.shape(x) for x in given], True, True)
     return _in_units("normal_kl", found, base)
 
 
@@ -199,11 +199,14 @@ def gaussian_jeffreys(
     Returns
     -------
     float64 or ndarray of float64
+        +inf where one of both is degenerate: each is where the other has the probability 0.
 
     Raises
     ------
-    TypeError, ValueError, numpy.linalg.LinAlgError
+    TypeError, ValueError
         As :func:`gaussian_kl`.
+    numpy.linalg.LinAlgError
+        If a covariance is not positive semi-definite, or both are singular.
 
     References
     ----------
@@ -218,9 +221,15 @@ def gaussian_jeffreys(
     """
     name = "gaussian_jeffreys"
     p, q = (mean_p, cov_p), (mean_q, cov_q)
-    there = _evaluate(name, *p, *q, covariance=covariance, cholesky=cholesky)
+    there = _evaluate(name, *p, *q, covariance=covariance, cholesky=cholesky, symmetric=True)
     back = _evaluate(
-        name, *q, *p, covariance=covariance, cholesky=cholesky, names=_exchanged(_NAMES)
+        name,
+        *q,
+        *p,
+        covariance=covariance,
+        cholesky=cholesky,
+        names=_exchanged(_NAMES),
+        symmetric=True,
     )
     return _in_units(name, there + back, base)
 
@@ -306,11 +315,14 @@ def gaussian_bhattacharyya(
     Returns
     -------
     float64 or ndarray of float64
+        +inf where one of both is degenerate: each is where the other has the probability 0.
 
     Raises
     ------
-    TypeError, ValueError, numpy.linalg.LinAlgError
+    TypeError, ValueError
         As :func:`gaussian_kl`.
+    numpy.linalg.LinAlgError
+        If a covariance is not positive semi-definite, or both are singular.
 
     References
     ----------
@@ -324,7 +336,7 @@ def gaussian_bhattacharyya(
     np.float64(0.1615717756571049)
     """
     name = "gaussian_bhattacharyya"
-    found = _renyi(name, mean_p, cov_p, mean_q, cov_q, 0.5, covariance, cholesky)
+    found = _renyi(name, mean_p, cov_p, mean_q, cov_q, 0.5, covariance, cholesky, symmetric=True)
     return _in_units(name, 0.5 * found, base)
 
 
@@ -349,11 +361,14 @@ def gaussian_squared_hellinger(
     Returns
     -------
     float64 or ndarray of float64
+        1 where one of both is degenerate: each is where the other has the probability 0.
 
     Raises
     ------
-    TypeError, ValueError, numpy.linalg.LinAlgError
+    TypeError, ValueError
         As :func:`gaussian_kl`.
+    numpy.linalg.LinAlgError
+        If a covariance is not positive semi-definite, or both are singular.
 
     References
     ----------
@@ -391,11 +406,14 @@ def gaussian_hellinger(
     Returns
     -------
     float64 or ndarray of float64
+        1 where one of both is degenerate: each is where the other has the probability 0.
 
     Raises
     ------
-    TypeError, ValueError, numpy.linalg.LinAlgError
+    TypeError, ValueError
         As :func:`gaussian_kl`.
+    numpy.linalg.LinAlgError
+        If a covariance is not positive semi-definite, or both are singular.
 
     References
     ----------
@@ -427,10 +445,9 @@ def gaussian_wasserstein(
         + \operatorname{tr}\bigl(\Sigma_0+\Sigma_1-2(\Sigma_1^{1/2}\Sigma_0\Sigma_1^{1/2})^{1/2}
         \bigr)
 
-    For near covariances the trace has no digit left; it is :math:`|\Sigma_1^{-1/2}X|^2` (Frobenius)
-    here, where :math:`\Sigma_1 + X` is the square root of
-    :math:`\Sigma_1^{1/2}\Sigma_0\Sigma_1^{1/2}` and X has a step of Newton's from what eigenvalues
-    give.
+    For near covariances the trace has no digit left; it is the least :math:`|L_0\Omega - L_1|^2`
+    (Frobenius) of rotations :math:`\Omega` here, :math:`\Sigma_i = L_i L_i^\top`, with a step of
+    Newton's that takes :math:`\Sigma_0 - \Sigma_1` as it is given.
 
     Parameters
     ----------
@@ -461,9 +478,15 @@ def gaussian_wasserstein(
     np.float64(3.1622776601683795)
     """
     name = "gaussian_wasserstein"
-    form = _form(name, covariance)
+    form = _form(name, covariance, cholesky)
     operands = _operands(name, _NAMES, (mean_p, cov_p, mean_q, cov_q), covariance)
-    batch, (m0, s0, m1, s1) = _broadcast(name, _NAMES, operands, form)
+    shapes = [np.shape(x) for x in (mean_p, cov_p, mean_q, cov_q)]
+    batch, (m0, s0, m1, s1) = _broadcast(name, _NAMES, operands, shapes, form)
+    of_factors = "has a negative number on its factor's diagonal"
+    why = "is negative" if form else of_factors if cholesky else "is not positive semi-definite"
+    for argument, s in (("cov_p", s0), ("cov_q", s1)):
+        reach = 0.0 if form or cholesky else s.shape[-1] * _SINGULAR
+        _refuse(name, argument, _least(s, form, cholesky) < -reach, why)
     with np.errstate(all="ignore"):
         # In a unit in which no square leaves the range of doubles; powers of two change no digit.
         once = 1 if cholesky else 2
@@ -477,18 +500,14 @@ def gaussian_wasserstein(
         s0, s1 = np.ldexp(s0, -of_scale), np.ldexp(s1, -of_scale)
         apart = ((m0 - m1) ** 2).sum(axis=-1)
         if form:
-            for argument, s in (("cov_p", s0), ("cov_q", s1)):
-                _refuse(name, argument, np.asarray((s < 0).any(axis=-1)), "is negative")
             beside = s0 - s1 if cholesky else (s0 - s1) / (np.sqrt(s0) + np.sqrt(s1))
             beside = np.where(s0 == s1, 0.0, beside)
             spread = (beside**2).sum(axis=-1)
         else:
             difference = _difference(s0, s1, cholesky)
-            s0, s1 = (_symmetric(s, cholesky) for s in (s0, s1))
-            for argument, s in (("cov_p", s0), ("cov_q", s1)):
-                _refuse(name, argument, _indefinite(s), "is not positive semi-definite")
-            spread = _bures(*(x.reshape(-1, *x.shape[-2:]) for x in (s0, s1, difference)))
-            spread = spread.reshape(batch)
+            s0, s1, difference = (x.reshape(-1, *x.shape[-2:]) for x in (s0, s1, difference))
+            a, b = (np.tril(s) if cholesky else _cholesky(mirrored(s)) for s in (s0, s1))
+            spread = _bures(a, b, difference).reshape(batch)
         found = np.ldexp(np.sqrt(apart + spread), exponent)
     return found[()]
 
@@ -496,6 +515,19 @@ def gaussian_wasserstein(
 # --- what they all do -----------------------------------------------------------------------------
 
 _NAMES = ("mean_p", "cov_p", "mean_q", "cov_q")
+
+
+def kl_of_named(
+    function: str,
+    names: tuple[str, ...],
+    given: tuple[ArrayLike, ...],
+    covariance: str,
+    cholesky: bool,
+    base: float | None = None,
+) -> Any:
+    """Kullback–Leibler divergence, of arguments that errors call by these names; P's end with p."""
+    found = _evaluate(function, *given, covariance=covariance, cholesky=cholesky, names=names)
+    return _in_units(function, found, base)
 
 
 def _exchanged(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -507,8 +539,10 @@ def _in_units(function: str, found: Any, base: float | None) -> Any:
     return found[()] if unit == 1.0 else (found / unit)[()]
 
 
-def _form(function: str, covariance: str) -> bool:
+def _form(function: str, covariance: str, cholesky: bool) -> bool:
     """Whether it is a diagonal."""
+    if not isinstance(cholesky, (bool, np.bool_)):
+        raise TypeError(f"{function}: cholesky is {cholesky!r}; it takes True or False")
     if covariance not in ("full", "diagonal", "scalar"):
         raise ValueError(
             f"{function}: covariance is {covariance!r}; it takes 'full', 'diagonal' or 'scalar'"
@@ -548,15 +582,22 @@ def _operands(
 
 
 def _broadcast(
-    function: str, names: tuple[str, ...], operands: list[_Floats], diagonal: bool
+    function: str,
+    names: tuple[str, ...],
+    operands: list[_Floats],
+    given: list[tuple[int, ...]],
+    diagonal: bool,
 ) -> tuple[tuple[int, ...], list[_Floats]]:
-    """Give views of one batch shape; an operand after the four has no core axis."""
+    """Give views of one batch shape; an operand after the four has no core axis.
+
+    An error has the shapes that were given.
+    """
     core = [1, 1 if diagonal else 2] * 2 + [0]
     shapes = [x.shape[: x.ndim - n] for x, n in zip(operands, core, strict=False)]
     try:
         batch = np.broadcast_shapes(*shapes)
     except ValueError:
-        text = ", ".join(f"{n} {x.shape}" for n, x in zip(names, operands, strict=False))
+        text = ", ".join(f"{n} {shape}" for n, shape in zip(names, given, strict=False))
         raise ValueError(f"{function}: shapes do not broadcast: {text}") from None
     return batch, [
         np.broadcast_to(x, (*batch, *x.shape[x.ndim - n :]))
@@ -571,27 +612,32 @@ def _evaluate(
     cholesky: bool,
     order: _Floats | None = None,
     names: tuple[str, ...] = _NAMES,
+    symmetric: bool = False,
 ) -> _Floats:
-    diagonal = _form(function, covariance)
+    diagonal = _form(function, covariance, cholesky)
     operands = _operands(function, names, given, covariance)
-    return _batched(function, names, operands, diagonal, cholesky, order)
+    shapes = [np.shape(x) for x in given]
+    return _batched(function, names, operands, shapes, diagonal, cholesky, order, symmetric)
 
 
 def _batched(
     function: str,
     names: tuple[str, ...],
     operands: list[_Floats],
+    given: list[tuple[int, ...]],
     diagonal: bool,
     factors: bool,
-    order: _Floats | None,
+    order: _Floats | None = None,
+    symmetric: bool = False,
 ) -> _Floats:
-    all_of_them = operands if order is None else [*operands, order]
-    batch, views = _broadcast(function, (*names, "alpha"), all_of_them, diagonal)
+    if order is not None:
+        operands, given = [*operands, order], [*given, order.shape]
+    batch, views = _broadcast(function, (*names, "alpha"), operands, given, diagonal)
     # The kernels take doubles where a processor expects them, in its byte order.
     views = [x if x.flags.aligned else x.copy() for x in views]
     found, doubtful = _gaussian.evaluate(tuple(views), batch, diagonal, factors)
     if doubtful:
-        _judge(function, names, views, found, diagonal, factors)
+        _judge(function, names, views, found, diagonal, factors, symmetric)
     return found
 
 
@@ -602,31 +648,44 @@ def _judge(
     found: _Floats,
     diagonal: bool,
     factors: bool,
+    symmetric: bool,
 ) -> None:
-    """NaN stays where NaN was given; otherwise a covariance is at fault, or P's is singular."""
-    for place in np.argwhere(np.isnan(found)):
-        index = tuple(int(i) for i in place)
-        problem = [x[index] for x in views]
-        if any(np.isnan(x).any() for x in problem) or not all(
-            np.isfinite(problem[o]).all() for o in (1, 3)
-        ):
-            continue
-        for o in (3, 1):
-            least = _least(problem[o], diagonal, factors)
-            tolerance = 0.0 if diagonal or factors else problem[o].shape[-1] * _SINGULAR
-            if least < -tolerance or (least <= tolerance and not names[o].endswith("_p")):
-                what = "standard deviation" if diagonal and factors else "covariance"
-                kind = "positive" if diagonal else "positive definite"
-                raise np.linalg.LinAlgError(
-                    f"{function}: {names[o]}, problem {row_name(index)}: the {what} is not {kind}"
-                    f" to working precision (least {_WHAT[diagonal, factors]} {least:g})"
-                )
-            if least <= tolerance:
-                found[index] = np.inf
-        with np.errstate(invalid="ignore"):
-            apart = problem[0] - problem[2]
-        if np.isinf(apart).any() and not np.isnan(apart).any():
-            found[index] = np.inf
+    """NaN stays where NaN was given; otherwise a covariance is at fault, or P's is singular.
+
+    To a symmetric divergence Q may be singular, too, where P is not.
+    """
+    asked = np.isnan(found)
+    mean_p, scale_p, mean_q, scale_q = (x[asked] for x in views[:4])
+    core = (-1,) if diagonal else (-2, -1)
+    known = np.isfinite(scale_p).all(axis=core) & np.isfinite(scale_q).all(axis=core)
+    for x in (mean_p, mean_q):
+        known &= ~np.isnan(x).any(axis=-1)
+    for x in views[4:]:
+        known &= ~np.isnan(x[asked])
+    values = found[asked]
+    tolerance = 0.0 if diagonal or factors else scale_p.shape[-1] * _SINGULAR
+    least_p, least_q = (_least(x, diagonal, factors) for x in (scale_p, scale_q))
+    # Q first: where both are singular neither is where the other is.
+    for o, least, other in ((3, least_q, least_p), (1, least_p, least_q)):
+        wrong = least < -tolerance
+        if not names[o].endswith("p"):
+            wrong |= (least <= tolerance) & ~(symmetric & (other > tolerance))
+        wrong &= known
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            index = tuple(int(i) for i in np.argwhere(asked)[first])
+            what = "standard deviation" if diagonal and factors else "covariance"
+            kind = "positive" if diagonal else "positive definite"
+            raise np.linalg.LinAlgError(
+                f"{function}: {names[o]}, problem {row_name(index)}: the {what} is not {kind}"
+                f" to working precision (least {_WHAT[diagonal, factors]} {least[first]:g})"
+            )
+        values[known & (least <= tolerance)] = np.inf
+    with np.errstate(all="ignore"):
+        apart = mean_p - mean_q
+    far = np.isinf(apart).any(axis=-1) & ~np.isnan(apart).any(axis=-1)
+    values[known & far] = np.inf
+    found[asked] = values
 
 
 _WHAT = {
@@ -637,22 +696,10 @@ _WHAT = {
 }
 
 
-def _least(scale: _Floats, diagonal: bool, factors: bool) -> float:
-    if diagonal:
-        return float(scale.min())
-    if factors:
-        return float(np.diagonal(scale).min())
-    variances = np.diagonal(scale)
-    if (variances < 0).any():
-        return float(variances.min())
-    roots = np.sqrt(np.where(variances > 0, variances, 1.0))
-    lower = np.tril(scale) / np.outer(roots, roots)
-    return float(np.linalg.eigvalsh(lower)[0])
-
-
 def _squared_hellinger(name: str, *arguments: Any) -> Any:
     mean_p, cov_p, mean_q, cov_q, covariance, cholesky = arguments
-    return -np.expm1(-0.5 * _renyi(name, mean_p, cov_p, mean_q, cov_q, 0.5, covariance, cholesky))
+    found = _renyi(name, mean_p, cov_p, mean_q, cov_q, 0.5, covariance, cholesky, symmetric=True)
+    return -np.expm1(-0.5 * found)
 
 
 def _renyi(
@@ -664,6 +711,7 @@ def _renyi(
     alpha: ArrayLike,
     covariance: str,
     cholesky: bool,
+    symmetric: bool = False,
 ) -> _Floats:
     order = real_numbers(function, "alpha", alpha)
     wrong = ~((order >= 0) & (order < np.inf))
@@ -674,7 +722,13 @@ def _renyi(
 
     def of(given: tuple[ArrayLike, ...], names: tuple[str, ...], order: Any) -> _Floats:
         return _evaluate(
-            function, *given, covariance=covariance, cholesky=cholesky, order=order, names=names
+            function,
+            *given,
+            covariance=covariance,
+            cholesky=cholesky,
+            order=order,
+            names=names,
+            symmetric=symmetric,
         )
 
     def above_half(given: tuple[ArrayLike, ...], names: tuple[str, ...], order: _Floats) -> _Floats:
@@ -708,13 +762,6 @@ def _refuse(function: str, argument: str, wrong: NDArray[np.bool_], why: str) ->
         )
 
 
-def _symmetric(scale: _Floats, factors: bool) -> _Floats:
-    if factors:
-        lower = np.tril(scale)
-        return np.asarray(lower @ np.swapaxes(lower, -1, -2))
-    return mirrored(scale)
-
-
 def gaussian_log_density(x: _Floats, mean: _Floats, whitening: _Floats) -> tuple[_Floats, _Floats]:
     """Log-density of Gaussians, and x whitened by the inverses of their Cholesky factors."""
     # Many points of few variables: a BLAS would wake threads for next to nothing.
@@ -732,48 +779,95 @@ def mirrored(scale: _Floats) -> _Floats:
 def _difference(scale_p: _Floats, scale_q: _Floats, factors: bool) -> _Floats:
     """Σ₀ − Σ₁; of factors L₀(L₀ − L₁)ᵀ + (L₀ − L₁)L₁ᵀ."""
     if not factors:
-        return _symmetric(scale_p - scale_q, False)
+        return mirrored(scale_p - scale_q)
     apart = np.tril(scale_p - scale_q)
     turned = np.swapaxes(apart, -1, -2)
     return np.asarray(np.tril(scale_p) @ turned + apart @ np.swapaxes(np.tril(scale_q), -1, -2))
 
 
-def _indefinite(scale: _Floats) -> NDArray[np.bool_]:
-    """Whether an eigenvalue is negative by more than rounding; not where there is NaN."""
-    fine = np.asarray(np.isfinite(scale).all(axis=(-2, -1)))
-    values: _Floats = np.linalg.eigvalsh(np.where(np.expand_dims(fine, (-2, -1)), scale, 0.0))
-    reach = scale.shape[-1] * _SINGULAR * np.abs(values).max(axis=-1)
-    return np.asarray(values[..., 0] < -reach)
+def _least(scale: _Floats, diagonal: bool, factors: bool) -> _Floats:
+    """Of each problem, what must not be negative: see `_WHAT`; NaN where there is no number."""
+    if diagonal:
+        return np.asarray(scale.min(axis=-1))
+    variances = np.diagonal(scale, axis1=-2, axis2=-1)
+    if factors:
+        return np.asarray(variances.min(axis=-1))
+    with np.errstate(all="ignore"):
+        roots = np.sqrt(np.where(variances > 0, variances, 1.0))
+        lower = np.tril(scale) / roots[..., None] / roots[..., None, :]
+        fine = np.asarray(np.isfinite(lower).all(axis=(-2, -1)))
+        unit = _exponent(lower, 2)
+        known = np.where(fine[..., None, None], np.ldexp(lower, -unit[..., None, None]), 0.0)
+        values = np.ldexp(np.linalg.eigvalsh(known)[..., 0], unit)
+        # A correlation that is beyond doubles is no correlation.
+        values = np.where(
+            fine, values, np.where(np.isfinite(np.tril(scale)).all((-2, -1)), -np.inf, np.nan)
+        )
+    least = variances.min(axis=-1)
+    return np.where(least < 0, least, values)
 
 
-def _bures(s0: _Floats, s1: _Floats, difference: _Floats) -> _Floats:
-    """Tr(Σ₀ + Σ₁ − 2(Σ₁^½ Σ₀ Σ₁^½)^½) of matrices (n, k, k)."""
-    found = np.full(len(s0), np.nan)
-    fine = np.isfinite(s0).all(axis=(-2, -1)) & np.isfinite(s1).all(axis=(-2, -1))
-    s0, s1, difference = s0[fine], s1[fine], difference[fine]
-    # In the basis of Σ₁'s eigenvectors: Λ for Σ₁, D for Σ₀ − Σ₁, N for the square root, X = N − Λ.
-    values, vectors = np.linalg.eigh(s1)
-    roots = np.sqrt(np.maximum(values, 0.0))  # what is below 0 here is rounding
-    scaled = vectors * roots[:, None, :]
-    inner, turned = np.linalg.eigh(_sandwich(scaled, s0))
-    inner = np.sqrt(np.maximum(inner, 0.0))
-    whole = np.trace(s0, axis1=1, axis2=2) + np.trace(s1, axis1=1, axis2=2)
-    far = whole - 2.0 * inner.sum(axis=-1)
-    x = turned * inner[:, None, :] @ np.swapaxes(turned, 1, 2)
-    diagonal = np.arange(s1.shape[-1])
-    x[:, diagonal, diagonal] -= roots**2
-    wanted = _sandwich(scaled, difference)
-    for _ in range(2):
-        rest = wanted - (roots[:, :, None] ** 2 + roots[:, None, :] ** 2) * x - x @ x
-        step = _sandwich(turned, rest) / (inner[:, :, None] + inner[:, None, :])
-        x += turned @ step @ np.swapaxes(turned, 1, 2)
-    near = ((x / roots[:, :, None]) ** 2).sum(axis=(1, 2))
-    near = np.where((difference == 0).all(axis=(1, 2)), 0.0, near)
-    singular = values[:, 0] <= s1.shape[-1] * _SINGULAR * values[:, -1]
-    use_far = (singular | (far > 0.1 * whole)) & (near != 0)
-    found[fine] = np.where(use_far, np.maximum(far, 0.0), near)
+def _cholesky(scale: _Floats) -> _Floats:
+    """Factors of matrices (n, k, k) that may be singular, by the largest pivot left.
+
+    Rows are where they were, so a factor is no triangle. A pivot below k 2⁻⁵² of its variance has
+    no digit right, and columns divided by it have none: the matrix is singular there.
+    """
+    n, k = scale.shape[:2]
+    rest, factor, every = scale.copy(), np.zeros(scale.shape), np.arange(n)
+    variances = np.diagonal(scale, axis1=1, axis2=2)
+    for column in range(k):
+        left = np.diagonal(rest, axis1=1, axis2=2)
+        left = np.where(left > k * 2.0**-52 * variances, left, 0.0)
+        place = left.argmax(axis=1)
+        pivot = left[every, place]
+        root = np.sqrt(np.where(pivot > 0, pivot, np.inf))  # of what is singular nothing is left
+        found = rest[every, :, place] / root[:, None]
+        factor[:, :, column] = found
+        rest -= found[:, :, None] * found[:, None, :]
+        done = np.where(pivot > 0)[0]
+        rest[done, place[done], :] = 0.0
+        rest[done, :, place[done]] = 0.0
+    return factor
+
+
+def _bures(a: _Floats, b: _Floats, difference: _Floats) -> _Floats:
+    """W₂² of centred Gaussians from factors A of Σ₀ and B of Σ₁ and Σ₀ − Σ₁, all (n, k, k).
+
+    It is the least |AΩ − B|² (Frobenius) of rotations Ω, which an error of Ω changes by its square.
+    R = AΩ − B solves R Bᵀ + B Rᵀ + R Rᵀ = Σ₀ − Σ₁ with Bᵀ R symmetric: a step towards both gives it
+    the digits that the difference of factors has lost.
+    """
+    found = np.full(len(a), np.nan)
+    fine = np.isfinite(a) & np.isfinite(b) & np.isfinite(difference)
+    fine = np.asarray(fine.all(axis=(-2, -1)))
+    a, b, difference = a[fine], b[fine], difference[fine]
+    left, _, right = np.linalg.svd(_turned(b) @ a)
+    r = a @ _turned(left @ right) - b
+    outer, sizes, inner = np.linalg.svd(b + r)
+    rest = _turned(outer) @ (difference - r @ _turned(b) - b @ _turned(r) - r @ _turned(r))
+    squares = sizes[:, :, None] ** 2 + sizes[:, None, :] ** 2
+    step = rest @ outer * sizes[:, None, :] / squares
+    # A root has no digits to mend where the step is not small beside it, or it is 0.
+    step = np.where(16 * step**2 < squares, step, 0.0)
+    r = r + outer @ step @ inner
+    product = _turned(b) @ (b + r)
+    values, vectors = np.linalg.eigh((product + _turned(product)) / 2)
+    skew = _turned(b) @ r
+    skew = _sandwich(vectors, skew - _turned(skew))
+    turn = -skew / (values[:, :, None] + values[:, None, :])
+    turn = np.where(16 * turn**2 < 1, turn, 0.0)
+    turn = vectors @ turn @ _turned(vectors)
+    # Cayley's rotation: where A and B are across each other, turns are rounding, and do no harm.
+    r = r + (b + r) @ np.linalg.solve(np.eye(b.shape[-1]) - turn / 2, turn)
+    same = (difference == 0).all(axis=(1, 2))
+    found[fine] = np.where(same, 0.0, (r**2).sum(axis=(1, 2)))
     return found
 
 
+def _turned(x: _Floats) -> _Floats:
+    return np.swapaxes(x, 1, 2)
+
+
 def _sandwich(outer: _Floats, inner: _Floats) -> _Floats:
-    return np.asarray(np.swapaxes(outer, 1, 2) @ inner @ outer)
+    return np.asarray(_turned(outer) @ inner @ outer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import mpmath as mp
@@ -210,6 +211,12 @@ def test_definitions_by_quadrature():
 
 
 ALL = [getattr(gaussians, name) for name in gaussians.__all__ if name.startswith("gaussian_")]
+SYMMETRIC = {
+    fd.gaussian_jeffreys: np.inf,
+    fd.gaussian_bhattacharyya: np.inf,
+    fd.gaussian_hellinger: 1.0,
+    fd.gaussian_squared_hellinger: 1.0,
+}
 
 
 def call(function, *given, **options):
@@ -297,6 +304,139 @@ def test_a_singular_q(singular):
         fd.gaussian_kl([0.0, 0.0], np.eye(2), [0.0, 0.0], singular)
     with pytest.raises(np.linalg.LinAlgError, match=r"cov_q.*factor"):
         fd.gaussian_kl([0.0, 0.0], np.eye(2), [0.0, 0.0], np.diag([1.0, 0.0]), cholesky=True)
+
+
+@pytest.mark.parametrize("function", SYMMETRIC, ids=lambda f: f.__name__)
+def test_a_degenerate_q_of_a_symmetric_divergence(function):
+    """As far as a degenerate P; where both are, neither has a density beside the other."""
+    mean, eye = np.zeros(2), np.eye(2)
+    singular = np.stack([np.ones((2, 2)), np.diag([1.0, 0.0])])
+    far = [SYMMETRIC[function]] * 2
+    assert function(mean, singular, mean, eye).tolist() == far
+    assert function(mean, eye, mean, singular).tolist() == far
+    assert function(mean, [1, 1], mean, [1, 0], covariance="diagonal") == far[0]
+    assert function(mean, eye, mean, singular[1], cholesky=True) == far[0]
+    with pytest.raises(np.linalg.LinAlgError, match="cov_q, problem 1"):
+        function(mean, [eye, singular[0]], mean, singular)
+    for given in ((mean, eye, mean, -eye), (mean, -eye, mean, eye)):
+        with pytest.raises(np.linalg.LinAlgError):
+            function(*given)
+
+
+def exact_wasserstein(s0, s1):
+    """Of matrices that may be singular: what is below 1e-50 of the largest is 0."""
+    values, vectors = mp.eigsy(matrix(s1))
+    values = [mp.sqrt(x) if x > mp.mpf(10) ** -50 * max(values) else mp.mpf(0) for x in values]
+    root = vectors * mp.diag(values) * vectors.T
+    product = root * matrix(s0) * root
+    roots = mp.eigsy((product + product.T) / 2, eigvals_only=True)
+    traces = trace(matrix(s0)) + trace(matrix(s1))
+    return mp.sqrt(traces - 2 * mp.fsum(mp.sqrt(x) for x in roots if x > 0))
+
+
+SINGULAR = {
+    "P beside Q": ([1.0, 0.0], [1.0, 1e-10]),
+    "P next to Q": ([1 + 1e-9, 0.0], [1.0, 1e-18]),
+    "scales": ([1e20, 1.0], [1e20, 4.0]),
+    "scales the other way": ([1.0, 1e20], [4.0, 1e20]),
+    "scales, near": ([1.0, 1e-18], [1 + 1e-10, 4e-18]),
+    "both": ([1.0, 0.0], [1 + 1e-9, 0.0]),
+    "both, apart": ([1.0, 0.0], [0.0, 1.0]),
+    "three": ([1.0, 0.0, 0.0], [1.0, 1e-12, 0.0]),
+}
+
+
+@pytest.mark.parametrize("name", SINGULAR)
+def test_wasserstein_of_singular_covariances(name):
+    p, q = SINGULAR[name]
+    zero = np.zeros(len(p))
+    roots = [[mp.sqrt(mp.mpf(x)) for x in y] for y in (p, q)]
+    exact = mp.sqrt(sum((x - y) ** 2 for x, y in zip(*roots, strict=True)))
+    for a, b in ((p, q), (q, p)):
+        assert off(fd.gaussian_wasserstein(zero, np.diag(a), zero, np.diag(b)), exact) <= 8
+        roots = np.diag(np.sqrt(a)), np.diag(np.sqrt(b))
+        found = fd.gaussian_wasserstein(zero, roots[0], zero, roots[1], cholesky=True)
+        squares = zip(*(np.diagonal(x) for x in roots), strict=True)
+        of_roots = mp.sqrt(sum((mp.mpf(x) - mp.mpf(y)) ** 2 for x, y in squares))
+        assert off(found, of_roots) <= 8
+
+
+def test_wasserstein_of_one_line():
+    """Both of rank one, on lines that are turned and on the same."""
+    a = np.array([1.0, 2.0, -2.0])
+    upright = np.array([2.0, 1.0, 2.0]), np.array([0.5, 1.0, 1.25])
+    for b in (a * (1 + 2.0**-20), np.array([1.0, 2.0, -1.0]), -3 * a, *upright):
+        s0, s1 = np.outer(a, a), np.outer(b, b)
+        exact = min(np.linalg.norm(a - b), np.linalg.norm(a + b))
+        found = fd.gaussian_wasserstein(np.zeros(3), s0, np.zeros(3), s1)
+        assert found == pytest.approx(exact, rel=1e-9)
+
+
+def test_wasserstein_across_each_other():
+    """Subspaces that are orthogonal, but for rounding: nothing of one is in the other."""
+    rng = np.random.default_rng(1)
+    for k, r in ((3, 1), (4, 2), (5, 2), (6, 3)):
+        turned, _ = np.linalg.qr(rng.normal(size=(20, k, k)))
+        half = turned * rng.uniform(0.5, 2, (20, 1, k))
+        a, b = half[..., :r], half[..., r:]
+        exact = np.sqrt((half**2).sum(axis=(-2, -1)))
+        s0, s1 = a @ a.swapaxes(-1, -2), b @ b.swapaxes(-1, -2)
+        found = fd.gaussian_wasserstein(np.zeros(k), s0, np.zeros(k), s1)
+        np.testing.assert_allclose(found, exact, rtol=1e-7)  # a root of rounding
+
+
+@pytest.mark.parametrize("closeness", [1.0, 1e-4, 1e-8, 1e-12])
+@pytest.mark.parametrize("spread", [0, 9])
+def test_wasserstein_keeps_its_digits(closeness, spread, worst):
+    """Of near covariances, and of variables whose units are 1e18 apart."""
+    rng = np.random.default_rng(4)
+    for k in (2, 3, 5):
+        half, moved = rng.normal(size=(k, 2 * k)), rng.normal(size=(k, k))
+        s1 = half @ half.T
+        factor = np.linalg.cholesky(s1)
+        s0 = factor @ (np.eye(k) + closeness * (moved + moved.T) / (8 * k)) @ factor.T
+        units = np.outer(*[10.0 ** rng.uniform(-spread, spread, k)] * 2)
+        s0, s1 = (units * (s + s.T) / 2 for s in (s0, s1))
+        found = fd.gaussian_wasserstein(np.zeros(k), s0, np.zeros(k), s1)
+        error = off(found, exact_wasserstein(s0, s1))
+        worst(error / 64, "units of Wasserstein's distance, by 64", 1)
+        assert error <= 64
+
+
+def test_a_hundred_thousand_singular_ones_are_seen_at_once(monkeypatch):
+    """In one call of LAPACK, not in one each."""
+    calls, least = [], gaussians._least
+    monkeypatch.setattr(gaussians, "_least", lambda *given: calls.append(1) or least(*given))
+    s = np.broadcast_to(np.ones((2, 2)), (1000, 2, 2))
+    assert (fd.gaussian_kl(np.zeros(2), s, np.zeros(2), np.eye(2)) == np.inf).all()
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("function", ALL, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("cholesky", [False, True])
+def test_huge_numbers_do_not_warn(function, cholesky):
+    """A warning of NumPy's is an error here."""
+    for off_diagonal in (1e308, -1e308, 1e200, 1.0):
+        for last in (1e-308, 1.0, 1e308):
+            huge = np.array([[1e308, off_diagonal], [off_diagonal, last]])
+            for means in ([0.0, 0.0], [1e308, np.inf]):
+                with contextlib.suppress(np.linalg.LinAlgError):
+                    call(function, means, huge, [-1e308, 0.0], np.eye(2), cholesky=cholesky)
+
+
+def test_a_correlation_that_is_none():
+    for s in ([[1e308, 1e200], [1e200, 1e-308]], [[1e300, 1e300], [1e300, 1.0]]):
+        with pytest.raises(np.linalg.LinAlgError, match="cov_p, problem 0"):
+            fd.gaussian_kl([0, 0], s, [0, 0], np.eye(2))
+        with pytest.raises(np.linalg.LinAlgError, match="cov_p, problem 0"):
+            fd.gaussian_wasserstein([0, 0], s, [0, 0], np.eye(2))
+
+
+def test_variables_of_other_units_may_be_no_covariance():
+    """A negative eigenvalue that is small beside the largest, but not beside its variables."""
+    s = np.array([[1e30, 0, 0], [0, 1.0, 2.0], [0, 2.0, 1.0]])
+    with pytest.raises(np.linalg.LinAlgError, match="cov_q, problem 0"):
+        fd.gaussian_wasserstein(np.zeros(3), np.eye(3), np.zeros(3), s)
 
 
 def test_standard_deviations():
@@ -427,6 +567,17 @@ def test_wrong_calls():
     for order in (-0.1, np.inf, np.nan):
         with pytest.raises(ValueError, match="alpha is"):
             fd.gaussian_renyi(mean, cov, mean, cov, order)
+    with pytest.raises(ValueError, match=r"normal_kl: .* mu_p \(3,\), sigma_p \(\), mu_q \(2,\)"):
+        fd.normal_kl(np.zeros(3), 1, np.zeros(2), 1)
+    scalar = {"covariance": "scalar"}
+    with pytest.raises(ValueError, match=r"mean_p \(3, 2\), cov_p \(5,\), mean_q \(2,\)"):
+        fd.gaussian_kl(np.zeros((3, 2)), np.ones(5), mean, 1, **scalar)
+    for function in ALL:
+        for wrong in ("x", 1, None):
+            with pytest.raises(TypeError, match=r"cholesky is .* it takes True"):
+                call(function, mean, cov, mean, cov, cholesky=wrong)
+        with pytest.raises(np.linalg.LinAlgError, match="cov_p, problem 0"):
+            call(function, mean, -cov, mean, cov, cholesky=True)
     with pytest.raises(ValueError, match="base is 1"):
         fd.gaussian_kl(mean, cov, mean, cov, base=1)
 

@@ -89,6 +89,15 @@ class Family:
             raise ValueError(text) from None
 
     @property
+    def unknown(self) -> NDArray[np.bool_]:
+        """Where a parameter is NaN."""
+        found = np.zeros((), np.bool_)
+        for parameter in fields(self):  # type: ignore[arg-type]
+            axes = tuple(range(-self.axes.get(parameter.name, 0), 0))
+            found = found | np.isnan(getattr(self, parameter.name)).any(axis=axes)
+        return np.asarray(found)
+
+    @property
     def support(self) -> tuple[Floats, Floats]:
         """Ends of the interval outside which there is no probability."""
         raise Missing
@@ -109,6 +118,10 @@ class Family:
         """E log q(x) of this q, x from another distribution on a part of its support."""
         raise Missing
 
+    def divergence_of(self, p: "Family") -> Floats:
+        """KL(p‖self) of a distribution of another family on a part of the support."""
+        return p.mean_log_density(p) - self.mean_log_density(p)
+
     def log_density(self, x: ArrayLike) -> Floats:
         """Log-density, or log-probability, at x: −inf where there is none."""
         at = real_numbers(type(self).__name__, "x", x)
@@ -122,8 +135,7 @@ class Family:
                 outside |= at != np.floor(at)
             # At an end a formula may be ∞ − ∞; what has a density there has a number.
             end = ((at == low) | (at == high)) & np.isnan(found)
-            known = ~np.isnan(sum(getattr(self, x.name) for x in fields(self)))  # type: ignore[arg-type]
-            outside = (outside | end) & known & ~np.isnan(at)
+            outside = (outside | end) & ~self.unknown & ~np.isnan(at)
             return np.where(outside, -np.inf, found)
 
     def _log_density(self, x: Floats) -> Floats:
@@ -163,6 +175,41 @@ class ExponentialFamily(Family):
         """Make the distribution of η with this one's nuisance parameters, NaN outside."""
         with np.errstate(all="ignore"):
             return self._of_natural(np.asarray(eta, np.float64))
+
+    def divergence_towards(self, other: Self, t: Floats) -> Floats:
+        """KL from this member to that a part t of the way to another, on a line of η.
+
+        Families that know what it is beside their own parameters have all its digits.
+        """
+        eta = self.natural_parameters
+        way = t[..., None] * (other.natural_parameters - eta)
+        return self.divergence_from(self._of_natural(eta + way))
+
+    def renyi_from(self, other: Self, order: Floats) -> Floats:
+        """Rényi divergence of two members that share the nuisance parameters."""
+        low = order < 0.5
+        found = self._renyi_above_half(
+            other, np.where(low, 0.5, order), np.where(low, 0.5, 1 - order)
+        )
+        if not low.any():
+            return found
+        # (1 − α) D_α(P‖Q) = α D_{1−α}(Q‖P)
+        t = np.where(low, order, 0.5)
+        back = t / (1 - t) * other._renyi_above_half(self, 1 - t, t)
+        return np.where(low, back, found)
+
+    def _renyi_above_half(self, other: Self, order: Floats, t: Floats) -> Floats:
+        whole = self.divergence_from(other)
+        found = whole - np.where(t == 0, 0.0, self.divergence_towards(other, t) / t)
+        eta_p, eta_q = self.natural_parameters, other.natural_parameters
+        middle = self._of_natural(order[..., None] * eta_p + t[..., None] * eta_q)
+        # A difference, which far from each other may leave no digit: then a sum of terms ≥ 0.
+        sums = order * middle.divergence_from(self) + t * middle.divergence_from(other)
+        found = np.where((found >= whole / 4) | (t == 0), found, sums / t)
+        # No distribution is there, or, of an order below 1, none is where both P and Q are.
+        found = np.where((t != 0) & middle.unknown, np.inf, found)
+        # Equal ones are, of every order and where η is infinite, too.
+        return np.where(whole == 0, 0.0, np.where(np.isnan(whole), np.nan, found))
 
     def _eta(self, eta: ArrayLike | None) -> Floats:
         return self.natural_parameters if eta is None else np.asarray(eta, np.float64)

@@ -1,6 +1,7 @@
 """Families of whole numbers."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -8,7 +9,16 @@ import numpy as np
 from fastdiv.divergences import kl_divergence
 from fastdiv.evaluation import row_name
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
-from fastdiv.families.special import from_special, log_ratio, logistic, logit, ratio_excess
+from fastdiv.families.special import (
+    exp_beyond_line,
+    factorial_rest,
+    from_special,
+    log_ratio,
+    logistic,
+    logit,
+    ratio_excess,
+    times_log,
+)
 
 __all__ = [
     "Bernoulli",
@@ -20,18 +30,63 @@ __all__ = [
 ]
 
 
-def bernoulli_divergence(p: Floats, q: Floats) -> Floats:
+def bernoulli_divergence(
+    p: Floats, q: Floats, difference: Floats | None = None, rest: Floats | None = None
+) -> Floats:
     """KL of one trial, as a sum of p log(p/q) − p + q ≥ 0 over both outcomes."""
-    difference = q - p
+    difference = q - p if difference is None else difference
+    rest = 1 - q if rest is None else rest
     found = np.zeros(np.broadcast(p, q).shape)
-    for x, y, d in ((p, q, difference), (1 - p, 1 - q, -difference)):
+    for x, y, d in ((p, q, difference), (1 - p, rest, -difference)):
         term = x * ratio_excess(y, x, d)
         found = found + np.where(x == 0, y + 0.0 * x, term)
     return found
 
 
+def _bernoulli_towards(p: Floats, q: Floats, t: Floats) -> Floats:
+    """KL of one trial from that a part t of the way to q, on a line of logits."""
+    apart = log_ratio(q, p) - log_ratio(1 - q, 1 - p, p - q)
+    # Beside each other the probabilities are p and (1 − p) e^−way; none may leave the doubles.
+    way = t * apart
+    yes, no = np.where(way < 0, np.exp(way), 1.0), np.where(way < 0, 1.0, np.exp(-way))
+    whole = p * yes + (1 - p) * no
+    step = p * (1 - p) * np.sign(way) * -np.expm1(-np.abs(way)) / whole
+    return bernoulli_divergence(p, p * yes / whole, step, (1 - p) * no / whole)
+
+
+def _failures_towards(p: Floats, q: Floats, t: Floats) -> Floats:
+    """KL of one trial from that whose failures have (1 − p)((1 − q)/(1 − p))^t."""
+    way = t * log_ratio(1 - q, 1 - p, p - q)
+    step = (p - 1) * np.expm1(way)
+    return bernoulli_divergence(p, p + step, step, (1 - p) * np.exp(way)) / p
+
+
+def _log_choice(yes: Floats, no: Floats, p: Floats) -> Floats:
+    """Log of (yes + no)!/(yes! no!) p^yes (1 − p)^no, of numbers that need not be whole.
+
+    By both Poisson's deviances, of which nothing cancels, however many trials there are (Loader).
+    """
+    n = yes + no
+    beside = n * p - yes
+    found = 0.5 * np.log(n / (2 * math.pi * yes * no)) + factorial_rest(n)
+    for x, share, d in ((yes, p, beside), (no, 1 - p, -beside)):
+        found = found - x * ratio_excess(n * share, x, d) - factorial_rest(x)
+    never = np.where(no == 0, 0.0, no * np.log1p(-p))
+    return np.where(yes == 0, never, np.where(no == 0, times_log(yes, p), found))
+
+
+_TERMS = 2**22  # of one sum
+_SMOOTH = 50.0  # standard deviations between the ends of the support and the mean
+_FALL = 42.0  # nats below its largest where a probability is nothing
+
+
 class Discrete(Family):
-    """What is on whole numbers."""
+    """What is on whole numbers.
+
+    Expectations of log-densities with factorials are sums, to 1e-14: over all numbers with a
+    probability that is not below e⁻⁴² of the largest; or, of a probability that is smooth at the
+    ends, over every m-th, which m below a quarter of the standard deviation does not change.
+    """
 
     discrete: ClassVar[bool] = True
 
@@ -39,6 +94,68 @@ class Discrete(Family):
     def support(self) -> tuple[Floats, Floats]:
         """From 0 on."""
         return np.zeros(()), np.full((), np.inf)
+
+    def mean_variance(self) -> Floats:
+        """Variance."""
+        raise Missing
+
+    def summed_log_density(self, of: Family) -> Floats:
+        """E log q(x) of this q by a sum."""
+        if not isinstance(of, Discrete):
+            raise Missing
+        shape = np.broadcast_shapes(self.batch_shape, of.batch_shape)
+        found = np.empty(shape)
+        for index in np.ndindex(shape):
+            p, q = (_at(x, index, shape) for x in (of, self))
+            if p.unknown or q.unknown:
+                found[index] = np.nan
+                continue
+            x = p._places()
+            logs = p.log_density(x)
+            weights = np.exp(logs - logs.max())
+            terms = np.where(weights == 0, 0.0, weights * q.log_density(x))
+            found[index] = math.fsum(terms) / math.fsum(weights)
+        return found
+
+    def _places(self) -> Floats:
+        """Numbers over which a sum is all of a sum, of one distribution."""
+        low, high = (float(end) for end in self.support)
+        mean, deviation = (
+            float(self.expectation("identity")),
+            math.sqrt(float(self.mean_variance())),
+        )
+        step = 1.0
+        if min(mean - low, high - mean) > _SMOOTH * deviation and deviation > 8:
+            step = math.floor(deviation / 4)
+        middle = math.floor(mean)
+        # The mode is at most a deviation from the mean.
+        top = float(
+            self.log_density(
+                np.clip(middle + np.linspace(-1, 1, 65) * deviation // 1, low, high)
+            ).max()
+        )
+        ends = []
+        for sign, end in ((-1, low), (1, high)):
+            reach = step
+            while sign * (middle + sign * reach) < sign * end and reach < 2**60:
+                if float(self.log_density(middle + sign * reach)) < top - _FALL:
+                    break
+                reach *= 2
+            ends.append(reach)
+        below = min(ends[0], (middle - low) // step * step)
+        above = min(ends[1], (high - middle) // step * step)
+        if (below + above) / step > _TERMS:
+            raise ValueError(
+                f"{type(self).__name__}: a standard deviation is {deviation:g}: E log x! would be"
+                f" a sum of more than {_TERMS} terms; it takes smaller ones"
+            )
+        return middle + step * np.arange(-below // step, above // step + 1)
+
+
+def _at(x: Family, index: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """One distribution of a batch."""
+    given = (np.broadcast_to(getattr(x, f.name), shape)[index] for f in fields(x))  # type: ignore[arg-type]
+    return type(x).unchecked(*given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +176,9 @@ class Bernoulli(Discrete, ExponentialFamily):
 
     def divergence_from(self, other: "Bernoulli") -> Floats:
         return bernoulli_divergence(self.p, other.p)
+
+    def divergence_towards(self, other: "Bernoulli", t: Floats) -> Floats:
+        return _bernoulli_towards(self.p, other.p, t)
 
     @property
     def support(self) -> tuple[Floats, Floats]:
@@ -82,9 +202,8 @@ class Bernoulli(Discrete, ExponentialFamily):
     def mean_identity(self) -> Floats:
         return np.asarray(self.p)
 
-    def mean_log_factorial(self) -> Floats:
-        """E log x!, which is 0."""
-        return np.zeros(np.shape(self.p))
+    def mean_variance(self) -> Floats:
+        return np.asarray(self.p * (1 - self.p))
 
     def mean_log_density(self, of: Family) -> Floats:
         if not isinstance(of, Bernoulli):
@@ -124,7 +243,8 @@ class Categorical(ExponentialFamily):
             )
 
     def _shares(self) -> Floats:
-        return np.asarray(self.p / self.p.sum(axis=-1, keepdims=True))
+        shares = self.p / self.p.max(axis=-1, keepdims=True)  # whose sum is in the range of doubles
+        return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
 
     def divergence_from(self, other: "Categorical") -> Floats:
         return np.asarray(kl_divergence(self.p, other.p))
@@ -190,6 +310,9 @@ class Binomial(Discrete, ExponentialFamily):
         found = np.where(certain, -other.n * np.log1p(-other.p), found)
         return np.where((self.n > other.n) & ~certain, np.inf, found)
 
+    def divergence_towards(self, other: "Binomial", t: Floats) -> Floats:
+        return np.asarray(self.n * _bernoulli_towards(self.p, other.p, t))
+
     @property
     def support(self) -> tuple[Floats, Floats]:
         """0 to n."""
@@ -210,10 +333,16 @@ class Binomial(Discrete, ExponentialFamily):
         return self.unchecked(self.n, logistic(eta[..., 0]))
 
     def _log_density(self, x: Floats) -> Floats:
-        log_gamma, xlogy, xlog1py = (from_special(f) for f in ("gammaln", "xlogy", "xlog1py"))
-        ways = log_gamma(self.n + 1) - log_gamma(x + 1) - log_gamma(self.n - x + 1)
-        found = ways + xlogy(x, self.p) + xlog1py(self.n - x, -self.p)
-        return np.asarray(np.where(x > self.n, -np.inf, found))
+        return _log_choice(x, self.n - x, self.p)
+
+    def mean_identity(self) -> Floats:
+        return np.asarray(self.n * self.p)
+
+    def mean_variance(self) -> Floats:
+        return np.asarray(self.n * self.p * (1 - self.p))
+
+    def mean_log_density(self, of: Family) -> Floats:
+        return self.summed_log_density(of)
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return rng.binomial(self.n.astype(np.int64), self.p, size).astype(np.float64)
@@ -241,6 +370,9 @@ class NegativeBinomial(Discrete, ExponentialFamily):
             raise Missing
         return np.asarray(self.r * (bernoulli_divergence(self.p, other.p) / self.p))
 
+    def divergence_towards(self, other: "NegativeBinomial", t: Floats) -> Floats:
+        return np.asarray(self.r * _failures_towards(self.p, other.p, t))
+
     @property
     def natural_parameters(self) -> Floats:
         """log(1 − p), for x."""
@@ -260,9 +392,14 @@ class NegativeBinomial(Discrete, ExponentialFamily):
         return np.asarray(self.r * (1 - self.p) / self.p)
 
     def _log_density(self, x: Floats) -> Floats:
-        log_gamma, xlog1py = from_special("gammaln"), from_special("xlog1py")
-        ways = log_gamma(x + self.r) - log_gamma(x + 1) - log_gamma(self.r)
-        return np.asarray(ways + self.r * np.log(self.p) + xlog1py(x, -self.p))
+        found = _log_choice(self.r + 0.0 * x, x, self.p)
+        return np.asarray(found - np.log1p(x / self.r))
+
+    def mean_variance(self) -> Floats:
+        return np.asarray(self.mean_identity() / self.p)
+
+    def mean_log_density(self, of: Family) -> Floats:
+        return self.summed_log_density(of)
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return rng.negative_binomial(self.r, self.p, size).astype(np.float64)
@@ -296,6 +433,9 @@ class Geometric(Discrete, ExponentialFamily):
         found = found - np.where(self.start > other.start, np.log1p(-other.p), 0.0)
         return np.where(self.start < other.start, np.inf, found)
 
+    def divergence_towards(self, other: "Geometric", t: Floats) -> Floats:
+        return _failures_towards(self.p, other.p, t)
+
     @property
     def support(self) -> tuple[Floats, Floats]:
         """From the start on."""
@@ -318,6 +458,9 @@ class Geometric(Discrete, ExponentialFamily):
 
     def mean_identity(self) -> Floats:
         return np.asarray((1 - self.p) / self.p + self.start)
+
+    def mean_variance(self) -> Floats:
+        return np.asarray((1 - self.p) / self.p**2)
 
     def mean_log_density(self, of: Family) -> Floats:
         failures = of.expectation("identity") - self.start
@@ -350,6 +493,9 @@ class Poisson(Discrete, ExponentialFamily):
         found = self.rate * ratio_excess(other.rate, self.rate)
         return np.asarray(np.where(self.rate == 0, other.rate + 0.0 * self.rate, found))
 
+    def divergence_towards(self, other: "Poisson", t: Floats) -> Floats:
+        return np.asarray(self.rate * exp_beyond_line(t * log_ratio(other.rate, self.rate)))
+
     @property
     def natural_parameters(self) -> Floats:
         """Log λ, for x."""
@@ -367,13 +513,15 @@ class Poisson(Discrete, ExponentialFamily):
     def mean_identity(self) -> Floats:
         return np.asarray(self.rate)
 
+    def mean_variance(self) -> Floats:
+        return np.asarray(self.rate)
+
     def mean_log_density(self, of: Family) -> Floats:
-        logs = of.expectation("identity") * np.log(self.rate)
-        return np.asarray(logs - self.rate - of.expectation("log_factorial"))
+        return self.summed_log_density(of)
 
     def _log_density(self, x: Floats) -> Floats:
-        found = from_special("xlogy")(x, self.rate) - self.rate
-        return np.asarray(found - from_special("gammaln")(x + 1))
+        found = x * ratio_excess(self.rate, x) + np.log(2 * math.pi * x) / 2 + factorial_rest(x)
+        return np.where(x == 0, -self.rate, -found)
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return rng.poisson(self.rate, size).astype(np.float64)

@@ -9,13 +9,22 @@ import numpy as np
 from fastdiv.evaluation import row_name
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
 from fastdiv.families.special import (
+    Pair,
+    Parts,
+    beta_bregman,
     excess,
     from_special,
-    gamma_beyond_entropy,
     multivariate_gamma_rest,
+    sum_with_rest,
     times_log,
 )
-from fastdiv.gaussians import LOG_2PI, gaussian_kl, gaussian_log_density, mirrored
+from fastdiv.gaussians import (
+    LOG_2PI,
+    gaussian_log_density,
+    gaussian_renyi,
+    kl_of_named,
+    mirrored,
+)
 
 __all__ = ["Dirichlet", "MultivariateNormal", "Wishart"]
 
@@ -45,7 +54,14 @@ class MultivariateNormal(ExponentialFamily):
             )
 
     def divergence_from(self, other: "MultivariateNormal") -> Floats:
-        return np.asarray(gaussian_kl(self.mean, self.cov, other.mean, other.cov))
+        names = ("mean of p", "cov of p", "mean of q", "cov of q")
+        given = self.mean, self.cov, other.mean, other.cov
+        return np.asarray(kl_of_named("MultivariateNormal", names, given, "full", False))
+
+    def renyi_from(self, other: "MultivariateNormal", order: Floats) -> Floats:
+        for name, cov in (("p", self.cov), ("q", other.cov)):
+            _definite(f"MultivariateNormal: cov of {name}", cov)
+        return np.asarray(gaussian_renyi(self.mean, self.cov, other.mean, other.cov, order))
 
     @property
     def natural_parameters(self) -> Floats:
@@ -111,6 +127,18 @@ def mean_logs(alpha: Floats) -> Floats:
     return np.asarray(psi(alpha) - psi(alpha.sum(axis=-1, keepdims=True)))
 
 
+def _halved(x: Parts) -> tuple[Pair, Parts]:
+    """Return every second and the others, and their sums with what there was no other for."""
+    even = x[0].shape[-1] // 2 * 2
+    (first, first_low), (second, second_low) = ([v[..., i:even:2] for v in x] for i in (0, 1))
+    whole, rest = sum_with_rest(first, second)
+    rest = rest + (first_low + second_low)
+    joined = (
+        np.concatenate([v, y[..., even:]], axis=-1) for v, y in zip((whole, rest), x, strict=True)
+    )
+    return ((first, first_low), (second, second_low)), (next(joined), next(joined))
+
+
 @dataclass(frozen=True, eq=False)
 class Dirichlet(ExponentialFamily):
     """Dirichlet, of rows of probabilities.
@@ -125,15 +153,17 @@ class Dirichlet(ExponentialFamily):
     axes: ClassVar[dict[str, int]] = {"alpha": 1}
 
     def divergence_from(self, other: "Dirichlet") -> Floats:
-        # log Γ = h + (x log x − x): of the latter the sums are a divergence of categories.
-        p, q = np.broadcast_arrays(self.alpha, other.alpha)
-        difference = q - p
-        total, more = p.sum(axis=-1), difference.sum(axis=-1)
-        each = gamma_beyond_entropy(p, q).sum(axis=-1)
-        # What q is beside p in q's sum.
-        beside = difference - p * (more / total)[..., None]
-        shares = (q * excess(-beside / q)).sum(axis=-1)
-        return np.asarray(each - gamma_beyond_entropy(total, total + more, more) + shares)
+        return self.divergence_towards(other, np.ones(()))
+
+    def divergence_towards(self, other: "Dirichlet", t: Floats) -> Floats:
+        # What two coordinates make of their sum is a Beta, which knows nothing of the others.
+        alphas = np.broadcast_arrays(self.alpha, other.alpha)
+        found = np.zeros(np.broadcast(alphas[0][..., 0], t).shape)
+        p, q = ((x, np.zeros(x.shape)) for x in alphas)
+        while p[0].shape[-1] > 1:
+            (of_p, p), (of_q, q) = _halved(p), _halved(q)
+            found = found + beta_bregman(of_p, of_q, t[..., None]).sum(axis=-1)
+        return np.asarray(found)
 
     @property
     def natural_parameters(self) -> Floats:
@@ -203,7 +233,9 @@ class Wishart(ExponentialFamily):
         """KL of N(0, tV₀) from N(0, V₁), where t is the ratio of the degrees of freedom."""
         none = np.zeros(self._size)
         nu_p, nu_q = (np.asarray(x.df)[..., None, None] for x in (self, other))
-        found = np.asarray(gaussian_kl(none, self.scale * nu_p, none, other.scale * nu_q))
+        names = ("", "scale of p", "", "scale of q")
+        given = none, self.scale * nu_p, none, other.scale * nu_q
+        found = np.asarray(kl_of_named("Wishart", names, given, "full", False))
         # A product is rounded, and what tV₀ has beside V₁ with it: near V₁ by eigenvalues of that.
         known = np.isfinite(found)[..., None, None]
         factor = np.linalg.cholesky(np.where(known, mirrored(other.scale), np.eye(self._size)))
@@ -250,6 +282,24 @@ class Wishart(ExponentialFamily):
         inside = (np.linalg.eigvalsh(scale) > 0).all(axis=-1) & (2 * half > self._size - 1)
         scale = np.where(np.expand_dims(inside, (-2, -1)), scale, np.nan)
         return self.unchecked(np.where(inside, 2 * half, np.nan), scale)
+
+    def _log_density(self, x: Floats) -> Floats:
+        scale = _definite("Wishart: scale", self.scale)
+        lower = np.linalg.eigvalsh(np.where(np.isfinite(x), x, 0.0))[..., 0]
+        inside = np.where(np.expand_dims(lower > 0, (-2, -1)), x, np.eye(self._size))
+        spread = np.trace(np.linalg.solve(scale, inside), axis1=-2, axis2=-1)
+        logs = (self.df - self._size - 1) * np.linalg.slogdet(inside)[1]
+        found = np.where(lower > 0, (logs - spread) / 2 - self.log_partition(), -np.inf)
+        return np.where(np.isnan(x).any(axis=(-2, -1)), np.nan, found)
+
+    def sample(self, rng: np.random.Generator, size: int) -> Floats:
+        # X = L A Aᵀ Lᵀ of V = L Lᵀ: A has roots of χ² on its diagonal, normals below (Bartlett).
+        k = self._size
+        a = np.tril(rng.normal(size=(size, k, k)), -1)
+        diagonal = np.arange(k)
+        a[:, diagonal, diagonal] = np.sqrt(rng.chisquare(self.df - diagonal, (size, k)))
+        made = np.linalg.cholesky(_definite("Wishart: scale", self.scale)) @ a
+        return np.asarray(made @ np.swapaxes(made, -1, -2))
 
     def mean_log_density(self, of: Family) -> Floats:
         if not isinstance(of, Wishart):

@@ -13,19 +13,25 @@ import numpy as np
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
 from fastdiv.families.multivariate import Dirichlet, mean_logs
 from fastdiv.families.special import (
+    SERIES,
+    binet,
     excess,
     exp_beyond_line,
     from_special,
     gamma_beyond_entropy,
     gamma_bregman,
     log_ratio,
+    log_sinh,
+    log_sinh_slope,
     logistic,
     logit,
+    product_difference,
     ratio_excess,
     sinh_bregman,
+    sinh_curvature,
     times_log,
 )
-from fastdiv.gaussians import LOG_2PI, normal_kl
+from fastdiv.gaussians import LOG_2PI, gaussian_renyi, normal_kl
 
 __all__ = [
     "Beta",
@@ -48,11 +54,17 @@ def gumbel_divergence(t: Floats, t_less_1: Floats, d: Floats) -> Floats:
     """KL of Gumbel's: t is the ratio of the scales, d the distance of the locations by Q's scale.
 
     −log t − 1 + γ(t − 1) + d + e^(−d) Γ(1 + t), of which g = log Γ(1 + t) makes
-    (e^(g − d) − 1 − (g − d)) + B of log Γ from 1 to t.
+    (e^(g − d) − 1 − (g − d)) + B of log Γ from 1 to t. What is as large as e^x has the digits of x.
     """
     rest = gamma_bregman(np.ones(()), t, t_less_1)
-    g = np.log1p(t_less_1) - np.euler_gamma * t_less_1 + rest
+    g = log_ratio(t, np.ones(()), t_less_1) - np.euler_gamma * t_less_1 + rest
     return np.asarray(exp_beyond_line(g - d) + rest)
+
+
+def normal_renyi(m: Floats, s: Floats, n: Floats, t: Floats, order: Floats) -> Floats:
+    """Rényi divergence of normal distributions of one variable."""
+    m, s, n, t = (x[..., None] for x in (m, s, n, t))
+    return np.asarray(gaussian_renyi(m, s, n, t, order, covariance="diagonal", cholesky=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +77,9 @@ class OfNormal(ExponentialFamily):
 
     def divergence_from(self, other: Self) -> Floats:
         return np.asarray(normal_kl(self.mu, self.sigma, other.mu, other.sigma))
+
+    def renyi_from(self, other: Self, order: Floats) -> Floats:
+        return normal_renyi(self.mu, self.sigma, other.mu, other.sigma, order)
 
     @property
     def natural_parameters(self) -> Floats:
@@ -109,8 +124,15 @@ class Positive(Family):
 
     def mean_square(self, m: Floats) -> Floats:
         """E (x − m)²."""
-        mean = self.mean_power(1.0)
-        return self.mean_power(2.0) - 2 * m * mean + m * m
+        return self.mean_variance() + self.mean_beside(m) ** 2
+
+    def mean_variance(self) -> Floats:
+        """Variance, +inf where it is."""
+        raise Missing
+
+    def mean_beside(self, m: Floats) -> Floats:
+        """E x − m."""
+        return self.mean_identity() - m
 
     def mean_identity(self) -> Floats:
         """E x."""
@@ -132,6 +154,17 @@ class LogNormal(Positive, OfNormal):
 
     def mean_log(self) -> Floats:
         return np.asarray(self.mu)
+
+    def mean_beside(self, m: Floats) -> Floats:
+        # Near 1, where that is what a mean of 0 of the logarithms makes.
+        return np.asarray(np.expm1(self.mu + self.sigma**2 / 2) - (m - 1))
+
+    def mean_variance(self) -> Floats:
+        return np.asarray(np.exp(2 * self.mu + self.sigma**2) * np.expm1(self.sigma**2))
+
+    def mean_negentropy(self) -> Floats:
+        square = self.sigma**2
+        return np.asarray(0.75 * square + log_sinh(square) / 2)
 
     def mean_log_square(self, m: Floats) -> Floats:
         return np.asarray(self.sigma**2 + (self.mu - m) ** 2)
@@ -164,6 +197,9 @@ class HalfNormal(Positive, ExponentialFamily):
     def divergence_from(self, other: "HalfNormal") -> Floats:
         return np.asarray(normal_kl(0.0, self.sigma, 0.0, other.sigma))
 
+    def renyi_from(self, other: "HalfNormal", order: Floats) -> Floats:
+        return normal_renyi(np.zeros(()), self.sigma, np.zeros(()), other.sigma, order)
+
     @property
     def natural_parameters(self) -> Floats:
         """−1/2σ², for x²."""
@@ -180,6 +216,12 @@ class HalfNormal(Positive, ExponentialFamily):
 
     def mean_power(self, k: Any) -> Floats:
         return np.asarray(self.sigma**k * Chi(1.0).mean_power(k))
+
+    def mean_variance(self) -> Floats:
+        return np.asarray(self.sigma**2 * (1 - 2 / math.pi))
+
+    def mean_negentropy(self) -> Floats:
+        return np.full(np.shape(self.sigma), 0.5 * math.log(4 - 8 / math.pi))
 
     def mean_log(self) -> Floats:
         return np.asarray(np.log(self.sigma) + Chi(1.0).mean_log())
@@ -214,13 +256,25 @@ class Gamma(Positive, ExponentialFamily):
     domains: ClassVar[dict[str, str]] = {"shape": "positive", "rate": "positive"}
 
     def divergence_from(self, other: "Gamma") -> Floats:
+        return self.divergence_towards(other, np.ones(()))
+
+    def divergence_towards(self, other: "Gamma", t: Floats) -> Floats:
         # By the member with Q's shape and P's mean: what shapes make, and what means make.
-        shapes = gamma_beyond_entropy(self.shape, other.shape)
-        x = (other.shape - self.shape) / self.shape
-        y = (other.rate - self.rate) / self.rate
-        s = self.shape * (other.rate / self.rate) / other.shape
-        rest = np.where(s < 0.5, s - 1 - np.log(s), excess((y - x) / (1 + x)))
-        return np.asarray(shapes + other.shape * rest)
+        a, b, c, d = self.shape, self.rate, other.shape, other.rate
+        shapes, rates = (-np.frexp(x)[1] for x in (c, b))
+        b_c = np.ldexp(b, rates) * np.ldexp(c, shapes)
+        # a d/(b c) − 1
+        beside = product_difference(
+            np.ldexp(a, shapes), np.ldexp(d, rates), np.ldexp(b, rates), np.ldexp(c, shapes)
+        )
+        step = t * (c - a)
+        ends = np.where(t == 1, c, a + step), np.where(t == 1, d, b + t * (d - b))
+        more = t * (beside / b_c) * (c / ends[0])
+        ratio = ends[1] / b
+        means = ends[0] * ratio_excess(a / ends[0], 1 / ratio, more / ratio)
+        # c u of an infinite u
+        means = np.where(a / ends[0] * ratio == np.inf, a * ratio, means)
+        return np.asarray(gamma_beyond_entropy(a, ends[0], step) + means)
 
     @property
     def natural_parameters(self) -> Floats:
@@ -248,9 +302,21 @@ class Gamma(Positive, ExponentialFamily):
     def mean_identity(self) -> Floats:
         return np.asarray(self.shape / self.rate)
 
-    def mean_square(self, m: Floats) -> Floats:
-        mean = self.shape / self.rate
-        return np.asarray(mean / self.rate + (mean - m) ** 2)
+    def mean_beside(self, m: Floats) -> Floats:
+        whole = product_difference(self.shape, np.ones(()), self.rate, m)
+        return np.asarray(whole / self.rate)
+
+    def mean_variance(self) -> Floats:
+        return np.asarray(self.shape / self.rate / self.rate)
+
+    def mean_negentropy(self) -> Floats:
+        a, log_gamma, psi = self.shape, from_special("gammaln"), from_special("psi")
+        direct = (np.log(2 * math.pi * a) + 1) / 2 - (a + log_gamma(a) + (1 - a) * psi(a))
+        value, slope = binet(a)
+        # By log Γ(a) = (a − ½) log a − a + ½ log 2π + 1/(12a) + rest
+        far = 1 / (3 * a) - 1 / (12 * a * a) - value - (1 / a - 1) * slope
+        far = far + 1 / (6 * a * a)
+        return np.asarray(np.where(a < SERIES, direct, far))
 
     def mean_log(self) -> Floats:
         return np.asarray(from_special("psi")(self.shape) - np.log(self.rate))
@@ -292,6 +358,9 @@ class Exponential(Positive, ExponentialFamily):
     def divergence_from(self, other: "Exponential") -> Floats:
         return ratio_excess(other.rate, self.rate)
 
+    def divergence_towards(self, other: "Exponential", t: Floats) -> Floats:
+        return excess(t * ((other.rate - self.rate) / self.rate))
+
     @property
     def natural_parameters(self) -> Floats:
         """−λ, for x."""
@@ -319,6 +388,9 @@ class Exponential(Positive, ExponentialFamily):
 
     def mean_log_density(self, of: Family) -> Floats:
         return np.asarray(np.log(self.rate) - self.rate * of.expectation("identity"))
+
+    def mean_negentropy(self) -> Floats:
+        return np.full(np.shape(self.rate), (LOG_2PI - 1) / 2)
 
     def _log_density(self, x: Floats) -> Floats:
         return np.asarray(np.log(self.rate) - self.rate * x)
@@ -348,6 +420,9 @@ class InverseGamma(Positive, ExponentialFamily):
     def divergence_from(self, other: "InverseGamma") -> Floats:
         return self.inverse().divergence_from(other.inverse())
 
+    def divergence_towards(self, other: "InverseGamma", t: Floats) -> Floats:
+        return self.inverse().divergence_towards(other.inverse(), t)
+
     @property
     def natural_parameters(self) -> Floats:
         """(−a − 1, −s), for (log x, 1/x)."""
@@ -368,6 +443,10 @@ class InverseGamma(Positive, ExponentialFamily):
 
     def mean_power(self, k: Any) -> Floats:
         return self.inverse().mean_power(-k)
+
+    def mean_variance(self) -> Floats:
+        a, s = self.shape, self.scale
+        return np.asarray(np.where(a > 2, (s / (a - 1)) ** 2 / (a - 2), np.inf))
 
     def mean_log(self) -> Floats:
         return -self.inverse().mean_log()
@@ -403,6 +482,10 @@ class Chi(Positive, ExponentialFamily):
     def divergence_from(self, other: "Chi") -> Floats:
         return gamma_bregman(self.df / 2, other.df / 2)
 
+    def divergence_towards(self, other: "Chi", t: Floats) -> Floats:
+        half, step = self.df / 2, t * (other.df - self.df) / 2
+        return gamma_bregman(half, half + step, step)
+
     @property
     def natural_parameters(self) -> Floats:
         """ν − 1, for log x."""
@@ -424,6 +507,13 @@ class Chi(Positive, ExponentialFamily):
 
     def mean_power(self, k: Any) -> Floats:
         return np.asarray(2 ** (k / 2) * self._half_square().mean_power(k / 2))
+
+    def mean_variance(self) -> Floats:
+        # E x²/(E x)² is e^ of both Bregman divergences of log Γ.
+        middle, half = (self.df + 1) / 2, self.df / 2
+        up = gamma_bregman(middle, middle + 0.5, np.full((), 0.5))
+        spread = up + gamma_bregman(middle, half, np.full((), -0.5))
+        return np.asarray(-self.df * np.expm1(-spread))
 
     def mean_log(self) -> Floats:
         return (math.log(2) + self._half_square().mean_log()) / 2
@@ -465,6 +555,9 @@ class Weibull(Positive, ExponentialFamily):
         beside = (other.shape - self.shape) / self.shape
         return gumbel_divergence(other.shape / self.shape, beside, other.shape * apart)
 
+    def divergence_towards(self, other: "Weibull", t: Floats) -> Floats:
+        return excess(t * np.expm1(self.shape * log_ratio(self.scale, other.scale)))
+
     @property
     def natural_parameters(self) -> Floats:
         """−λ^(−c), for x^c."""
@@ -477,12 +570,20 @@ class Weibull(Positive, ExponentialFamily):
         return -1 / eta
 
     def _of_natural(self, eta: Floats) -> Self:
-        return self.unchecked(self.shape, (-eta[..., 0]) ** (-1 / self.shape))
+        # Powers of negative numbers may be positive.
+        size = np.where(eta[..., 0] < 0, -eta[..., 0], np.nan)
+        return self.unchecked(self.shape, size ** (-1 / self.shape))
 
     def mean_power(self, k: Any) -> Floats:
         order = 1 + k / self.shape
         found = self.scale**k * np.exp(from_special("gammaln")(order))
         return np.asarray(np.where(order > 0, found, np.inf))
+
+    def mean_variance(self) -> Floats:
+        step = 1 / self.shape
+        spread = gamma_bregman(1 + step, 1 + 2 * step, step)
+        spread = spread + gamma_bregman(1 + step, np.ones(()), -step)
+        return np.asarray(self.mean_power(1.0) ** 2 * np.expm1(spread))
 
     def mean_log(self) -> Floats:
         return np.asarray(np.log(self.scale) - np.euler_gamma / self.shape)
@@ -525,6 +626,9 @@ class Pareto(Positive, ExponentialFamily):
         found = inside + ratio_excess(other.shape, self.shape)
         return np.where(self.minimum < other.minimum, np.inf, found)
 
+    def divergence_towards(self, other: "Pareto", t: Floats) -> Floats:
+        return excess(t * ((other.shape - self.shape) / self.shape))
+
     @property
     def support(self) -> tuple[Floats, Floats]:
         """From the minimum on."""
@@ -549,6 +653,11 @@ class Pareto(Positive, ExponentialFamily):
     def mean_power(self, k: Any) -> Floats:
         found = self.shape * self.minimum**k / (self.shape - k)
         return np.asarray(np.where(self.shape > k, found, np.inf))
+
+    def mean_variance(self) -> Floats:
+        a = self.shape
+        found = (self.minimum / (a - 1)) ** 2 * (a / (a - 2))
+        return np.asarray(np.where(a > 2, found, np.inf))
 
     def mean_log(self) -> Floats:
         return np.asarray(np.log(self.minimum) + 1 / self.shape)
@@ -602,6 +711,11 @@ class LogUniform(Positive):
         width = log_ratio(self.high, self.low)
         return np.asarray(self.low**k * np.expm1(k * width) / (k * width))
 
+    def mean_variance(self) -> Floats:
+        # E x²/(E x)² is (w/2) coth(w/2) of the width w of log x.
+        width = log_ratio(self.high, self.low)
+        return np.asarray(self.mean_power(1.0) ** 2 * width * log_sinh_slope(width))
+
     def mean_log(self) -> Floats:
         return np.asarray((np.log(self.low) + np.log(self.high)) / 2)
 
@@ -642,9 +756,12 @@ class Beta(UnitInterval, ExponentialFamily):
     domains: ClassVar[dict[str, str]] = {"a": "positive", "b": "positive"}
 
     def divergence_from(self, other: "Beta") -> Floats:
+        return self.divergence_towards(other, np.ones(()))
+
+    def divergence_towards(self, other: "Beta", t: Floats) -> Floats:
         pairs = [np.stack(np.broadcast_arrays(x.a, x.b), axis=-1) for x in (self, other)]
         p, q = (Dirichlet.unchecked(x) for x in pairs)
-        return p.divergence_from(q)
+        return p.divergence_towards(q, t)
 
     @property
     def natural_parameters(self) -> Floats:
@@ -668,6 +785,25 @@ class Beta(UnitInterval, ExponentialFamily):
 
     def mean_identity(self) -> Floats:
         return np.asarray(self.a / (self.a + self.b))
+
+    def mean_beside(self, m: Floats) -> Floats:
+        return np.asarray(product_difference(self.a, 1 - m, m, self.b) / (self.a + self.b))
+
+    def mean_variance(self) -> Floats:
+        whole = self.a + self.b
+        return np.asarray(self.a / whole * (self.b / whole) / (whole + 1))
+
+    def mean_negentropy(self) -> Floats:
+        a, b, s = self.a, self.b, self.a + self.b
+        direct = (np.log(2 * math.pi * self.mean_variance()) + 1) / 2 + self.mean_log_density(self)
+        # As Gamma's; what is of the order 1/a is (a − b)²/(3abs).
+        apart = (a - b) / s
+        found = apart * (apart * s) / (3 * a * b) + excess(1 / s) / 2
+        found = found + (1 / (a * a) + 1 / (b * b) - 2 / (s * s)) / 12
+        for x, sign, less in ((a, 1, 1), (b, 1, 1), (s, -1, 2)):
+            value, slope = binet(x)
+            found = found - sign * (value - (1 - less / x) * slope)
+        return np.asarray(np.where(np.minimum(a, b) < SERIES, direct, found))
 
     def mean_log(self) -> Floats:
         psi = from_special("psi")
@@ -709,9 +845,12 @@ class ContinuousBernoulli(UnitInterval, ExponentialFamily):
     domains: ClassVar[dict[str, str]] = {"p": "inside"}
 
     def divergence_from(self, other: "ContinuousBernoulli") -> Floats:
+        return self.divergence_towards(other, np.ones(()))
+
+    def divergence_towards(self, other: "ContinuousBernoulli", t: Floats) -> Floats:
         d = other.p - self.p
         apart = log_ratio(other.p, self.p, d) - log_ratio(1 - other.p, 1 - self.p, -d)
-        return sinh_bregman(self.natural_parameters[..., 0], apart)
+        return sinh_bregman(self.natural_parameters[..., 0], t * apart)
 
     @property
     def natural_parameters(self) -> Floats:
@@ -737,6 +876,9 @@ class ContinuousBernoulli(UnitInterval, ExponentialFamily):
 
     def mean_identity(self) -> Floats:
         return np.asarray(self.log_partition_gradient()[..., 0])
+
+    def mean_variance(self) -> Floats:
+        return sinh_curvature(self.natural_parameters[..., 0])
 
     def mean_log_density(self, of: Family) -> Floats:
         eta = self.natural_parameters

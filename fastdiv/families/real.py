@@ -10,17 +10,18 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from fastdiv.families.base import ExponentialFamily, Family, Floats
+from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing
 from fastdiv.families.positive import OfNormal, gumbel_divergence
 from fastdiv.families.special import (
     bessel_bregman,
-    bessel_ratio_rest,
+    bessel_ratio,
+    excess,
     exp_beyond_line,
     from_special,
     ratio_excess,
     scaled_log_bessel,
 )
-from fastdiv.gaussians import LOG_2PI
+from fastdiv.gaussians import LOG_2PI, normal_kl
 
 __all__ = ["Cauchy", "Gumbel", "Laplace", "Normal", "VonMises"]
 
@@ -49,6 +50,15 @@ class Normal(Real, OfNormal):
 
     def mean_square(self, m: Floats) -> Floats:
         return np.asarray(self.sigma**2 + (self.mu - m) ** 2)
+
+    def divergence_of(self, p: Family) -> Floats:
+        # By the normal distribution of P's mean and variance: what P is beside it, and that to Q.
+        try:
+            beside, spread = p.expectation("beside", self.mu), p.expectation("variance")
+            shape = p.expectation("negentropy")
+        except Missing:
+            return super().divergence_of(p)
+        return np.asarray(shape + normal_kl(beside, np.sqrt(spread), 0.0, self.sigma))
 
     def mean_distance(self, m: Floats) -> Floats:
         z = (self.mu - m) / self.sigma
@@ -85,8 +95,13 @@ class Laplace(Real, ExponentialFamily):
 
     def divergence_from(self, other: "Laplace") -> Floats:
         z = np.abs(self.mu - other.mu) / self.scale
-        found = self.scale / other.scale * exp_beyond_line(-z)
+        apart = np.abs(self.mu - other.mu) / other.scale
+        ratio = self.scale / other.scale
+        found = np.where(z < 1, ratio * exp_beyond_line(-z), apart + ratio * np.expm1(-z))
         return np.asarray(found + ratio_excess(self.scale, other.scale))
+
+    def divergence_towards(self, other: "Laplace", t: Floats) -> Floats:
+        return excess(t * ((self.scale - other.scale) / other.scale))
 
     @property
     def natural_parameters(self) -> Floats:
@@ -105,8 +120,17 @@ class Laplace(Real, ExponentialFamily):
     def mean_identity(self) -> Floats:
         return np.asarray(self.mu)
 
+    def mean_beside(self, m: Floats) -> Floats:
+        return np.asarray(self.mu - m)
+
+    def mean_variance(self) -> Floats:
+        return np.asarray(2 * self.scale**2)
+
     def mean_square(self, m: Floats) -> Floats:
-        return np.asarray(2 * self.scale**2 + (self.mu - m) ** 2)
+        return self.mean_variance() + self.mean_beside(m) ** 2
+
+    def mean_negentropy(self) -> Floats:
+        return np.full(np.shape(self.scale), (math.log(math.pi) - 1) / 2)
 
     def mean_distance(self, m: Floats) -> Floats:
         apart = np.abs(self.mu - m)
@@ -154,7 +178,11 @@ class Cauchy(Real):
         wider, moved = self.scale - other.scale, self.mu - other.mu
         # Neither a square nor the product of the scales may leave the range of doubles.
         squares = wider / self.scale * (wider / other.scale)
-        return np.asarray(np.log1p((squares + moved / self.scale * (moved / other.scale)) / 4))
+        whole = squares + moved / self.scale * (moved / other.scale)
+        # ((b + c)² + (m − n)²)/(4 b c), of which ratios may leave the range, its logarithm never.
+        length = np.hypot(self.scale / 2 + other.scale / 2, self.mu / 2 - other.mu / 2)
+        far = 2 * np.log(length) - np.log(self.scale) - np.log(other.scale)
+        return np.asarray(np.where(np.isfinite(whole), np.log1p(whole / 4), far))
 
     def _log_density(self, x: Floats) -> Floats:
         z = (x - self.mu) / self.scale
@@ -186,8 +214,18 @@ class Gumbel(Real):
     def mean_identity(self) -> Floats:
         return np.asarray(self.mu + np.euler_gamma * self.scale)
 
+    def mean_beside(self, m: Floats) -> Floats:
+        return np.asarray((self.mu - m) + np.euler_gamma * self.scale)
+
+    def mean_variance(self) -> Floats:
+        return np.asarray((math.pi * self.scale) ** 2 / 6)
+
     def mean_square(self, m: Floats) -> Floats:
-        return np.asarray((math.pi * self.scale) ** 2 / 6 + (self.mean_identity() - m) ** 2)
+        return self.mean_variance() + self.mean_beside(m) ** 2
+
+    def mean_negentropy(self) -> Floats:
+        shape = 0.5 * (LOG_2PI + math.log(math.pi**2 / 6) - 1) - np.euler_gamma
+        return np.full(np.shape(self.scale), shape)
 
     def mean_exponential(self, t: Floats) -> Floats:
         order = 1 - self.scale * t
@@ -224,8 +262,21 @@ class VonMises(ExponentialFamily):
 
     def divergence_from(self, other: "VonMises") -> Floats:
         turned = 2 * np.sin((self.mu - other.mu) / 2) ** 2
-        along = (1 - bessel_ratio_rest(self.kappa)) * other.kappa * turned
+        along = bessel_ratio(self.kappa) * other.kappa * turned
         return np.asarray(bessel_bregman(self.kappa, other.kappa) + along)
+
+    def divergence_towards(self, other: "VonMises", t: Floats) -> Floats:
+        # In the direction of P's mean, and across it.
+        apart = other.mu - self.mu
+        along = t * ((other.kappa - self.kappa) - 2 * other.kappa * np.sin(apart / 2) ** 2)
+        across = t * other.kappa * np.sin(apart)
+        kappa = np.hypot(self.kappa + along, across)
+        beyond = across * (across / (kappa + np.abs(self.kappa + along)))
+        # κ − κ cos of the angle, which beyond a right one is no small number
+        rest = np.where(self.kappa + along > 0, beyond, kappa - (self.kappa + along))
+        rest = np.where(kappa == 0, 0.0, rest)
+        bregman = bessel_bregman(self.kappa, kappa, along + rest)
+        return np.asarray(bregman + bessel_ratio(self.kappa) * rest)
 
     @property
     def support(self) -> tuple[Floats, Floats]:
@@ -243,7 +294,7 @@ class VonMises(ExponentialFamily):
 
     def _gradient(self, eta: Floats) -> Floats:
         kappa = np.hypot(eta[..., 0], eta[..., 1])
-        length = np.where(kappa > 0, (1 - bessel_ratio_rest(kappa)) / kappa, 0.5)
+        length = np.where(kappa > 0, bessel_ratio(kappa) / kappa, 0.5)
         return np.asarray(length[..., None] * eta)
 
     def _of_natural(self, eta: Floats) -> Self:
@@ -252,7 +303,7 @@ class VonMises(ExponentialFamily):
 
     def mean_cosine(self, m: Floats) -> Floats:
         """E cos(x − m)."""
-        return np.asarray((1 - bessel_ratio_rest(self.kappa)) * np.cos(self.mu - m))
+        return np.asarray(bessel_ratio(self.kappa) * np.cos(self.mu - m))
 
     def mean_log_density(self, of: Family) -> Floats:
         constant = LOG_2PI + self.kappa + scaled_log_bessel(self.kappa)

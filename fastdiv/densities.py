@@ -23,8 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdiv.estimators import Kind, kl_from_samples, kl_samples
+from fastdiv.evaluation import real_numbers
 from fastdiv.extras import scipy_module
 from fastdiv.gaussians import gaussian_kl, gaussian_log_density
+from fastdiv.integration import (
+    TRUSTED,
+    Doubtful,
+    Integral,
+    Interval,
+    cuts_of,
+    end_slopes,
+    reach_of,
+)
 from fastdiv.mixtures import GaussianMixture
 from fastdiv.uncertainty import Estimate
 
@@ -40,25 +50,16 @@ __all__ = [
 _Floats = NDArray[np.float64]
 # What SciPy's quadrature can be asked for, relative.
 _FINEST = 1.2e-14
-_LogDensity = Callable[[float], Any]
-
-
-@dataclass(frozen=True)
-class Integral:
-    """What quadrature found, and its estimate of its absolute error.
-
-    Attributes
-    ----------
-    value, error : float
-    """
-
-    value: float
-    error: float
+LogDensity = Callable[[float], Any]
+# Whose exponential is 0.
+_NOTHING = -745.0
+# Slope of a logarithm that no number tells from 0.
+_FLAT = -1e-6
 
 
 def kl_density(
-    log_p: _LogDensity,
-    log_q: _LogDensity,
+    log_p: LogDensity,
+    log_q: LogDensity,
     support: tuple[float, float],
     *,
     points: Sequence[float] = (),
@@ -109,65 +110,237 @@ def kl_density(
     >>> round(found.value, 12), round(1 - math.log(2), 12)  # exponential, rates 1 and 2
     (0.30685281944, 0.30685281944)
     """
-    integrate = scipy_module("kl_density", "scipy.integrate")
-    ends = [float(x) for x in support]
-    cuts = sorted({float(x) for x in points})
+    name = "kl_density"
+    scipy_module(name, "scipy.integrate")
+    ends = [float(x) for x in _real(name, "support", support)]
+    cuts = {float(x) for x in _real(name, "points", points)}
     if len(ends) != 2 or not ends[0] < ends[1]:
-        raise ValueError(f"kl_density: support is {support!r}; it takes two ends, the lower first")
+        raise ValueError(f"{name}: support is {support!r}; it takes two ends, the lower first")
     low, high = ends
-    if not tolerance >= _FINEST:
-        raise ValueError(f"kl_density: tolerance is {tolerance}; it takes {_FINEST} or more")
+    for argument, f in (("log_p", log_p), ("log_q", log_q)):
+        if not callable(f):
+            raise TypeError(
+                f"{name}: {argument} is {type(f).__name__}; it takes a function of one number"
+            )
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float, np.floating)):
+        raise TypeError(f"{name}: tolerance is {tolerance!r}; it takes a number")
+    if not _FINEST <= tolerance < 1:
+        raise ValueError(f"{name}: tolerance is {tolerance}; it takes {_FINEST} to below 1")
     if any(not low < x < high for x in cuts):
-        raise ValueError(f"kl_density: points {cuts} are not inside the support {support!r}")
-    if not cuts and low == -math.inf and high == math.inf:
-        cuts = [0.0]
-    ends = [low, *cuts, high]
-    beyond = False
+        raise ValueError(f"{name}: points {sorted(cuts)} are not inside the support {support!r}")
+    try:
+        return integrated_kl(log_p, log_q, low, high, cuts, bool(normalize), float(tolerance))
+    except Doubtful as doubt:
+        raise ValueError(
+            f"{name}: {doubt}; points= says where jumps and narrow peaks are"
+            + ("" if normalize else ", normalize=True divides densities by their integrals")
+        ) from None
 
-    def both(x: float) -> tuple[float, float]:
-        return float(log_p(x)), float(log_q(x))
+
+def _real(function: str, argument: str, values: Any) -> _Floats:
+    try:
+        return np.ravel(real_numbers(function, argument, values))
+    except ValueError:  # a list of lists
+        raise ValueError(f"{function}: {argument} is {values!r}; it takes real numbers") from None
+
+
+class _Infinite(Exception):
+    """Q has no density where P has."""
+
+
+class _Pair:
+    """Two log-densities on one interval, each evaluated once at a point."""
+
+    def __init__(self, log_p: LogDensity, log_q: LogDensity, low: float, high: float) -> None:
+        self.low, self.high = low, high
+        self.logs = (self._once("log_p", log_p), self._once("log_q", log_q))
+
+    def _once(self, argument: str, log_density: LogDensity) -> Callable[[float], float]:
+        known: dict[float, float] = {}
+
+        def log(x: float) -> float:
+            if x not in known:
+                known[x] = _one_number(argument, log_density(x), x)
+            return known[x]
+
+        return log
+
+    def sound(self, x: float) -> bool:
+        """Whether they can be evaluated so far out."""
+        try:
+            logs = [log(s * x) for log in self.logs for s in (-1, 1) if self.low < s * x < self.high]
+        except (OverflowError, Doubtful):
+            return False
+        return bool(logs) and math.inf not in logs
+
+    def beyond(self, x: float) -> bool:
+        """Whether Q has nothing around a point where P has: an interval, not the point alone."""
+        log_p, log_q = self.logs
+        if log_q(x) > -math.inf or log_p(x) <= _NOTHING:
+            return False
+        sides = (math.nextafter(x, side) for side in (self.low, self.high))
+        return any(
+            log_q(y) == -math.inf and log_p(y) > _NOTHING
+            for y in sides
+            if self.low < y < self.high
+        )
+
+    def gain(self, x: float, factor_p: float, factor_q: float) -> float:
+        """Log p(e^d − 1 − d)."""
+        a, b = (log(x) for log in self.logs)
+        if b == -math.inf and a > _NOTHING:
+            if self.beyond(x):
+                raise _Infinite
+            x = math.nextafter(x, self.low if self.high - x < x - self.low else self.high)
+            a, b = (log(x) for log in self.logs)
+        if math.inf in (a, b):
+            which = "log_p" if a == math.inf else "log_q"
+            raise Doubtful(f"{which} is inf at {x}, inside the support")
+        a, b = a - factor_p, b - factor_q
+        if a == -math.inf:
+            return b
+        if b == -math.inf:
+            return -math.inf
+        if b - a > 700.0:
+            return b
+        k3 = float(kl_samples(0.0, b - a, kind="k3"))
+        return a + math.log(k3) if k3 else -math.inf
+
+
+def _one_number(argument: str, found: Any, x: float) -> float:
+    try:
+        number = float(found)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"kl_density: {argument}({x}) is {found!r}; it takes a function that returns a number"
+        ) from None
+    if math.isnan(number):
+        raise Doubtful(f"{argument}({x}) is nan")
+    return number
+
+
+def integrated_kl(
+    log_p: LogDensity,
+    log_q: LogDensity,
+    low: float,
+    high: float,
+    given: set[float],
+    normalize: bool,
+    tolerance: float,
+) -> Integral:
+    """Integrate as `kl_density` does; `Doubtful` where it cannot be trusted."""
+    pair = _Pair(log_p, log_q, low, high)
+    with np.errstate(all="ignore"):
+        try:
+            return _integrated(pair, given, normalize, tolerance)
+        except _Infinite:
+            return Integral(math.inf, 0.0)
+
+
+def _integrated(pair: _Pair, given: set[float], normalize: bool, tolerance: float) -> Integral:
+    low, high = pair.low, pair.high
+    infinite = math.isinf(low) or math.isinf(high)
+    reach = reach_of(pair.sound) if infinite else max(abs(low), abs(high))
+    cuts = given | cuts_of(pair.logs, low, high, reach)
+    if not cuts:
+        cuts = {_middle(low, high)}
+    interval = Interval(low, high, sorted(cuts), reach)
+    factors, errors = [], []
+    for argument, log in zip(("log_p", "log_q"), pair.logs, strict=True):
+        mass, error, top = _mass(argument, log, interval, given, normalize, tolerance)
+        factors.append(top + math.log(mass) if normalize else 0.0)
+        errors.append(error / mass if normalize else abs(mass - 1) + error)
 
     def gain(x: float) -> float:
-        nonlocal beyond
-        a, b = both(x)
-        if b == -math.inf:
-            beyond = beyond or a > -745.0
-            return 0.0
-        if a == -math.inf:
-            return math.exp(b)
-        if b - a > 700.0:
-            return math.exp(b) + math.exp(a) * (a - b - 1.0)
-        return math.exp(a) * float(kl_samples(0.0, b - a, kind="k3"))
+        return pair.gain(x, *factors)
 
-    def integral(f: Callable[[float], float]) -> tuple[float, float]:
-        value = error = 0.0
-        for a, b in itertools.pairwise(ends):
-            found = integrate.quad(
-                f, a, b, epsabs=0.0, epsrel=tolerance, limit=200, full_output=True
-            )
-            value, error = value + found[0], error + found[1]
-        return value, error
+    if any(pair.beyond(x) for x in interval.cuts):
+        raise _Infinite
+    rest = 0.0
+    for end, (step, at) in interval.ends():
+        # Of a bounded d the integrals of p and q are a bound.
+        distances = [pair.logs[0](x) - pair.logs[1](x) for x in at if math.isfinite(pair.logs[0](x))]
+        if len(distances) < 3 or not 1 < distances[0] < distances[1] < distances[2]:
+            continue
+        slope, last = end_slopes(step, at, end, gain)
+        if slope >= _FLAT:
+            raise _Infinite
+        if end == 0 or math.isinf(end):
+            rest += math.exp(last) / -slope
+    found = interval.integral(gain, tolerance)
+    if rest > max(TRUSTED * found.value, 1e-12):
+        raise Doubtful(
+            f"the integral converges too slowly: beyond the numbers there are about {rest:g} of it,"
+            f" before them {found.value:g}"
+        )
+    # Errors of the integrals of p and q: their first powers leave the value's digits alone.
+    of_masses = errors[0] * found.value + sum(x * x for x in errors)
+    return Integral(found.value, found.error + rest + of_masses)
 
-    value, error = integral(gain)
-    if beyond:
-        return Integral(math.inf, 0.0)
-    masses = []
-    for name, log_density in (("log_p", log_p), ("log_q", log_q)):
-        mass, _ = integral(lambda x, f=log_density: math.exp(float(f(x))))  # type: ignore[misc]
-        if not normalize and not abs(mass - 1) < 1e-6:
-            raise ValueError(
-                f"kl_density: {name} integrates to {mass:g} over {support!r}; normalize=True"
-                " divides by that, and points= says where narrow peaks are"
-            )
-        if not 0 < mass < math.inf:
-            raise ValueError(f"kl_density: {name} integrates to {mass:g} over {support!r}")
-        masses.append(mass)
+
+def _middle(low: float, high: float) -> float:
+    if math.isinf(low):
+        return 0.0 if high > 0 else 2 * high - 1
+    return 2 * low + 1 if math.isinf(high) and low >= 0 else 1.0 if math.isinf(high) else (
+        low / 2 + high / 2
+    )
+
+
+def _mass(
+    argument: str,
+    log: Callable[[float], float],
+    interval: Interval,
+    given: set[float],
+    normalize: bool,
+    tolerance: float,
+) -> tuple[float, float, float]:
+    """Integral of a density, its error, and the logarithm of what it was divided by first."""
+    heights = [h for h in map(log, interval.cuts) if math.isfinite(h)]
+    top = max(heights, default=0.0) if normalize else 0.0
+    support = f"over ({interval.low:g}, {interval.high:g})"
+
+    def scaled(x: float) -> float:
+        height = log(x)
+        if height == math.inf:
+            raise Doubtful(f"{argument} is inf at {x}, inside the support")
+        return height - top
+
+    rest = 0.0
+    for end, (step, at) in interval.ends():
+        slope, last = end_slopes(step, at, end, scaled)
+        if slope >= _FLAT:
+            raise Doubtful(f"{argument} has no finite integral {support}")
+        if end == 0 or math.isinf(end):
+            rest += math.exp(last) / -slope
+    try:
+        found = interval.integral(scaled, tolerance)
+    except OverflowError:
+        raise Doubtful(f"{argument} integrates to inf {support}") from None
+    if not normalize and not abs(found.value - 1) < TRUSTED:
+        raise Doubtful(f"{argument} integrates to {found.value:g} {support}")
+    if not 0 < found.value < math.inf:
+        raise Doubtful(f"{argument} integrates to {found.value:g} {support}")
+    if rest > TRUSTED * found.value:
+        raise Doubtful(f"{argument}: about {rest:g} of its integral {support} is beyond the numbers")
+    error = found.error + rest
     if normalize:
-        # log(Q/P) is what dividing adds, less what the integral of q − p had added.
-        p, q = masses
-        value = value / p - (q / p - 1 - math.log(q / p))
-        error = error / p
-    return Integral(value, error)
+        again = _otherwise_cut(interval, given).integral(scaled, tolerance)
+        apart = abs(again.value - found.value)
+        if not apart <= TRUSTED * found.value:
+            raise Doubtful(
+                f"{argument} integrates to {found.value:g} {support}, cut otherwise to"
+                f" {again.value:g}, times e^{top:g}: a peak was missed"
+            )
+        error += apart
+    return found.value, error, top
+
+
+def _otherwise_cut(interval: Interval, given: set[float]) -> Interval:
+    """Cut between the cuts; jumps that were given stay."""
+    cuts = [a + 0.4 * (b - a) for a, b in itertools.pairwise(interval.cuts)]
+    return Interval(
+        interval.low, interval.high, sorted({*cuts, *given} or set(interval.cuts)), interval.reach
+    )
 
 
 def sample_count(function: str, samples: int) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdiv.densities import Integral
+from fastdiv.integration import Integral
 from fastdiv.extras import scipy_module
 
 __all__ = ["TENSOR", "gaussian_mean", "gaussian_nodes"]

@@ -27,6 +27,7 @@ from fastdiv.evaluation import real_numbers
 from fastdiv.extras import scipy_module
 from fastdiv.gaussians import gaussian_kl, gaussian_log_density
 from fastdiv.integration import (
+    NEGLIGIBLE,
     TRUSTED,
     Doubtful,
     Integral,
@@ -51,8 +52,13 @@ _Floats = NDArray[np.float64]
 # What SciPy's quadrature can be asked for, relative.
 _FINEST = 1.2e-14
 LogDensity = Callable[[float], Any]
+_BEYOND = "{}: about {:g} of its integral {} is nearer to an end than numbers are"
 # Whose exponential is 0.
 _NOTHING = -745.0
+# Where a density of 0 may be one below the least number, P's has to count to matter.
+_NOTHING_BESIDE_UNDERFLOW = -80.0
+# Relative error that is asked of an integral that should be 1.
+_OF_ONE = 1e-9
 # Slope of a logarithm that no number tells from 0.
 _FLAT = -1e-6
 
@@ -151,8 +157,11 @@ class _Infinite(Exception):
 class _Pair:
     """Two log-densities on one interval, each evaluated once at a point."""
 
-    def __init__(self, log_p: LogDensity, log_q: LogDensity, low: float, high: float) -> None:
-        self.low, self.high = low, high
+    def __init__(
+        self, log_p: LogDensity, log_q: LogDensity, low: float, high: float, underflows: bool
+    ) -> None:
+        self.low, self.high, self.underflows = low, high, underflows
+        self.nothing = _NOTHING_BESIDE_UNDERFLOW if underflows else _NOTHING
         self.logs = (self._once("log_p", log_p), self._once("log_q", log_q))
 
     def _once(self, argument: str, log_density: LogDensity) -> Callable[[float], float]:
@@ -165,37 +174,65 @@ class _Pair:
 
         return log
 
-    def sound(self, x: float) -> bool:
-        """Whether they can be evaluated so far out."""
-        try:
-            logs = [log(s * x) for log in self.logs for s in (-1, 1) if self.low < s * x < self.high]
-        except (OverflowError, Doubtful):
-            return False
-        return bool(logs) and math.inf not in logs
+    def either(self, x: float) -> bool:
+        """Whether one of them is a number at this distance."""
+        return any(max(logs) > -math.inf for logs in self._at(x))
 
-    def beyond(self, x: float) -> bool:
-        """Whether Q has nothing around a point where P has: an interval, not the point alone."""
-        log_p, log_q = self.logs
-        if log_q(x) > -math.inf or log_p(x) <= _NOTHING:
-            return False
-        sides = (math.nextafter(x, side) for side in (self.low, self.high))
-        return any(
-            log_q(y) == -math.inf and log_p(y) > _NOTHING
-            for y in sides
-            if self.low < y < self.high
-        )
+    def other(self, x: float) -> bool:
+        """Whether Q's is one wherever P's is; `_Infinite` if it is not, and P is there."""
+        found = self._at(x)
+        return bool(found) and all(b > -math.inf or a == b for a, b in found) and self.either(x)
 
-    def gain(self, x: float, factor_p: float, factor_q: float) -> float:
-        """Log p(e^d − 1 − d)."""
+    def _at(self, x: float) -> list[tuple[float, float]]:
+        found = []
+        for at in (-x, x):
+            if self.low < at < self.high:
+                try:
+                    a, b = (log(at) for log in self.logs)
+                    beyond = self.beyond(at)
+                except (OverflowError, Doubtful):
+                    return []
+                if beyond:
+                    raise _Infinite
+                if math.inf in (a, b):
+                    return []
+                found.append((a, b))
+        return found
+
+    def near(self, x: float) -> tuple[float, float]:
+        """Both at a point, or beside it where one is infinite at that point alone."""
         a, b = (log(x) for log in self.logs)
-        if b == -math.inf and a > _NOTHING:
-            if self.beyond(x):
-                raise _Infinite
+        if math.inf in (a, b) or b == -math.inf < a:
             x = math.nextafter(x, self.low if self.high - x < x - self.low else self.high)
             a, b = (log(x) for log in self.logs)
         if math.inf in (a, b):
             which = "log_p" if a == math.inf else "log_q"
-            raise Doubtful(f"{which} is inf at {x}, inside the support")
+            raise Doubtful(f"{which} is inf around {x}")
+        return a, b
+
+    def beyond(self, x: float) -> bool:
+        """Whether Q has nothing around a point where P has: an interval, not the point alone."""
+        log_p, log_q = self.logs
+        if log_q(x) > -math.inf or log_p(x) <= self.nothing:
+            return False
+        sides = (math.nextafter(x, side) for side in (self.low, self.high))
+        found = any(
+            log_q(y) == -math.inf and log_p(y) > self.nothing
+            for y in sides
+            if self.low < y < self.high
+        )
+        if found and self.underflows:
+            raise Doubtful(
+                f"the density of q is 0 or below the least number at {x:g}, where that of p is"
+                f" {math.exp(log_p(x)):g}"
+            )
+        return found
+
+    def gain(self, x: float, factor_p: float, factor_q: float) -> float:
+        """Log p(e^d − 1 − d)."""
+        if self.beyond(x):
+            raise _Infinite
+        a, b = self.near(x)
         a, b = a - factor_p, b - factor_q
         if a == -math.inf:
             return b
@@ -227,9 +264,13 @@ def integrated_kl(
     given: set[float],
     normalize: bool,
     tolerance: float,
+    underflows: bool = False,
 ) -> Integral:
-    """Integrate as `kl_density` does; `Doubtful` where it cannot be trusted."""
-    pair = _Pair(log_p, log_q, low, high)
+    """Integrate as `kl_density` does; `Doubtful` where it cannot be trusted.
+
+    If log q `underflows`, its −∞ does not prove that there is nothing.
+    """
+    pair = _Pair(log_p, log_q, low, high, underflows)
     with np.errstate(all="ignore"):
         try:
             return _integrated(pair, given, normalize, tolerance)
@@ -240,13 +281,17 @@ def integrated_kl(
 def _integrated(pair: _Pair, given: set[float], normalize: bool, tolerance: float) -> Integral:
     low, high = pair.low, pair.high
     infinite = math.isinf(low) or math.isinf(high)
-    reach = reach_of(pair.sound) if infinite else max(abs(low), abs(high))
+    reach = reach_of(pair.other, pair.either) if infinite else max(abs(low), abs(high))
     cuts = given | cuts_of(pair.logs, low, high, reach)
     if not cuts:
         cuts = {_middle(low, high)}
     interval = Interval(low, high, sorted(cuts), reach)
     factors, errors = [], []
-    for argument, log in zip(("log_p", "log_q"), pair.logs, strict=True):
+    for which, argument in enumerate(("log_p", "log_q")):
+
+        def log(x: float, which: int = which) -> float:
+            return pair.near(x)[which]
+
         mass, error, top = _mass(argument, log, interval, given, normalize, tolerance)
         factors.append(top + math.log(mass) if normalize else 0.0)
         errors.append(error / mass if normalize else abs(mass - 1) + error)
@@ -259,16 +304,17 @@ def _integrated(pair: _Pair, given: set[float], normalize: bool, tolerance: floa
     rest = 0.0
     for end, (step, at) in interval.ends():
         # Of a bounded d the integrals of p and q are a bound.
-        distances = [pair.logs[0](x) - pair.logs[1](x) for x in at if math.isfinite(pair.logs[0](x))]
+        distances = [
+            pair.logs[0](x) - pair.logs[1](x) for x in at if math.isfinite(pair.logs[0](x))
+        ]
         if len(distances) < 3 or not 1 < distances[0] < distances[1] < distances[2]:
             continue
         slope, last = end_slopes(step, at, end, gain)
         if slope >= _FLAT:
             raise _Infinite
-        if end == 0 or math.isinf(end):
-            rest += math.exp(last) / -slope
-    found = interval.integral(gain, tolerance)
-    if rest > max(TRUSTED * found.value, 1e-12):
+        rest += math.exp(last) / -slope
+    found = _twice(interval, given, gain, tolerance)
+    if rest > max(TRUSTED * found.value, NEGLIGIBLE):
         raise Doubtful(
             f"the integral converges too slowly: beyond the numbers there are about {rest:g} of it,"
             f" before them {found.value:g}"
@@ -281,8 +327,12 @@ def _integrated(pair: _Pair, given: set[float], normalize: bool, tolerance: floa
 def _middle(low: float, high: float) -> float:
     if math.isinf(low):
         return 0.0 if high > 0 else 2 * high - 1
-    return 2 * low + 1 if math.isinf(high) and low >= 0 else 1.0 if math.isinf(high) else (
-        low / 2 + high / 2
+    return (
+        2 * low + 1
+        if math.isinf(high) and low >= 0
+        else 1.0
+        if math.isinf(high)
+        else (low / 2 + high / 2)
     )
 
 
@@ -300,20 +350,21 @@ def _mass(
     support = f"over ({interval.low:g}, {interval.high:g})"
 
     def scaled(x: float) -> float:
-        height = log(x)
-        if height == math.inf:
-            raise Doubtful(f"{argument} is inf at {x}, inside the support")
-        return height - top
+        return log(x) - top
 
     rest = 0.0
     for end, (step, at) in interval.ends():
         slope, last = end_slopes(step, at, end, scaled)
         if slope >= _FLAT:
             raise Doubtful(f"{argument} has no finite integral {support}")
-        if end == 0 or math.isinf(end):
-            rest += math.exp(last) / -slope
+        rest += math.exp(last) / -slope
+    if not normalize and rest > TRUSTED:
+        raise Doubtful(_BEYOND.format(argument, rest, support))
     try:
-        found = interval.integral(scaled, tolerance)
+        if normalize:
+            found = _twice(interval, given, scaled, tolerance)
+        else:  # 1 is what it is compared with
+            found = interval.integral(scaled, max(tolerance, _OF_ONE))
     except OverflowError:
         raise Doubtful(f"{argument} integrates to inf {support}") from None
     if not normalize and not abs(found.value - 1) < TRUSTED:
@@ -321,26 +372,29 @@ def _mass(
     if not 0 < found.value < math.inf:
         raise Doubtful(f"{argument} integrates to {found.value:g} {support}")
     if rest > TRUSTED * found.value:
-        raise Doubtful(f"{argument}: about {rest:g} of its integral {support} is beyond the numbers")
+        raise Doubtful(_BEYOND.format(argument, rest, support))
     error = found.error + rest
-    if normalize:
-        again = _otherwise_cut(interval, given).integral(scaled, tolerance)
-        apart = abs(again.value - found.value)
-        if not apart <= TRUSTED * found.value:
-            raise Doubtful(
-                f"{argument} integrates to {found.value:g} {support}, cut otherwise to"
-                f" {again.value:g}, times e^{top:g}: a peak was missed"
-            )
-        error += apart
     return found.value, error, top
 
 
-def _otherwise_cut(interval: Interval, given: set[float]) -> Interval:
-    """Cut between the cuts; jumps that were given stay."""
-    cuts = [a + 0.4 * (b - a) for a, b in itertools.pairwise(interval.cuts)]
-    return Interval(
-        interval.low, interval.high, sorted({*cuts, *given} or set(interval.cuts)), interval.reach
-    )
+def _twice(
+    interval: Interval, given: set[float], log_f: Callable[[float], float], tolerance: float
+) -> Integral:
+    """Integrate twice, cut at the cuts and between them; jumps that were given stay."""
+    found = interval.integral(log_f, tolerance)
+    cuts = {*given, *_between(interval.cuts)}
+    other = Interval(interval.low, interval.high, sorted(cuts or interval.cuts), interval.reach)
+    again = other.integral(log_f, tolerance)
+    apart = abs(again.value - found.value)
+    if apart > max(TRUSTED * found.value, NEGLIGIBLE, 2 * (found.error + again.error)):
+        raise Doubtful(
+            f"an integral is {found.value:g}, and {again.value:g} if the support is cut otherwise"
+        )
+    return Integral(found.value, found.error + apart)
+
+
+def _between(cuts: Sequence[float]) -> list[float]:
+    return [a + 0.4 * (b - a) for a, b in itertools.pairwise(cuts)]
 
 
 def sample_count(function: str, samples: int) -> None:

@@ -15,18 +15,33 @@ import numpy as np
 
 from fastdiv.extras import scipy_module
 
-__all__ = ["TRUSTED", "Doubtful", "Integral", "Interval", "cuts_of", "end_slopes", "reach_of"]
+__all__ = [
+    "NEGLIGIBLE",
+    "TRUSTED",
+    "Doubtful",
+    "Integral",
+    "Interval",
+    "cuts_of",
+    "end_slopes",
+    "reach_of",
+]
 
 Log = Callable[[float], float]
 
 # Relative error that a result may have if QUADPACK had something to complain of.
 TRUSTED = 1e-6
-_NEGLIGIBLE = 1e-12
+NEGLIGIBLE = 1e-12
 # Below the top: about one, four and nine standard deviations of a Gaussian.
 _DROPS = (0.5, 8.0, 40.0)
 _PEAKS = 12
+# Ratio of two cuts between which logarithms are the variable.
+_WIDE = 4.0
 # Of logarithms of distances: to the least normal number.
 _LEAST = -708.0
+_SMALLEST = 1e-300
+_LIMIT = 40
+# What rounding leaves of the square of a difference of logarithms.
+_ROUNDING = 2.0**-100
 _SEGMENTS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 
@@ -59,12 +74,17 @@ class Interval:
     def integral(self, log_f: Log, tolerance: float) -> Integral:
         """∫ exp(log f); `Doubtful` if QUADPACK doubts it and its error is no small one."""
         quad = scipy_module("kl_density", "scipy.integrate").quad
+        pieces = list(self._pieces(log_f))
+        # No digits are asked of a piece that adds nothing, nor those that a log q − log p has not.
+        rough = math.fsum(quad(*piece, limit=1, full_output=True)[0] for piece in pieces)
+        known = 2.0**-52 * math.sqrt(max(rough, 0.0))
+        absolute = max(max(tolerance * rough / 16, known) / len(pieces), _ROUNDING)
         found = []
-        for f, a, b in self._pieces(log_f):
-            some = quad(f, a, b, epsabs=0.0, epsrel=tolerance, limit=200, full_output=True)
+        for piece in pieces:
+            some = quad(*piece, epsabs=absolute, epsrel=tolerance, limit=_LIMIT, full_output=True)
             found.append((some[0], some[1], some[3] if len(some) > 3 else ""))
         value, error = math.fsum(x[0] for x in found), math.fsum(x[1] for x in found)
-        allowed = max(TRUSTED * value, _NEGLIGIBLE)
+        allowed = max(TRUSTED * value, NEGLIGIBLE)
         for _, of_piece, said in found:
             if said and not of_piece <= allowed:
                 raise Doubtful(f"QUADPACK: {' '.join(said.split())}")
@@ -73,16 +93,20 @@ class Interval:
         return Integral(value, error)
 
     def ends(self) -> list[tuple[float, tuple[float, list[float]]]]:
-        """Ends, points that approach each, and the natural logarithm of their distances' ratio."""
+        """Return ends, points that approach each, and the logarithm of their distances' ratio."""
         found = []
         for sign, end, last in ((-1.0, self.low, self.cuts[0]), (1.0, self.high, self.cuts[-1])):
             if math.isinf(end):
                 near = math.log(self._outwards(sign))
                 step = (math.log(self.reach) - near) / 4
+                if step < 1:
+                    continue
                 at = [last + sign * math.exp(near + step * i) for i in (2, 3, 4)]
             elif end == 0:
                 near = math.log(abs(last))
                 step = (near - _LEAST) / 4
+                if step < 1:
+                    continue
                 at = [-sign * math.exp(near - step * i) for i in (2, 3, 4)]
             else:
                 # Powers of two of the end's own unit: those differences are exact.
@@ -116,19 +140,28 @@ class Interval:
                 width = self._outwards(sign)
                 beside = last + sign * width
                 yield plain, min(last, beside), max(last, beside)
-                near, far = math.log(width), math.log(self.reach)
+                near = math.log(width)
+                far = max(math.log(self.reach), near + _SEGMENTS[0])
                 at = [near, *(near + x for x in _SEGMENTS if near + x < far), far]
                 for a, b in itertools.pairwise(at):
                     yield distant(last, sign), a, b
             elif end == 0:
                 near = math.log(abs(last))
+                if near - _SEGMENTS[0] < _LEAST:
+                    yield plain, min(end, last), max(end, last)
+                    continue
                 at = [near, *(near - x for x in _SEGMENTS if near - x > _LEAST), _LEAST]
                 for b, a in itertools.pairwise(at):
                     yield distant(0.0, -sign), a, b
             else:
                 yield plain, min(end, last), max(end, last)
         for a, b in itertools.pairwise(self.cuts):
-            yield plain, a, b
+            if (a > 0 or b < 0) and max(a / b, b / a) > _WIDE:
+                sign = math.copysign(1.0, a)
+                near, far = sorted((math.log(abs(a)), math.log(abs(b))))
+                yield distant(0.0, sign), near, far
+            else:
+                yield plain, a, b
 
 
 def end_slopes(step: float, at: Sequence[float], end: float, log_f: Log) -> tuple[float, float]:
@@ -144,12 +177,13 @@ def end_slopes(step: float, at: Sequence[float], end: float, log_f: Log) -> tupl
     return max((b - a) / step for a, b in itertools.pairwise(logs)), logs[-1]
 
 
-def reach_of(sound: Callable[[float], bool]) -> float:
-    """Greatest distance from 0 at which a function is a number, a power of two."""
-    for exponent in range(1020, 0, -15):
-        if sound(math.ldexp(1.0, exponent)):
-            return math.ldexp(1.0, exponent)
-    return 2.0
+def reach_of(*sounds: Callable[[float], bool]) -> float:
+    """Greatest distance from 0, a power of two, where the first question, or the next, is true."""
+    for sound in sounds:
+        for exponent in range(1020, 0, -15):
+            if sound(math.ldexp(1.0, exponent)):
+                return math.ldexp(1.0, exponent)
+    return 1.0
 
 
 def _grid(low: float, high: float, reach: float) -> list[float]:
@@ -184,7 +218,7 @@ def cuts_of(logs: Sequence[Log], low: float, high: float, reach: float) -> set[f
             measures.append(_per_scale(log_f, 0.0))
         for f in measures:
             found |= _peaks(f, points)
-    return {x for x in found if low < x < high}
+    return {x for x in found if low < x < high and (x == 0 or abs(x) >= _SMALLEST)}
 
 
 def _per_scale(log_f: Log, end: float) -> Log:
@@ -240,7 +274,7 @@ def _fallen(f: Log, top: float, limit: float, level: float) -> set[float]:
         return set()
     while far > near:
         ratio = far / near
-        middle = near * math.sqrt(ratio) if ratio > 2 else near + (far - near) / 2
+        middle = math.sqrt(near) * math.sqrt(far) if ratio > 2 else near + (far - near) / 2
         if not near < middle < far:
             break
         if f(top + sign * middle) < level:

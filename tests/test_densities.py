@@ -11,7 +11,7 @@ from scipy import integrate, stats
 
 import fastdiv as fd
 from fastdiv import families
-from fastdiv.densities import GaussianMixture, kl_density, mixture_kl, mixture_kl_bounds
+from fastdiv.densities import GaussianMixture, Integral, kl_density, mixture_kl, mixture_kl_bounds
 
 LINE = (-math.inf, math.inf)
 
@@ -71,13 +71,108 @@ def test_densities_that_do_not_integrate_to_1():
     assert truncated.value == pytest.approx(want, rel=1e-8)
 
 
+def scaled(f, log_factor):
+    return lambda x: float(f(x)) + log_factor
+
+
+@pytest.mark.parametrize(
+    ("at", "width"), [(1000.0, 1e-3), (1234.5, 1e-2), (-3e7, 10.0), (0.3, 1e-6), (0.3, 1e3)]
+)
+def test_peaks_are_found(at, width):
+    """On a line that shows nothing of them, and of any height."""
+    p, q = normal(at, width), normal(at + width, 2 * width)
+    want = fd.normal_kl(at, width, at + width, 2 * width)
+    plain = kl_density(p, q, LINE)
+    assert abs(plain.value - want) <= 3 * plain.error + 1e-9
+    found = kl_density(scaled(p, 3000.0), scaled(q, -2000.0), LINE, normalize=True)
+    assert found.value == pytest.approx(want, rel=1e-6)
+    assert abs(found.value - want) <= 3 * found.error + 1e-9
+
+
 def test_a_peak_that_is_not_seen_is_an_error():
-    narrow = normal(1000.0, 1e-3)
-    with pytest.raises(ValueError, match=r"log_p integrates to .* points= says"):
-        kl_density(narrow, normal(1000.0, 2e-3), LINE)
-    cuts = [1000 + 1e-3 * x for x in (-20, -3, 0, 3, 20)]
-    found = kl_density(narrow, normal(1000.0, 2e-3), LINE, points=cuts)
-    assert found.value == pytest.approx(fd.normal_kl(0, 1, 0, 2), rel=1e-9)
+    """It is no top of the whole, and narrower than any grid."""
+    needle = GaussianMixture([0.5, 0.5], [0.0, 1234.5], [1.0, 1e-6]).log_density
+    with pytest.raises(ValueError, match=r"log_p integrates to 0\.5 .* points= says"):
+        kl_density(needle, normal(0.0, 1.0), LINE)
+    cuts = [1234.5 + 1e-3 * x for x in (-20, -3, 0, 3, 20)]
+    found = kl_density(needle, normal(0.0, 1.0), LINE, points=cuts)
+    want = 0.5 * (math.log(0.5) + 1234.5**2 / 2 - math.log(1e-3) - 0.5) + 0.5 * math.log(0.5)
+    assert found.value == pytest.approx(want, rel=1e-9)
+
+
+def test_cut_otherwise_the_mass_has_to_be_the_same(monkeypatch):
+    """Two partitions that see different peaks."""
+    from fastdiv import densities
+
+    comb = GaussianMixture([0.5, 0.5], [0.0, 700.0], [1.0, 1e-4]).log_density
+    monkeypatch.setattr(densities, "cuts_of", lambda *_: {-1.0, 1.0, 698.0, 699.0, 701.0, 704.9})
+    monkeypatch.setattr(
+        densities, "_between", lambda cuts: [-1.0, 0.0, 1.0, 300.0, 699.98, 700.02, 800.0]
+    )
+    with pytest.raises(ValueError, match="if the support is cut otherwise"):
+        kl_density(comb, normal(0.0, 1.0), LINE, normalize=True)
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "support"),
+    [
+        (stats.cauchy.logpdf, normal(0, 1), LINE),
+        (stats.t(1.5).logpdf, normal(0, 1), LINE),
+        (stats.t(2).logpdf, normal(0, 1), LINE),
+        (lambda x: -2 * math.log(x), lambda x: 1 - x, (1, math.inf)),
+        (lambda x: -2 * math.log(-x), lambda x: 1 + x, (-math.inf, -1)),
+        (lambda x: 0.0, lambda x: families.InverseGamma(1, 1).log_density(x) + 1, (0, 1)),
+        (lambda x: 0.0, lambda x: families.InverseGamma(1, 1).log_density(2 - x) + 1, (1, 2)),
+        (lambda x: 0.0, lambda x: math.log(2) if x > 0.5 else -math.inf, (0, 1)),
+        (normal(0, 1), lambda x: math.log(1 / 24) if abs(x) < 12 else -math.inf, LINE),
+        (stats.t(5).logpdf, lambda x: math.log(1 / 24) if abs(x) < 12 else -math.inf, LINE),
+    ],
+)
+def test_divergences_that_are_infinite(p, q, support):
+    """Of tails, of ends, of holes: the means of -log q over P, all known to be infinite."""
+    assert kl_density(p, q, support) == Integral(math.inf, 0.0)
+
+
+def test_divergences_that_are_nearly_infinite():
+    """Student's t has a variance above two degrees of freedom, and ever less of it in reach."""
+    for df in (2.2, 2.5, 3.0):
+        found = kl_density(stats.t(df).logpdf, normal(0, 1), LINE)
+        want = math.log(2 * math.pi) / 2 + df / (df - 2) / 2 - float(stats.t(df).entropy())
+        assert found.value == pytest.approx(want, rel=1e-9)
+        assert abs(found.value - want) <= 10 * found.error
+    with pytest.raises(ValueError, match="converges too slowly: beyond the numbers"):
+        kl_density(stats.t(2.01).logpdf, normal(0, 1), LINE)
+
+
+def test_what_has_no_integral():
+    for flat, support in (
+        (lambda x: 0.0, LINE),
+        (lambda x: -math.log(x), (1, math.inf)),
+        (lambda x: -math.log(x), (0, 1)),
+        (lambda x: -math.log(3 - x), (2, 3)),
+    ):
+        with pytest.raises(ValueError, match=r"log_p has no finite integral over"):
+            kl_density(flat, normal(0, 1), support, normalize=True)
+
+    def interior(x):
+        return -1.5 * math.log(abs(x - 0.3)) if x != 0.3 else math.inf
+
+    with pytest.raises(ValueError, match=r"QUADPACK: |log_p"):
+        kl_density(interior, lambda x: 0.0, (0, 1), normalize=True)
+
+
+def test_a_point_where_q_is_nothing_is_no_hole():
+    """An integral does not see a point: 0 = log 2 - 1 of triangles at their middle."""
+    found = kl_density(
+        lambda x: -math.log(2), lambda x: math.log(abs(x)) if x else -math.inf, (-1, 1)
+    )
+    assert found.value == pytest.approx(1 - math.log(2), rel=1e-12)
+    root = kl_density(
+        lambda x: -math.log(4) - math.log(abs(x)) / 2 if x else math.inf,
+        lambda x: -math.log(2),
+        (-1, 1),
+    )
+    assert root.value == pytest.approx(1 - math.log(2), rel=1e-9)
 
 
 def test_without_scipy(monkeypatch):

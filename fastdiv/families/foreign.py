@@ -136,8 +136,10 @@ class Other(Family):
         sample: Callable[[np.random.Generator, int], Any],
         support: Callable[[], tuple[Any, Any]],
         discrete: bool,
+        shapes: tuple[tuple[int, ...], tuple[int, ...]],
     ) -> None:
         self.name = name
+        self._batch, self.event_shape = shapes
         self.discrete = discrete  # type: ignore[misc]
         self._density, self._sample, self._support = log_density, sample, support
 
@@ -149,8 +151,8 @@ class Other(Family):
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
-        """One distribution."""
-        return ()
+        """Shape of the batch of distributions."""
+        return self._batch
 
     def log_density(self, x: ArrayLike) -> Floats:
         return np.asarray(self._density(np.asarray(x, np.float64)), np.float64)
@@ -203,12 +205,14 @@ def _of_old(x: Any) -> Family:
     found = _made(x.dist.name, given, loc, scale)
     if found is not None:
         return found
+    batch = np.broadcast_shapes(*map(np.shape, (*given.values(), loc, scale)))
     return Other(
         f"scipy.stats.{x.dist.name}",
         x.logpmf if discrete else x.logpdf,
-        lambda rng, size: x.rvs(size=size, random_state=rng),
+        lambda rng, size: x.rvs(size=(size, *batch), random_state=rng),
         x.support,
         discrete,
+        (batch, ()),
     )
 
 
@@ -235,6 +239,7 @@ def _of_scipy(x: Any) -> Family | None:
         lambda rng, size: x.sample(size, rng=rng),
         x.support,
         discrete,
+        (np.shape(x.median()), ()),
     )
 
 
@@ -281,4 +286,5 @@ def _of_torch(x: Any) -> Family:
             float(getattr(ends, "upper_bound", np.inf)),
         ),
         bool(getattr(ends, "is_discrete", False)),
+        (tuple(x.batch_shape), tuple(x.event_shape)),
     )

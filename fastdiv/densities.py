@@ -15,7 +15,7 @@ References
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -281,11 +281,15 @@ def integrated_kl(
 def _integrated(pair: _Pair, given: set[float], normalize: bool, tolerance: float) -> Integral:
     low, high = pair.low, pair.high
     infinite = math.isinf(low) or math.isinf(high)
+    nothing = pair.nothing
+    if normalize:  # what is nothing is known when the top is
+        pair.nothing = math.inf
     reach = reach_of(pair.other, pair.either) if infinite else max(abs(low), abs(high))
     cuts = given | cuts_of(pair.logs, low, high, reach)
     if not cuts:
         cuts = {_middle(low, high)}
     interval = Interval(low, high, sorted(cuts), reach)
+    pair.nothing = nothing + (_top(pair.logs[0], cuts) if normalize else 0.0)
     factors, errors = [], []
     for which, argument in enumerate(("log_p", "log_q")):
 
@@ -336,6 +340,10 @@ def _middle(low: float, high: float) -> float:
     )
 
 
+def _top(log: Callable[[float], float], cuts: Iterable[float]) -> float:
+    return max((h for h in map(log, cuts) if math.isfinite(h)), default=0.0)
+
+
 def _mass(
     argument: str,
     log: Callable[[float], float],
@@ -345,8 +353,7 @@ def _mass(
     tolerance: float,
 ) -> tuple[float, float, float]:
     """Integral of a density, its error, and the logarithm of what it was divided by first."""
-    heights = [h for h in map(log, interval.cuts) if math.isfinite(h)]
-    top = max(heights, default=0.0) if normalize else 0.0
+    top = _top(log, interval.cuts) if normalize else 0.0
     support = f"over ({interval.low:g}, {interval.high:g})"
 
     def scaled(x: float) -> float:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdiv.estimators import Kind, kl_from_samples, kl_samples
-from fastdiv.evaluation import real_numbers
+from fastdiv.evaluation import real_numbers, seed_of
 from fastdiv.extras import scipy_module
 from fastdiv.gaussians import gaussian_kl, gaussian_log_density
 from fastdiv.integration import (
@@ -118,8 +118,8 @@ def kl_density(
     """
     name = "kl_density"
     scipy_module(name, "scipy.integrate")
-    ends = [float(x) for x in _real(name, "support", support)]
-    cuts = {float(x) for x in _real(name, "points", points)}
+    ends = [float(x) for x in real_numbers(name, "support", support).ravel()]
+    cuts = {float(x) for x in real_numbers(name, "points", points).ravel()}
     if len(ends) != 2 or not ends[0] < ends[1]:
         raise ValueError(f"{name}: support is {support!r}; it takes two ends, the lower first")
     low, high = ends
@@ -141,13 +141,6 @@ def kl_density(
             f"{name}: {doubt}; points= says where jumps and narrow peaks are"
             + ("" if normalize else ", normalize=True divides densities by their integrals")
         ) from None
-
-
-def _real(function: str, argument: str, values: Any) -> _Floats:
-    try:
-        return np.ravel(real_numbers(function, argument, values))
-    except ValueError:  # a list of lists
-        raise ValueError(f"{function}: {argument} is {values!r}; it takes real numbers") from None
 
 
 class _Infinite(Exception):
@@ -469,7 +462,7 @@ def mixture_kl(
     """
     _mixtures("mixture_kl", p, q)
     sample_count("mixture_kl", samples)
-    x = p.sample(np.random.default_rng(seed), samples)
+    x = p.sample(np.random.default_rng(seed_of("mixture_kl", seed)), int(samples))
     return kl_from_samples(p.log_density(x), q.log_density(x), kind)
 
 
@@ -521,7 +514,7 @@ def mixture_kl_bounds(
     Raises
     ------
     TypeError, ValueError
-        As :func:`mixture_kl`.
+        As :func:`mixture_kl`; `iterations` is no integer above 0.
 
     References
     ----------
@@ -539,6 +532,10 @@ def mixture_kl_bounds(
     (0.0, 0.136513)
     """
     _mixtures("mixture_kl_bounds", p, q)
+    if isinstance(iterations, bool) or not isinstance(iterations, (int, np.integer)):
+        raise TypeError(f"mixture_kl_bounds: iterations is {iterations!r}; it takes an integer")
+    if iterations < 1:
+        raise ValueError(f"mixture_kl_bounds: iterations is {iterations}; it takes 1 or more")
     log_p, log_q = np.log(p.weights), np.log(q.weights)
     among, between = _divergences(p, p), _divergences(p, q)
     variational_p = np.logaddexp.reduce(log_p - among, axis=1)

@@ -25,6 +25,7 @@ __all__ = [
     "placed",
     "real_numbers",
     "row_name",
+    "seed_of",
     "temperature_of",
     "units",
     "weight_of",
@@ -89,10 +90,34 @@ def units(function: str, base: float | None) -> float:
 
 def real_numbers(function: str, argument: str, values: ArrayLike) -> NDArray[np.float64]:
     """Read numbers that float64 holds or is as wide as; TypeError for others."""
-    array = np.asarray(values)
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{function}: {argument} is a masked array; it takes one that is filled")
+    if getattr(values, "requires_grad", False):
+        raise TypeError(
+            f"{function}: {argument} is a tensor that requires gradients; it takes its detach()"
+        )
+    try:
+        if hasattr(values, "__dlpack__") and not isinstance(values, np.ndarray):
+            # NumPy has no name for bfloat16.
+            array = legible(np.asarray(_core.array_of(values, function, argument, None)))
+        else:
+            array = np.asarray(values)
+    except (TypeError, RuntimeError, ValueError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        said = str(error).removeprefix(f"{function}: ")
+        raise kind(f"{function}: {argument} is no array of real numbers: {said}") from None
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise TypeError(f"{function}: {argument} has dtype {array.dtype}; it takes real numbers")
     return array.astype(np.float64, copy=False)
+
+
+def seed_of(function: str, seed: Any) -> int:
+    """Read the seed of a generator."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"{function}: seed is {seed!r}; it takes an integer")
+    if seed < 0:
+        raise ValueError(f"{function}: seed is {seed}; it takes an integer that is not negative")
+    return int(seed)
 
 
 def numbers_of(function: str, argument: str, value: ArrayLike, takes: str) -> NDArray[np.float64]:

@@ -39,7 +39,8 @@ _WIDE = 4.0
 # Of logarithms of distances: to the least normal number.
 _LEAST = -708.0
 _SMALLEST = 1e-300
-_LIMIT = 40
+# Subdivisions of a piece, and of all: noise would take as many as there are.
+_LIMIT, _ALL = 40, 250
 # What rounding leaves of the square of a difference of logarithms.
 _ROUNDING = 2.0**-100
 _SEGMENTS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -79,9 +80,11 @@ class Interval:
         rough = math.fsum(quad(*piece, limit=1, full_output=True)[0] for piece in pieces)
         known = 2.0**-52 * math.sqrt(max(rough, 0.0))
         absolute = max(max(tolerance * rough / 16, known) / len(pieces), _ROUNDING)
-        found = []
+        found, left = [], _ALL
         for piece in pieces:
-            some = quad(*piece, epsabs=absolute, epsrel=tolerance, limit=_LIMIT, full_output=True)
+            limit = max(min(_LIMIT, left), 2)
+            some = quad(*piece, epsabs=absolute, epsrel=tolerance, limit=limit, full_output=True)
+            left -= some[2]["last"] - 1
             found.append((some[0], some[1], some[3] if len(some) > 3 else ""))
         value, error = math.fsum(x[0] for x in found), math.fsum(x[1] for x in found)
         allowed = max(TRUSTED * value, NEGLIGIBLE)

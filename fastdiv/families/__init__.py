@@ -35,7 +35,7 @@ from fastdiv.families.discrete import (
 )
 from fastdiv.families.foreign import family_of, name_of
 from fastdiv.families.multivariate import Dirichlet, MultivariateNormal, Wishart
-from fastdiv.families.numerical import by_quadrature, by_samples, unsupported
+from fastdiv.families.numerical import by_quadrature, by_samples, event_shape, unsupported
 from fastdiv.families.positive import (
     Beta,
     Chi,
@@ -50,6 +50,7 @@ from fastdiv.families.positive import (
     Weibull,
 )
 from fastdiv.families.real import Cauchy, Gumbel, Laplace, Normal, VonMises
+from fastdiv.gaussians import gaussian_kl
 
 __all__ = [
     "FAMILIES",
@@ -382,9 +383,23 @@ def _in_shape(found: Floats, p: Family, q: Family) -> Any:
 
 def _as_one(p: Family, q: Family) -> tuple[Family, Family]:
     """Both as members of the larger family, where one is part of the other."""
+    p, q = _of_two(p, q), _of_two(q, p)
     if type(p) is type(q):
         return p, q
     return _widened(p, type(q)), _widened(q, type(p))
+
+
+def _of_two(x: Family, beside: Family) -> Family:
+    """Two categories are a Bernoulli's outcomes, and the other way about beside categories."""
+    if isinstance(x, Categorical) and not isinstance(beside, (Categorical, Bernoulli)):
+        return Bernoulli.unchecked(_share_of_1(x)) if x.p.shape[-1] == 2 else x
+    if isinstance(x, Bernoulli) and isinstance(beside, Categorical) and beside.p.shape[-1] == 2:
+        return Categorical.unchecked(np.stack([1 - x.p, x.p], axis=-1))
+    return x
+
+
+def _share_of_1(x: Categorical) -> Floats:
+    return np.asarray(x.p[..., 1] / x.p.sum(axis=-1))
 
 
 def _widened(x: Family, to: type[Family]) -> Family:
@@ -402,8 +417,13 @@ def _widened(x: Family, to: type[Family]) -> Family:
 def _closed(p: Family, q: Family) -> Floats:
     p, q = _as_one(p, q)
     if type(p) is type(q):
+        factors = [getattr(x, "factor", None) for x in (p, q)]
+        if factors[0] is not None and factors[1] is not None:
+            assert isinstance(p, MultivariateNormal)
+            assert isinstance(q, MultivariateNormal)
+            return np.asarray(gaussian_kl(p.mean, factors[0], q.mean, factors[1], cholesky=True))
         return p.divergence_from(q)
-    if p.discrete != q.discrete:
+    if p.discrete != q.discrete or event_shape(p) != event_shape(q):
         raise Missing
     outside = _outside(p, q)
     if outside.all():

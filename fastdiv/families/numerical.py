@@ -8,13 +8,14 @@ import numpy as np
 
 from fastdiv.densities import integrated_kl, sample_count
 from fastdiv.estimators import kl_from_samples
+from fastdiv.evaluation import seed_of
 from fastdiv.families.base import Family, Floats, Missing
 from fastdiv.families.foreign import Other, name_of
 from fastdiv.families.real import VonMises
 from fastdiv.integration import NEGLIGIBLE, TRUSTED, Doubtful, Integral
 from fastdiv.uncertainty import Estimate
 
-__all__ = ["by_quadrature", "by_samples", "unsupported"]
+__all__ = ["by_quadrature", "by_samples", "event_shape", "unsupported"]
 
 _TOLERANCE = 1e-12
 # Levels of samples at which the interval is cut.
@@ -27,14 +28,10 @@ _FIRST = 128
 def by_samples(p: Family, q: Family, samples: Any, seed: Any) -> Estimate:
     """Mean of log(p/q) over samples of P."""
     sample_count("kl_divergence", samples)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise TypeError(
-            f"kl_divergence: seed is {seed!r}; it takes an integer that is not negative"
-        )
     wrong = _objection(p, q, "monte_carlo")
     if wrong is not None:
         raise wrong
-    x = p.sample(np.random.default_rng(seed), int(samples))
+    x = p.sample(np.random.default_rng(seed_of("kl_divergence", seed)), int(samples))
     with np.errstate(all="ignore"):
         return kl_from_samples(p.log_density(x), q.log_density(x), "k1")
 
@@ -90,11 +87,11 @@ def _objection(p: Family, q: Family, method: str, single: bool = True) -> Except
         )
     if isinstance(p, VonMises) != isinstance(q, VonMises):
         return TypeError(f"kl_divergence: of {names} one is on the circle, and one on the line")
-    if _event(p) != _event(q):
+    if event_shape(p) != event_shape(q):
         return TypeError(
-            f"kl_divergence: {names} are of values of shapes {_event(p)} and {_event(q)}"
+            f"kl_divergence: {names} are of values of shapes {event_shape(p)} and {event_shape(q)}"
         )
-    if method == "quadrature" and _event(p):
+    if method == "quadrature" and event_shape(p):
         return ValueError('kl_divergence: method="quadrature" takes one variable')
     evaluated = all(isinstance(x, Other) or _has(x, "_log_density") for x in (p, q))
     sampled = _has(p, "sample")
@@ -113,8 +110,8 @@ def _has(x: Family, method: str) -> bool:
     return getattr(type(x), method) is not getattr(Family, method)
 
 
-def _event(x: Family) -> tuple[int, ...]:
-    """Shape of one value."""
+def event_shape(x: Family) -> tuple[int, ...]:
+    """Return the shape of one value."""
     if isinstance(x, Other):
         return x.event_shape
     if x.discrete:
@@ -175,7 +172,7 @@ def _by_summation(p: Family, q: Family, low: float, high: float) -> Integral:
     if total.flat:
         rest = math.inf
     if not abs(total.mass - 1) <= TRUSTED + rest:
-        raise Doubtful(f"the probabilities of p add up to {total.mass:g} around {top:g}")
+        raise Doubtful(f"the probabilities of p add up to {total.mass:.9g} around {top:g}")
     if rest > max(TRUSTED * abs(total.value), NEGLIGIBLE):
         raise Doubtful(
             f"the sum converges too slowly: beyond {total.most} terms there may be {rest:g} of it,"

@@ -83,23 +83,31 @@ def kl_density(
     support : tuple of float
         Ends of an interval that holds all probability of P and of Q; −inf and inf are allowed.
     points : sequence of float, optional
-        Where to cut the interval: jumps, and narrow peaks that quadrature would not find.
+        Where to cut the interval: jumps, and narrow peaks. It is also cut at the tops that a grid
+        of all scales shows; a needle that only points near it show is no such top.
     normalize : bool, default False
-        Divide both densities by their integrals over the support. By default they have to be 1.
+        Divide both densities by their integrals over the support. By default they have to be 1,
+        which is a check that no peak was missed; with `normalize` two partitions have to agree,
+        which is a weaker one.
     tolerance : float, default 1e-12
         Relative error that is asked of each piece.
 
     Returns
     -------
     Integral
-        Value and estimated absolute error; +inf where Q has no density and P has.
+        Value and estimated absolute error. +inf where Q's log-density is −inf on an interval and
+        P's is not, and where p log(p/q) falls no faster than 1/distance towards an end, as far as
+        numbers go.
 
     Raises
     ------
+    TypeError
+        Arguments that are no functions or no numbers.
     ValueError
         If the ends are no interval, a cut is outside, or a density does not integrate to 1 (with
-        `normalize`: to a number above 0), which is what a peak between the cuts looks like; if
-        `tolerance` is below 1.2e-14.
+        `normalize`: to a number above 0), which is what a peak between the cuts looks like; where
+        QUADPACK's doubts of a piece are about more than 1e-6 of the value, two partitions give
+        different values, or the integral converges too slowly; if `tolerance` is below 1.2e-14.
     ModuleNotFoundError
         Without SciPy.
 

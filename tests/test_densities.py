@@ -261,6 +261,61 @@ def test_bounds_of_single_gaussians_and_of_far_components():
     assert mixture_kl_bounds(ONE, ONE).upper < 1e-6
 
 
+def jensen(p, q):
+    """Lower and upper bound from products of components and their divergences, by SciPy."""
+    means_p, means_q = p.means[:, 0], q.means[:, 0]
+    vars_p, vars_q = p.covariances[:, 0, 0], q.covariances[:, 0, 0]
+
+    def products(a, b):
+        (m, v), (n, w) = a, b
+        return stats.norm(m[:, None], np.sqrt(v[:, None] + w)).pdf(n)
+
+    def divergences(b):
+        n, w = b
+        v, apart = vars_p[:, None], means_p[:, None] - n
+        return (v / w + apart**2 / w - 1 + np.log(w / v)) / 2
+
+    of_p, of_q = (means_p, vars_p), (means_q, vars_q)
+    entropies = stats.norm(0, np.sqrt(vars_p)).entropy()
+    log = np.log
+    upper = p.weights @ (
+        log(products(of_p, of_p) @ p.weights)
+        - log(np.exp(-divergences(of_q)) @ q.weights)
+        + entropies
+    )
+    lower = p.weights @ (
+        log(np.exp(-divergences(of_p)) @ p.weights)
+        - log(products(of_p, of_q) @ q.weights)
+        - entropies
+    )
+    return lower, upper
+
+
+def test_which_bound_is_the_sharper():
+    """Jensen's of components that overlap, the matching one of components that do not."""
+    near = GaussianMixture([0.5, 0.5], [-1, 1], [0.5, 0.5]), GaussianMixture([1], [0], [1.5])
+    found = mixture_kl_bounds(*near)
+    assert found.upper == pytest.approx(jensen(*near)[1], rel=1e-12)
+    assert found.lower == 0 > jensen(*near)[0]
+    far = GaussianMixture([1], [0], [1]), GaussianMixture([0.5, 0.5], [9, 12], [1, 2])
+    found = mixture_kl_bounds(*far)
+    lower, upper = jensen(*far)
+    assert found.lower == pytest.approx(lower, rel=1e-12)
+    # log 2 and the divergence of the near component: a sum of two of shares that are matched.
+    assert found.upper < min(upper, math.log(2) + 81 / 2) - 0.1
+    assert found.lower < exact(*far) < found.upper
+
+
+def test_numbers_of_the_mixtures_arguments():
+    with pytest.raises(TypeError, match="mixture_kl: seed is 'a'; it takes an integer"):
+        mixture_kl(ONE, TWO, samples=10, seed="a")
+    with pytest.raises(ValueError, match="mixture_kl: seed is -1"):
+        mixture_kl(ONE, TWO, samples=10, seed=-1)
+    for wrong, error in (("a", TypeError), (True, TypeError), (0, ValueError)):
+        with pytest.raises(error, match=f"mixture_kl_bounds: iterations is {wrong!r}; it takes"):
+            mixture_kl_bounds(ONE, TWO, iterations=wrong)
+
+
 def test_wrong_mixtures():
     with pytest.raises(TypeError, match="q is Normal; it takes a GaussianMixture"):
         mixture_kl(ONE, families.Normal(0, 1))
@@ -283,3 +338,19 @@ def test_what_kl_density_refuses():
         kl_density(gaussian, gaussian, (0, 1), tolerance=0)
     with pytest.raises(ValueError, match="log_p integrates to 0"):
         kl_density(nothing, gaussian, (-math.inf, math.inf), normalize=True)
+    for wrong in ("a", None, True):
+        with pytest.raises(TypeError, match="kl_density: tolerance is"):
+            kl_density(gaussian, gaussian, (0, 1), tolerance=wrong)
+    for wrong in ("ab", None, [1, "a"]):
+        with pytest.raises(TypeError, match="kl_density: support has dtype"):
+            kl_density(gaussian, gaussian, wrong)
+    with pytest.raises(TypeError, match="kl_density: points has dtype"):
+        kl_density(gaussian, gaussian, LINE, points="ab")
+    with pytest.raises(ValueError, match=r"points .nan. are not inside"):
+        kl_density(gaussian, gaussian, LINE, points=[math.nan])
+    with pytest.raises(TypeError, match="kl_density: log_q is float; it takes a function"):
+        kl_density(gaussian, 0.5, LINE)
+    with pytest.raises(TypeError, match=r"log_p\(.*\) is 'a'; it takes a function that returns"):
+        kl_density(lambda x: "a", gaussian, LINE)
+    with pytest.raises(ValueError, match=r"kl_density: log_q\(.*\) is nan"):
+        kl_density(gaussian, lambda x: math.nan, LINE, normalize=True)

@@ -149,10 +149,12 @@ def kl_divergence(
     ------
     TypeError
         If an argument is no distribution, or the pair has no closed form and none was asked for
-        that it has.
+        that it has. If one is discrete, and one has a density: whatever the method, they are
+        refused, because the one certainly holds what is nothing to the other, and +inf would hide
+        that a mass and a density were mixed up.
     ValueError
-        If shapes do not broadcast, the method is unknown or for single distributions only, or
-        `samples` is below 2.
+        If shapes do not broadcast, the method is unknown or for single distributions only,
+        `samples` is below 2 or `seed` below 0; if an integral or a sum cannot be trusted.
 
     References
     ----------

@@ -21,7 +21,7 @@ _TOLERANCE = 1e-12
 # Levels of samples at which the interval is cut.
 _LEVELS = (0.0, 0.01, 0.1, 0.5, 0.9, 0.99, 1.0)
 # Terms of a sum: of families that are arithmetic alone, and of others.
-_MOST, _MOST_OTHERS = 1 << 22, 1 << 17
+_MOST, _MOST_OTHERS = 1 << 21, 1 << 17
 _FIRST = 128
 
 
@@ -179,7 +179,11 @@ def _by_summation(p: Family, q: Family, low: float, high: float) -> Integral:
             f" before them {total.value:g}"
         )
     # By how much the probabilities are wrong, their sum shows.
-    rounding = 2.0**-50 * total.size + 4 * abs(total.mass - 1) * max(1.0, abs(total.value))
+    rounding = (
+        2.0**-50 * total.size
+        + 2.0**-52 * total.factorials
+        + 4 * abs(total.mass - 1) * max(1.0, abs(total.value))
+    )
     return Integral(total.value, rest + rounding)
 
 
@@ -218,7 +222,7 @@ class _Sum:
     def __init__(self, p: Family, q: Family) -> None:
         self.p, self.q = p, q
         self.most = _MOST_OTHERS if isinstance(p, Other) or isinstance(q, Other) else _MOST
-        self.value = self.mass = self.size = 0.0
+        self.value = self.mass = self.size = self.factorials = 0.0
         self.flat = False
 
     def add(self, start: float, sign: float, end: float) -> float:
@@ -234,7 +238,7 @@ class _Sum:
             if beyond < _ROUNDING:
                 return beyond
             if taken >= self.most:
-                far = taken * np.exp2(np.arange(0.0, 49 - taken.bit_length(), 8))
+                far = taken * np.append(0.75, np.exp2(np.arange(0.0, 49 - taken.bit_length(), 8)))
                 return self._beyond(start, sign, far, end)
         return 0.0
 
@@ -256,16 +260,20 @@ class _Sum:
                 f" that of p is {share[nothing][0]:g}"
             )
         counted = (share > 0) & ~nothing
+        x = np.abs(x[counted])
         share, log_p, log_q = share[counted], log_p[counted], log_q[counted]
-        self.value += float((share * (log_p - log_q)).sum())
+        apart = log_p - log_q
+        # Log-probabilities are differences of such as log x!.
+        self.factorials += float((share * x * np.log1p(x) * (1 + np.abs(apart))).sum())
+        self.value += float((share * apart).sum())
         self.mass += float(share.sum())
         self.size += float((share * (np.abs(log_p) + np.abs(log_q))).sum())
 
     def _beyond(self, start: float, sign: float, distances: Floats, end: float) -> float:
-        """Bound of the terms beyond the last of two distances, or the first of more.
+        """Bound of the terms from the second of some distances on.
 
-        On the scale of logarithms they fall as a power, or ever faster: the slope between the
-        distances is the least.
+        On the scale of logarithms they fall as a power, or ever faster: the flattest slope between
+        the distances bounds them.
         """
         distances = np.floor(distances[(end - start) * sign > distances])
         log_p, log_q = self._logs(start + sign * distances)
@@ -279,8 +287,10 @@ class _Sum:
                 (slopes >= _FLAT).all() and apart[0] > 1 and (np.diff(apart) > 0).all()
             )
         slope = float(slopes.max())
-        at = logs[-1] if distances.size == 2 else logs[0]
-        return float(np.exp(at)) / -slope if slope < _FLAT else math.inf
+        if slope >= _FLAT:
+            return math.inf
+        # The sum from a term on is below that term and the integral from there on.
+        return float(np.exp(logs[1])) * (1 / -slope + 1 / float(distances[1]))
 
 
 # Probability of P that may be left out where Q's is below the least number, and the logarithm that

@@ -304,8 +304,6 @@ def _integrated(pair: _Pair, given: set[float], normalize: bool, tolerance: floa
     def gain(x: float) -> float:
         return pair.gain(x, *factors)
 
-    if any(pair.beyond(x) for x in interval.cuts):
-        raise _Infinite
     rest = 0.0
     for end, (step, at) in interval.ends():
         # Of a bounded d the integrals of p and q are a bound.

@@ -31,6 +31,7 @@ floor  room                                             knows
 2      ``bounds.py``                                    what some divergences say of another
 2      ``_gaussian.pyx``, ``gaussians.py``              Gaussians, many at once
 2      ``mixtures.py``                                  mixtures of Gaussians
+2      ``integration.py``                               integrals that exist, or are refused
 2      ``densities.py``, ``families/``                  quadrature, bounds of mixtures; families
 2      ``runtime.py``                                   instruction sets, threads
 3      ``meters.py``, ``tails.py``                      statistics over many tokens

@@ -15,7 +15,7 @@ References
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdiv.estimators import Kind, kl_from_samples, kl_samples
+from fastdiv.evaluation import real_numbers, seed_of
 from fastdiv.extras import scipy_module
 from fastdiv.gaussians import gaussian_kl, gaussian_log_density
+from fastdiv.integration import (
+    NEGLIGIBLE,
+    TRUSTED,
+    Doubtful,
+    Integral,
+    Interval,
+    cuts_of,
+    end_slopes,
+    reach_of,
+)
 from fastdiv.mixtures import GaussianMixture
 from fastdiv.uncertainty import Estimate
 
@@ -40,25 +51,21 @@ __all__ = [
 _Floats = NDArray[np.float64]
 # What SciPy's quadrature can be asked for, relative.
 _FINEST = 1.2e-14
-_LogDensity = Callable[[float], Any]
-
-
-@dataclass(frozen=True)
-class Integral:
-    """What quadrature found, and its estimate of its absolute error.
-
-    Attributes
-    ----------
-    value, error : float
-    """
-
-    value: float
-    error: float
+LogDensity = Callable[[float], Any]
+_BEYOND = "{}: about {:g} of its integral {} is nearer to an end than numbers are"
+# Whose exponential is 0.
+_NOTHING = -745.0
+# Where a density of 0 may be one below the least number, P's has to count to matter.
+_NOTHING_BESIDE_UNDERFLOW = -80.0
+# Relative error that is asked of an integral that should be 1.
+_OF_ONE = 1e-9
+# Slope of a logarithm that no number tells from 0.
+_FLAT = -1e-6
 
 
 def kl_density(
-    log_p: _LogDensity,
-    log_q: _LogDensity,
+    log_p: LogDensity,
+    log_q: LogDensity,
     support: tuple[float, float],
     *,
     points: Sequence[float] = (),
@@ -76,23 +83,31 @@ def kl_density(
     support : tuple of float
         Ends of an interval that holds all probability of P and of Q; −inf and inf are allowed.
     points : sequence of float, optional
-        Where to cut the interval: jumps, and narrow peaks that quadrature would not find.
+        Where to cut the interval: jumps, and narrow peaks. It is also cut at the tops that a grid
+        of all scales shows; a needle that only points near it show is no such top.
     normalize : bool, default False
-        Divide both densities by their integrals over the support. By default they have to be 1.
+        Divide both densities by their integrals over the support. By default they have to be 1,
+        which is a check that no peak was missed; with `normalize` two partitions have to agree,
+        which is a weaker one.
     tolerance : float, default 1e-12
         Relative error that is asked of each piece.
 
     Returns
     -------
     Integral
-        Value and estimated absolute error; +inf where Q has no density and P has.
+        Value and estimated absolute error. +inf where Q's log-density is −inf on an interval and
+        P's is not, and where p log(p/q) falls no faster than 1/distance towards an end, as far as
+        numbers go.
 
     Raises
     ------
+    TypeError
+        Arguments that are no functions or no numbers.
     ValueError
         If the ends are no interval, a cut is outside, or a density does not integrate to 1 (with
-        `normalize`: to a number above 0), which is what a peak between the cuts looks like; if
-        `tolerance` is below 1.2e-14.
+        `normalize`: to a number above 0), which is what a peak between the cuts looks like; where
+        QUADPACK's doubts of a piece are about more than 1e-6 of the value, two partitions give
+        different values, or the integral converges too slowly; if `tolerance` is below 1.2e-14.
     ModuleNotFoundError
         Without SciPy.
 
@@ -109,65 +124,283 @@ def kl_density(
     >>> round(found.value, 12), round(1 - math.log(2), 12)  # exponential, rates 1 and 2
     (0.30685281944, 0.30685281944)
     """
-    integrate = scipy_module("kl_density", "scipy.integrate")
-    ends = [float(x) for x in support]
-    cuts = sorted({float(x) for x in points})
+    name = "kl_density"
+    scipy_module(name, "scipy.integrate")
+    ends = [float(x) for x in real_numbers(name, "support", support).ravel()]
+    cuts = {float(x) for x in real_numbers(name, "points", points).ravel()}
     if len(ends) != 2 or not ends[0] < ends[1]:
-        raise ValueError(f"kl_density: support is {support!r}; it takes two ends, the lower first")
+        raise ValueError(f"{name}: support is {support!r}; it takes two ends, the lower first")
     low, high = ends
-    if not tolerance >= _FINEST:
-        raise ValueError(f"kl_density: tolerance is {tolerance}; it takes {_FINEST} or more")
+    for argument, f in (("log_p", log_p), ("log_q", log_q)):
+        if not callable(f):
+            raise TypeError(
+                f"{name}: {argument} is {type(f).__name__}; it takes a function of one number"
+            )
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float, np.floating)):
+        raise TypeError(f"{name}: tolerance is {tolerance!r}; it takes a number")
+    if not _FINEST <= tolerance < 1:
+        raise ValueError(f"{name}: tolerance is {tolerance}; it takes {_FINEST} to below 1")
     if any(not low < x < high for x in cuts):
-        raise ValueError(f"kl_density: points {cuts} are not inside the support {support!r}")
-    if not cuts and low == -math.inf and high == math.inf:
-        cuts = [0.0]
-    ends = [low, *cuts, high]
-    beyond = False
+        raise ValueError(f"{name}: points {sorted(cuts)} are not inside the support {support!r}")
+    try:
+        return integrated_kl(log_p, log_q, low, high, cuts, bool(normalize), float(tolerance))
+    except Doubtful as doubt:
+        raise ValueError(
+            f"{name}: {doubt}; points= says where jumps and narrow peaks are"
+            + ("" if normalize else ", normalize=True divides densities by their integrals")
+        ) from None
 
-    def both(x: float) -> tuple[float, float]:
-        return float(log_p(x)), float(log_q(x))
+
+class _Infinite(Exception):
+    """Q has no density where P has."""
+
+
+class _Pair:
+    """Two log-densities on one interval, each evaluated once at a point."""
+
+    def __init__(
+        self, log_p: LogDensity, log_q: LogDensity, low: float, high: float, underflows: bool
+    ) -> None:
+        self.low, self.high, self.underflows = low, high, underflows
+        self.nothing = _NOTHING_BESIDE_UNDERFLOW if underflows else _NOTHING
+        self.logs = (self._once("log_p", log_p), self._once("log_q", log_q))
+
+    def _once(self, argument: str, log_density: LogDensity) -> Callable[[float], float]:
+        known: dict[float, float] = {}
+
+        def log(x: float) -> float:
+            if x not in known:
+                known[x] = _one_number(argument, log_density(x), x)
+            return known[x]
+
+        return log
+
+    def either(self, x: float) -> bool:
+        """Whether one of them is a number at this distance."""
+        return any(max(logs) > -math.inf for logs in self._at(x))
+
+    def other(self, x: float) -> bool:
+        """Whether Q's is one wherever P's is; `_Infinite` if it is not, and P is there."""
+        found = self._at(x)
+        return bool(found) and all(b > -math.inf or a == b for a, b in found) and self.either(x)
+
+    def _at(self, x: float) -> list[tuple[float, float]]:
+        found = []
+        for at in (-x, x):
+            if self.low < at < self.high:
+                try:
+                    a, b = (log(at) for log in self.logs)
+                    beyond = self.beyond(at)
+                except (OverflowError, Doubtful):
+                    return []
+                if beyond:
+                    raise _Infinite
+                if math.inf in (a, b):
+                    return []
+                found.append((a, b))
+        return found
+
+    def near(self, x: float) -> tuple[float, float]:
+        """Both at a point, or beside it where one is infinite at that point alone."""
+        a, b = (log(x) for log in self.logs)
+        if math.inf in (a, b) or b == -math.inf < a:
+            x = math.nextafter(x, self.low if self.high - x < x - self.low else self.high)
+            a, b = (log(x) for log in self.logs)
+        if math.inf in (a, b):
+            which = "log_p" if a == math.inf else "log_q"
+            raise Doubtful(f"{which} is inf around {x}")
+        return a, b
+
+    def beyond(self, x: float) -> bool:
+        """Whether Q has nothing around a point where P has: an interval, not the point alone."""
+        log_p, log_q = self.logs
+        if log_q(x) > -math.inf or log_p(x) <= self.nothing:
+            return False
+        sides = (math.nextafter(x, side) for side in (self.low, self.high))
+        found = any(
+            log_q(y) == -math.inf and log_p(y) > self.nothing
+            for y in sides
+            if self.low < y < self.high
+        )
+        if found and self.underflows:
+            raise Doubtful(
+                f"the density of q is 0 or below the least number at {x:g}, where that of p is"
+                f" {math.exp(log_p(x)):g}"
+            )
+        return found
+
+    def gain(self, x: float, factor_p: float, factor_q: float) -> float:
+        """Log p(e^d − 1 − d)."""
+        if self.beyond(x):
+            raise _Infinite
+        a, b = self.near(x)
+        a, b = a - factor_p, b - factor_q
+        if a == -math.inf:
+            return b
+        if b == -math.inf:
+            return -math.inf
+        if b - a > 700.0:
+            return b
+        k3 = float(kl_samples(0.0, b - a, kind="k3"))
+        return a + math.log(k3) if k3 else -math.inf
+
+
+def _one_number(argument: str, found: Any, x: float) -> float:
+    try:
+        number = float(found)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"kl_density: {argument}({x}) is {found!r}; it takes a function that returns a number"
+        ) from None
+    if math.isnan(number):
+        raise Doubtful(f"{argument}({x}) is nan")
+    return number
+
+
+def integrated_kl(
+    log_p: LogDensity,
+    log_q: LogDensity,
+    low: float,
+    high: float,
+    given: set[float],
+    normalize: bool,
+    tolerance: float,
+    underflows: bool = False,
+) -> Integral:
+    """Integrate as `kl_density` does; `Doubtful` where it cannot be trusted.
+
+    If log q `underflows`, its −∞ does not prove that there is nothing.
+    """
+    pair = _Pair(log_p, log_q, low, high, underflows)
+    with np.errstate(all="ignore"):
+        try:
+            return _integrated(pair, given, normalize, tolerance)
+        except _Infinite:
+            return Integral(math.inf, 0.0)
+
+
+def _integrated(pair: _Pair, given: set[float], normalize: bool, tolerance: float) -> Integral:
+    low, high = pair.low, pair.high
+    infinite = math.isinf(low) or math.isinf(high)
+    nothing = pair.nothing
+    if normalize:  # what is nothing is known when the top is
+        pair.nothing = math.inf
+    reach = reach_of(pair.other, pair.either) if infinite else max(abs(low), abs(high))
+    cuts = given | cuts_of(pair.logs, low, high, reach)
+    if not cuts:
+        cuts = {_middle(low, high)}
+    interval = Interval(low, high, sorted(cuts), reach)
+    pair.nothing = nothing + (_top(pair.logs[0], cuts) if normalize else 0.0)
+    factors, errors = [], []
+    for which, argument in enumerate(("log_p", "log_q")):
+
+        def log(x: float, which: int = which) -> float:
+            return pair.near(x)[which]
+
+        mass, error, top = _mass(argument, log, interval, given, normalize, tolerance)
+        factors.append(top + math.log(mass) if normalize else 0.0)
+        errors.append(error / mass if normalize else abs(mass - 1) + error)
 
     def gain(x: float) -> float:
-        nonlocal beyond
-        a, b = both(x)
-        if b == -math.inf:
-            beyond = beyond or a > -745.0
-            return 0.0
-        if a == -math.inf:
-            return math.exp(b)
-        if b - a > 700.0:
-            return math.exp(b) + math.exp(a) * (a - b - 1.0)
-        return math.exp(a) * float(kl_samples(0.0, b - a, kind="k3"))
+        return pair.gain(x, *factors)
 
-    def integral(f: Callable[[float], float]) -> tuple[float, float]:
-        value = error = 0.0
-        for a, b in itertools.pairwise(ends):
-            found = integrate.quad(
-                f, a, b, epsabs=0.0, epsrel=tolerance, limit=200, full_output=True
-            )
-            value, error = value + found[0], error + found[1]
-        return value, error
+    rest = 0.0
+    for end, (step, at) in interval.ends():
+        # Of a bounded d the integrals of p and q are a bound.
+        distances = [
+            pair.logs[0](x) - pair.logs[1](x) for x in at if math.isfinite(pair.logs[0](x))
+        ]
+        if len(distances) < 3 or not 1 < distances[0] < distances[1] < distances[2]:
+            continue
+        slope, last = end_slopes(step, at, end, gain)
+        if slope >= _FLAT:
+            raise _Infinite
+        rest += math.exp(last) / -slope
+    found = _twice(interval, given, gain, tolerance)
+    if rest > max(TRUSTED * found.value, NEGLIGIBLE):
+        raise Doubtful(
+            f"the integral converges too slowly: beyond the numbers there are about {rest:g} of it,"
+            f" before them {found.value:g}"
+        )
+    # Errors of the integrals of p and q: their first powers leave the value's digits alone.
+    of_masses = errors[0] * found.value + sum(x * x for x in errors)
+    return Integral(found.value, found.error + rest + of_masses)
 
-    value, error = integral(gain)
-    if beyond:
-        return Integral(math.inf, 0.0)
-    masses = []
-    for name, log_density in (("log_p", log_p), ("log_q", log_q)):
-        mass, _ = integral(lambda x, f=log_density: math.exp(float(f(x))))  # type: ignore[misc]
-        if not normalize and not abs(mass - 1) < 1e-6:
-            raise ValueError(
-                f"kl_density: {name} integrates to {mass:g} over {support!r}; normalize=True"
-                " divides by that, and points= says where narrow peaks are"
-            )
-        if not 0 < mass < math.inf:
-            raise ValueError(f"kl_density: {name} integrates to {mass:g} over {support!r}")
-        masses.append(mass)
-    if normalize:
-        # log(Q/P) is what dividing adds, less what the integral of q − p had added.
-        p, q = masses
-        value = value / p - (q / p - 1 - math.log(q / p))
-        error = error / p
-    return Integral(value, error)
+
+def _middle(low: float, high: float) -> float:
+    if math.isinf(low):
+        return 0.0 if high > 0 else 2 * high - 1
+    return (
+        2 * low + 1
+        if math.isinf(high) and low >= 0
+        else 1.0
+        if math.isinf(high)
+        else (low / 2 + high / 2)
+    )
+
+
+def _top(log: Callable[[float], float], cuts: Iterable[float]) -> float:
+    return max((h for h in map(log, cuts) if math.isfinite(h)), default=0.0)
+
+
+def _mass(
+    argument: str,
+    log: Callable[[float], float],
+    interval: Interval,
+    given: set[float],
+    normalize: bool,
+    tolerance: float,
+) -> tuple[float, float, float]:
+    """Integral of a density, its error, and the logarithm of what it was divided by first."""
+    top = _top(log, interval.cuts) if normalize else 0.0
+    support = f"over ({interval.low:g}, {interval.high:g})"
+
+    def scaled(x: float) -> float:
+        return log(x) - top
+
+    rest = 0.0
+    for end, (step, at) in interval.ends():
+        slope, last = end_slopes(step, at, end, scaled)
+        if slope >= _FLAT:
+            raise Doubtful(f"{argument} has no finite integral {support}")
+        rest += math.exp(last) / -slope
+    if not normalize and rest > TRUSTED:
+        raise Doubtful(_BEYOND.format(argument, rest, support))
+    try:
+        if normalize:
+            found = _twice(interval, given, scaled, tolerance)
+        else:  # 1 is what it is compared with
+            found = interval.integral(scaled, max(tolerance, _OF_ONE))
+    except OverflowError:
+        raise Doubtful(f"{argument} integrates to inf {support}") from None
+    if not normalize and not abs(found.value - 1) < TRUSTED:
+        raise Doubtful(f"{argument} integrates to {found.value:g} {support}")
+    if not 0 < found.value < math.inf:
+        raise Doubtful(f"{argument} integrates to {found.value:g} {support}")
+    if rest > TRUSTED * found.value:
+        raise Doubtful(_BEYOND.format(argument, rest, support))
+    error = found.error + rest
+    return found.value, error, top
+
+
+def _twice(
+    interval: Interval, given: set[float], log_f: Callable[[float], float], tolerance: float
+) -> Integral:
+    """Integrate twice, cut at the cuts and between them; jumps that were given stay."""
+    found = interval.integral(log_f, tolerance)
+    cuts = {*given, *_between(interval.cuts)}
+    other = Interval(interval.low, interval.high, sorted(cuts or interval.cuts), interval.reach)
+    again = other.integral(log_f, tolerance)
+    apart = abs(again.value - found.value)
+    if apart > max(TRUSTED * found.value, NEGLIGIBLE, 2 * (found.error + again.error)):
+        raise Doubtful(
+            f"an integral is {found.value:g}, and {again.value:g} if the support is cut otherwise"
+        )
+    return Integral(found.value, found.error + apart)
+
+
+def _between(cuts: Sequence[float]) -> list[float]:
+    return [a + 0.4 * (b - a) for a, b in itertools.pairwise(cuts)]
 
 
 def sample_count(function: str, samples: int) -> None:
@@ -235,7 +468,7 @@ def mixture_kl(
     """
     _mixtures("mixture_kl", p, q)
     sample_count("mixture_kl", samples)
-    x = p.sample(np.random.default_rng(seed), samples)
+    x = p.sample(np.random.default_rng(seed_of("mixture_kl", seed)), int(samples))
     return kl_from_samples(p.log_density(x), q.log_density(x), kind)
 
 
@@ -287,7 +520,7 @@ def mixture_kl_bounds(
     Raises
     ------
     TypeError, ValueError
-        As :func:`mixture_kl`.
+        As :func:`mixture_kl`; `iterations` is no integer above 0.
 
     References
     ----------
@@ -305,6 +538,10 @@ def mixture_kl_bounds(
     (0.0, 0.136513)
     """
     _mixtures("mixture_kl_bounds", p, q)
+    if isinstance(iterations, bool) or not isinstance(iterations, (int, np.integer)):
+        raise TypeError(f"mixture_kl_bounds: iterations is {iterations!r}; it takes an integer")
+    if iterations < 1:
+        raise ValueError(f"mixture_kl_bounds: iterations is {iterations}; it takes 1 or more")
     log_p, log_q = np.log(p.weights), np.log(q.weights)
     among, between = _divergences(p, p), _divergences(p, q)
     variational_p = np.logaddexp.reduce(log_p - among, axis=1)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv.evaluation import real_numbers
+from fastdiv.evaluation import real_numbers, seed_of
 from fastdiv.extras import scipy_module
 from fastdiv.uncertainty import Estimate
 
@@ -142,12 +142,13 @@ def nearest_neighbour_kl_estimate(
     >>> abs(found.value - 0.5) < 3 * found.se < 0.1
     True
     """
-    value = nearest_neighbour_kl(x, y, k=k)
-    samples = np.asarray(x), np.asarray(y)
+    name = "nearest_neighbour_kl_estimate"
+    rng = np.random.default_rng(seed_of(name, seed))
+    samples = _points(name, "x", x), _points(name, "y", y)
+    value = nearest_neighbour_kl(*samples, k=k)
     parts = min(_PARTS, min(map(len, samples)) // (k + 1))
     if parts < 2:
         return Estimate(value, math.nan)
-    rng = np.random.default_rng(seed)
     variances = []
     for _ in range(_DIVISIONS):
         divided = (np.array_split(rng.permutation(each), parts) for each in samples)

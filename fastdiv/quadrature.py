@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdiv.densities import Integral
 from fastdiv.extras import scipy_module
+from fastdiv.integration import Integral
 
 __all__ = ["TENSOR", "gaussian_mean", "gaussian_nodes"]
 

@@ -11,9 +11,14 @@ from scipy import integrate, stats
 
 import fastdiv as fd
 from fastdiv import families
-from fastdiv.densities import GaussianMixture, kl_density, mixture_kl, mixture_kl_bounds
+from fastdiv.densities import GaussianMixture, Integral, kl_density, mixture_kl, mixture_kl_bounds
 
 LINE = (-math.inf, math.inf)
+
+
+def student(df):
+    factor = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - math.log(df * math.pi) / 2
+    return lambda x: factor - (df + 1) / 2 * math.log1p(x * x / df)
 
 
 def normal(mu, sigma):
@@ -71,13 +76,111 @@ def test_densities_that_do_not_integrate_to_1():
     assert truncated.value == pytest.approx(want, rel=1e-8)
 
 
+def scaled(f, log_factor):
+    return lambda x: float(f(x)) + log_factor
+
+
+@pytest.mark.parametrize(
+    ("at", "width"), [(1000.0, 1e-3), (1234.5, 1e-2), (-3e7, 10.0), (0.3, 1e-6), (0.3, 1e3)]
+)
+def test_peaks_are_found(at, width):
+    """On a line that shows nothing of them, and of any height."""
+    p, q = normal(at, width), normal(at + width, 2 * width)
+    want = fd.normal_kl(at, width, at + width, 2 * width)
+    plain = kl_density(p, q, LINE)
+    assert abs(plain.value - want) <= 3 * plain.error + 1e-9
+    found = kl_density(scaled(p, 3000.0), scaled(q, -2000.0), LINE, normalize=True)
+    assert found.value == pytest.approx(want, rel=1e-6)
+    assert abs(found.value - want) <= 3 * found.error + 1e-9
+
+
 def test_a_peak_that_is_not_seen_is_an_error():
-    narrow = normal(1000.0, 1e-3)
-    with pytest.raises(ValueError, match=r"log_p integrates to .* points= says"):
-        kl_density(narrow, normal(1000.0, 2e-3), LINE)
-    cuts = [1000 + 1e-3 * x for x in (-20, -3, 0, 3, 20)]
-    found = kl_density(narrow, normal(1000.0, 2e-3), LINE, points=cuts)
-    assert found.value == pytest.approx(fd.normal_kl(0, 1, 0, 2), rel=1e-9)
+    """It is no top of the whole, and narrower than any grid."""
+    needle = GaussianMixture([0.5, 0.5], [0.0, 1234.5], [1.0, 1e-6]).log_density
+    with pytest.raises(ValueError, match=r"log_p integrates to 0\.5 .* points= says"):
+        kl_density(needle, normal(0.0, 1.0), LINE)
+    cuts = [1234.5 + 1e-3 * x for x in (-20, -3, 0, 3, 20)]
+    found = kl_density(needle, normal(0.0, 1.0), LINE, points=cuts)
+    want = 0.5 * (math.log(0.5) + 1234.5**2 / 2 - math.log(1e-3) - 0.5) + 0.5 * math.log(0.5)
+    assert found.value == pytest.approx(want, rel=1e-9)
+
+
+def test_cut_otherwise_the_mass_has_to_be_the_same(monkeypatch):
+    """Two partitions that see different peaks."""
+    from fastdiv import densities
+
+    comb = GaussianMixture([0.5, 0.5], [0.0, 700.0], [1.0, 1e-4]).log_density
+    monkeypatch.setattr(densities, "cuts_of", lambda *_: {-1.0, 1.0, 698.0, 699.0, 701.0, 704.9})
+    monkeypatch.setattr(
+        densities, "_between", lambda cuts: [-1.0, 0.0, 1.0, 300.0, 699.98, 700.02, 800.0]
+    )
+    with pytest.raises(ValueError, match="if the support is cut otherwise"):
+        kl_density(comb, normal(0.0, 1.0), LINE, normalize=True)
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "support"),
+    [
+        (families.Cauchy(0, 1).log_density, normal(0, 1), LINE),
+        (student(1.5), normal(0, 1), LINE),
+        (student(2.0), normal(0, 1), LINE),
+        (lambda x: -2 * math.log(x), lambda x: 1 - x, (1, math.inf)),
+        (lambda x: -2 * math.log(-x), lambda x: 1 + x, (-math.inf, -1)),
+        (lambda x: 0.0, lambda x: families.InverseGamma(1, 1).log_density(x) + 1, (0, 1)),
+        (lambda x: 0.0, lambda x: families.InverseGamma(1, 1).log_density(2 - x) + 1, (1, 2)),
+        (lambda x: 0.0, lambda x: math.log(2) if x > 0.5 else -math.inf, (0, 1)),
+        (normal(0, 1), lambda x: math.log(1 / 24) if abs(x) < 12 else -math.inf, LINE),
+        (student(5.0), lambda x: math.log(1 / 24) if abs(x) < 12 else -math.inf, LINE),
+    ],
+)
+def test_divergences_that_are_infinite(p, q, support):
+    """Of tails, of ends, of holes: the means of -log q over P, all known to be infinite."""
+    assert kl_density(p, q, support) == Integral(math.inf, 0.0)
+    for factor in (-2000.0, 2000.0):
+        found = kl_density(scaled(p, factor), scaled(q, -factor), support, normalize=True)
+        assert found == Integral(math.inf, 0.0)
+
+
+def test_divergences_that_are_nearly_infinite():
+    """Student's t has a variance above two degrees of freedom, and ever less of it in reach."""
+    for df in (2.2, 2.5, 3.0):
+        found = kl_density(student(df), normal(0, 1), LINE)
+        want = math.log(2 * math.pi) / 2 + df / (df - 2) / 2 - float(stats.t(df).entropy())
+        assert found.value == pytest.approx(want, rel=1e-9)
+        assert abs(found.value - want) <= 10 * found.error
+    with pytest.raises(ValueError, match="converges too slowly: beyond the numbers"):
+        kl_density(student(2.01), normal(0, 1), LINE)
+
+
+def test_what_has_no_integral():
+    for flat, support in (
+        (lambda x: 0.0, LINE),
+        (lambda x: -math.log(x), (1, math.inf)),
+        (lambda x: -math.log(x), (0, 1)),
+        (lambda x: -math.log(3 - x), (2, 3)),
+    ):
+        with pytest.raises(ValueError, match=r"log_p has no finite integral over"):
+            kl_density(flat, normal(0, 1), support, normalize=True)
+
+    def interior(x):
+        return -1.5 * math.log(abs(x - 0.3)) if x != 0.3 else math.inf
+
+    with pytest.raises(ValueError, match=r"QUADPACK: |log_p"):
+        kl_density(interior, lambda x: 0.0, (0, 1), normalize=True)
+
+
+def test_a_point_where_q_is_nothing_is_no_hole():
+    """An integral does not see a point: 0 = log 2 - 1 of triangles at their middle."""
+    found = kl_density(
+        lambda x: -math.log(2), lambda x: math.log(abs(x)) if x else -math.inf, (-1, 1)
+    )
+    assert found.value == pytest.approx(1 - math.log(2), rel=1e-12)
+    root = kl_density(
+        lambda x: -math.log(4) - math.log(abs(x)) / 2 if x else math.inf,
+        lambda x: -math.log(2),
+        (-1, 1),
+    )
+    assert root.value == pytest.approx(1 - math.log(2), rel=1e-9)
 
 
 def test_without_scipy(monkeypatch):
@@ -158,6 +261,61 @@ def test_bounds_of_single_gaussians_and_of_far_components():
     assert mixture_kl_bounds(ONE, ONE).upper < 1e-6
 
 
+def jensen(p, q):
+    """Lower and upper bound from products of components and their divergences, by SciPy."""
+    means_p, means_q = p.means[:, 0], q.means[:, 0]
+    vars_p, vars_q = p.covariances[:, 0, 0], q.covariances[:, 0, 0]
+
+    def products(a, b):
+        (m, v), (n, w) = a, b
+        return stats.norm(m[:, None], np.sqrt(v[:, None] + w)).pdf(n)
+
+    def divergences(b):
+        n, w = b
+        v, apart = vars_p[:, None], means_p[:, None] - n
+        return (v / w + apart**2 / w - 1 + np.log(w / v)) / 2
+
+    of_p, of_q = (means_p, vars_p), (means_q, vars_q)
+    entropies = stats.norm(0, np.sqrt(vars_p)).entropy()
+    log = np.log
+    upper = p.weights @ (
+        log(products(of_p, of_p) @ p.weights)
+        - log(np.exp(-divergences(of_q)) @ q.weights)
+        + entropies
+    )
+    lower = p.weights @ (
+        log(np.exp(-divergences(of_p)) @ p.weights)
+        - log(products(of_p, of_q) @ q.weights)
+        - entropies
+    )
+    return lower, upper
+
+
+def test_which_bound_is_the_sharper():
+    """Jensen's of components that overlap, the matching one of components that do not."""
+    near = GaussianMixture([0.5, 0.5], [-1, 1], [0.5, 0.5]), GaussianMixture([1], [0], [1.5])
+    found = mixture_kl_bounds(*near)
+    assert found.upper == pytest.approx(jensen(*near)[1], rel=1e-12)
+    assert found.lower == 0 > jensen(*near)[0]
+    far = GaussianMixture([1], [0], [1]), GaussianMixture([0.5, 0.5], [9, 12], [1, 2])
+    found = mixture_kl_bounds(*far)
+    lower, upper = jensen(*far)
+    assert found.lower == pytest.approx(lower, rel=1e-12)
+    # log 2 and the divergence of the near component: a sum of two of shares that are matched.
+    assert found.upper < min(upper, math.log(2) + 81 / 2) - 0.1
+    assert found.lower < exact(*far) < found.upper
+
+
+def test_numbers_of_the_mixtures_arguments():
+    with pytest.raises(TypeError, match="mixture_kl: seed is 'a'; it takes an integer"):
+        mixture_kl(ONE, TWO, samples=10, seed="a")
+    with pytest.raises(ValueError, match="mixture_kl: seed is -1"):
+        mixture_kl(ONE, TWO, samples=10, seed=-1)
+    for wrong, error in (("a", TypeError), (True, TypeError), (0, ValueError)):
+        with pytest.raises(error, match=f"mixture_kl_bounds: iterations is {wrong!r}; it takes"):
+            mixture_kl_bounds(ONE, TWO, iterations=wrong)
+
+
 def test_wrong_mixtures():
     with pytest.raises(TypeError, match="q is Normal; it takes a GaussianMixture"):
         mixture_kl(ONE, families.Normal(0, 1))
@@ -180,3 +338,19 @@ def test_what_kl_density_refuses():
         kl_density(gaussian, gaussian, (0, 1), tolerance=0)
     with pytest.raises(ValueError, match="log_p integrates to 0"):
         kl_density(nothing, gaussian, (-math.inf, math.inf), normalize=True)
+    for wrong in ("a", None, True):
+        with pytest.raises(TypeError, match="kl_density: tolerance is"):
+            kl_density(gaussian, gaussian, (0, 1), tolerance=wrong)
+    for wrong in ("ab", None, [1, "a"]):
+        with pytest.raises(TypeError, match="kl_density: support has dtype"):
+            kl_density(gaussian, gaussian, wrong)
+    with pytest.raises(TypeError, match="kl_density: points has dtype"):
+        kl_density(gaussian, gaussian, LINE, points="ab")
+    with pytest.raises(ValueError, match=r"points .nan. are not inside"):
+        kl_density(gaussian, gaussian, LINE, points=[math.nan])
+    with pytest.raises(TypeError, match="kl_density: log_q is float; it takes a function"):
+        kl_density(gaussian, 0.5, LINE)
+    with pytest.raises(TypeError, match=r"log_p\(.*\) is 'a'; it takes a function that returns"):
+        kl_density(lambda x: "a", gaussian, LINE)
+    with pytest.raises(ValueError, match=r"kl_density: log_q\(.*\) is nan"):
+        kl_density(gaussian, lambda x: math.nan, LINE, normalize=True)

@@ -165,3 +165,9 @@ def test_limits_and_refusals_of_f_estimates() -> None:
         estimators.f_divergence_samples([0.0], [0.0, 1.0], "kl")
     with pytest.raises(ValueError, match="f_divergence_samples: there is no generator 'klx'"):
         estimators.f_divergence_samples([0.0], [0.0], "klx")
+
+
+def test_what_is_no_array_of_numbers() -> None:
+    for wrong in ([[0.0], [0.0, 1.0]], [0.0, [1.0]]):
+        with pytest.raises(ValueError, match="kl_samples: logq has rows of different lengths, or what is no number"):
+            estimators.kl_samples([0.0, 0.0], wrong)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 from families_by_quadrature import LAWS, known_divergences
 from mpmath import mpf
-from scipy import stats
+from scipy import integrate, stats
 
 import fastdiv as fd
 from fastdiv import families
@@ -729,10 +730,6 @@ def test_what_has_no_closed_form():
         families.kl_divergence(families.Binomial(3, 0.5), families.Binomial(5, 0.5))
     with pytest.raises(TypeError, match="NegativeBinomial and NegativeBinomial have no closed"):
         families.kl_divergence(families.NegativeBinomial(3, 0.5), families.NegativeBinomial(5, 0.5))
-    with pytest.raises(TypeError, match="Poisson and Normal have no closed form"):
-        families.kl_divergence(families.Poisson(3), families.Normal(3, 1))
-    with pytest.raises(TypeError, match="one is discrete"):
-        families.kl_divergence(families.Poisson(3), families.Normal(3, 1), method="quadrature")
     with pytest.raises(TypeError, match=r"kl_divergence: q is list; it takes a distribution"):
         families.kl_divergence(p, [0.5, 0.5])
     with pytest.raises(ValueError, match="method is 'magic'"):
@@ -747,6 +744,160 @@ def test_what_has_no_closed_form():
     weights = stats.binom(3, 0.5).pmf(range(4)), stats.binom(5, 0.5).pmf(range(4))
     want = sum(a * math.log(a / b) for a, b in zip(*weights, strict=True))
     assert abs(summed.value - want) <= summed.error + 1e-15
+
+
+def advised(p, q):
+    """Methods that the refusal of a closed form names."""
+    with pytest.raises(TypeError, match="have no closed form here") as refused:
+        families.kl_divergence(p, q)
+    return re.findall(r'method="(\w+)"', str(refused.value))
+
+
+def test_what_is_advised_works():
+    for p, q, methods in (
+        (families.Cauchy(0, 1), families.Normal(0, 1), ["quadrature", "monte_carlo"]),
+        (families.Cauchy([0, 1], 1), families.Normal(0, 1), ["quadrature", "monte_carlo"]),
+        (stats.t(4), stats.norm(), ["quadrature", "monte_carlo"]),
+        (families.Poisson(3), families.Normal(3, 1), []),
+        (families.Normal(3, 1), families.Poisson(3), []),
+        (families.VonMises(0, 1), families.Normal(0, 1), []),
+        (families.MultivariateNormal([0, 0], np.eye(2)), families.Normal(0, 1), []),
+        (families.MultivariateNormal([0, 0], np.eye(2)), families.Dirichlet([1, 1]),
+         ["monte_carlo"]),
+    ):  # fmt: skip
+        assert advised(p, q) == methods
+        for method in ("quadrature", "monte_carlo"):
+            single = p.batch_shape == () if isinstance(p, families.Family) else True
+            if single and method in methods:
+                assert families.kl_divergence(p, q, method=method, samples=100).value > 0
+            else:
+                with pytest.raises((TypeError, ValueError), match="kl_divergence: "):
+                    families.kl_divergence(p, q, method=method, samples=100)
+
+
+@pytest.mark.parametrize("method", ["closed", "quadrature", "monte_carlo"])
+def test_a_probability_is_no_density(method):
+    for p, q in (
+        (families.Poisson(3), families.Normal(3, 1)),
+        (families.Normal(3, 1), families.Poisson(3)),
+        (stats.skellam(1, 2), stats.t(3)),
+    ):
+        with pytest.raises(TypeError, match="one is discrete, and one is not"):
+            families.kl_divergence(p, q, method=method)
+
+
+@pytest.mark.parametrize("method", ["quadrature", "monte_carlo"])
+def test_batches_of_foreign_distributions_are_refused(method):
+    for p, q, shape in (
+        (stats.t([3, 4]), stats.norm(), r"\(2,\) and \(\)"),
+        (stats.norm(), stats.t(3, loc=[0, 1, 2]), r"\(\) and \(3,\)"),
+        (stats.skellam([1, 2], 3), stats.poisson(2), r"\(2,\) and \(\)"),
+    ):
+        with pytest.raises(ValueError, match=f"takes one distribution each.* shapes {shape}"):
+            families.kl_divergence(p, q, method=method)
+
+
+def test_arguments_of_monte_carlo():
+    p = families.Normal(0, 1)
+    for wrong, error in (("a", TypeError), (None, TypeError), (True, TypeError), (-1, ValueError)):
+        with pytest.raises(error, match=f"kl_divergence: seed is {wrong!r}; it takes"):
+            families.kl_divergence(p, p, method="monte_carlo", seed=wrong)
+
+
+# --- sums and integrals that are hard -------------------------------------------------------------
+
+SUMS = {
+    "far from 0": (families.Poisson(1e8), families.Poisson(1.0001e8)),
+    "many trials": (families.Binomial(1e9, 0.3), families.Binomial(1e9, 0.3001)),
+    "wide": (families.Geometric(1e-4, 1), families.Geometric(2e-4, 1)),
+    "narrow": (families.Poisson(1e-9), families.Poisson(1.0)),
+    "far from its mode": (
+        families.NegativeBinomial(0.01, 1e-3),
+        families.NegativeBinomial(0.01, 0.1),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_where_the_probability_is(name):
+    p, q = SUMS[name]
+    want = float(families.kl_divergence(p, q))
+    found = families.kl_divergence(p, q, method="quadrature")
+    assert abs(found.value - want) <= found.error <= 1e-5 * want
+
+
+def zeta_divergence(a, b):
+    """Of zeta distributions: log ζ(b)/ζ(a) + (b − a) E log k."""
+    return float(mp.log(mp.zeta(b) / mp.zeta(a)) - (b - a) * mp.zeta(a, derivative=1) / mp.zeta(a))
+
+
+FOREIGN_SUMS = {
+    # The halves of Skellam's are exchanged: (μ₂ − μ₁)/2 log ratio.
+    "skellam": (stats.skellam(3, 4), stats.skellam(4, 3), math.log(4 / 3)),
+    "dlaplace": (stats.dlaplace(0.5), stats.dlaplace(0.8),
+                 math.log(math.tanh(0.25) / math.tanh(0.4)) + 0.3 / math.sinh(0.5)),
+    "zipf": (stats.zipf(4), stats.zipf(3), zeta_divergence(4, 3)),
+    "of a tail": (stats.zipf(2), stats.geom(0.5), math.inf),
+    "of two": (stats.zipf(3.5), stats.geom(0.5), float(
+        -mp.log(mp.zeta(3.5)) + 3.5 * mp.zeta(3.5, derivative=1) / mp.zeta(3.5)
+        + mp.log(2) * mp.zeta(2.5) / mp.zeta(3.5))),
+    "moved": (stats.poisson(3, loc=0.5), stats.poisson(4, loc=0.5), 3 * math.log(3 / 4) + 1),
+    "to both sides": (stats.dlaplace(0.5), stats.poisson(3), math.inf),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOREIGN_SUMS)
+def test_sums_of_foreign_distributions(name):
+    p, q, want = FOREIGN_SUMS[name]
+    found = families.kl_divergence(p, q, method="quadrature")
+    assert found.value == pytest.approx(want, rel=1e-6)
+    if math.isfinite(want):
+        assert abs(found.value - want) <= found.error + 1e-14
+
+
+def test_sums_that_are_refused():
+    for p, q, text in (
+        (stats.zipf(2), stats.zipf(3), r'too slowly: beyond \d+ terms.*method="monte_carlo"'),
+        (families.Geometric(1e-9, 1), families.Geometric(2e-9, 1), 'too slowly.*method="closed"'),
+        (families.Poisson(1e13), families.Poisson(1.1e13), 'too slowly.*method="closed"'),
+        (families.Poisson(1000), stats.skellam(1, 1), "0 or below the least number"),
+    ):
+        with pytest.raises(ValueError, match=f"kl_divergence: .* by quadrature: .*{text}"):
+            families.kl_divergence(p, q, method="quadrature")
+
+
+SHARP = {
+    "Beta at 0": (families.Beta(0.05, 1), families.Beta(0.5, 1)),
+    "Gamma at 0": (families.Gamma(0.05, 1), families.Gamma(0.2, 1)),
+    "Weibull": (families.Weibull(0.1, 1), families.Weibull(0.2, 1)),
+    "Pareto's tail": (families.Pareto(3, 0.05), families.Pareto(2, 0.2)),
+    "Pareto at its end": (families.Pareto(1, 1e6), families.Pareto(1, 2e6)),
+    "LogNormal": (families.LogNormal(0, 20), families.LogNormal(0, 30)),
+    "InverseGamma": (families.InverseGamma(0.1, 1), families.InverseGamma(0.2, 1)),
+    "Beta at both ends": (families.Beta(0.5, 0.5), families.Beta(1.5, 0.7)),
+}
+
+
+@pytest.mark.parametrize("name", SHARP)
+def test_quadrature_of_what_is_sharp(name):
+    p, q = SHARP[name]
+    want = float(families.kl_divergence(p, q))
+    found = families.kl_divergence(p, q, method="quadrature")
+    assert abs(found.value - want) <= 5 * found.error + 1e-14 * want
+    assert found.error < 1e-6
+
+
+def test_quadrature_says_what_works_instead():
+    """A half of these densities is nearer to 1 than the next number."""
+    p = families.Beta(0.01, 0.01)
+    with pytest.raises(ValueError, match="nearer to an end") as refused:
+        families.kl_divergence(p, families.Beta(0.5, 0.5), method="quadrature")
+    assert str(refused.value).endswith('method="closed" has it')
+    assert "points" not in str(refused.value)
+    assert "normalize" not in str(refused.value)
+    for q in (families.Normal(0, 1), families.Exponential(1)):
+        heavy = families.kl_divergence(families.Pareto(1, 0.9), q, method="quadrature")
+        assert heavy == Integral(math.inf, 0.0)
 
 
 # --- other libraries ------------------------------------------------------------------------------
@@ -780,6 +931,19 @@ def test_scipy_with_loc_and_scale():
     t = kl(stats.t(5), stats.norm(), method="quadrature")
     sampled = kl(stats.t(5), stats.norm(), method="monte_carlo", samples=50_000)
     assert abs(sampled.value - t.value) < 5 * sampled.se
+    made, other = stats.beta(2, 3, scale=2), stats.beta(3, 2, scale=2)
+    with pytest.raises(TypeError, match="have no closed form"):
+        kl(made, other)
+    with pytest.raises(TypeError, match="have no closed form"):
+        kl(stats.chi(3, scale=2), stats.chi(4, scale=2))
+    found = kl(made, other, method="quadrature").value
+    assert found == pytest.approx(kl(families.Beta(2, 3), families.Beta(3, 2)), rel=1e-9)
+    beside = kl(stats.beta(2, 3, scale=2), families.Exponential(1.0), method="quadrature").value
+    want = integrate.quad(
+        lambda x: stats.beta(2, 3).pdf(x / 2) / 2 * (np.log(stats.beta(2, 3).pdf(x / 2) / 2) + x),
+        0, 2,
+    )[0]  # fmt: skip
+    assert beside == pytest.approx(want, rel=1e-7)
     counts = kl(stats.poisson(3, loc=1), stats.poisson(4, loc=1), method="quadrature")
     assert counts.value == pytest.approx(kl(stats.poisson(3), stats.poisson(4)), rel=1e-10)
 
@@ -898,6 +1062,123 @@ def test_torch_itself():
         found = families.kl_divergence(heavy, families.Normal(0, 1), method=method)
         want = families.kl_divergence(stats.t(5), stats.norm(), method="quadrature").value
         assert abs(found.value - want) < 0.1
+
+
+TORCHS = "torch.distributions.distribution"
+
+
+def test_torch_given_factors_and_logits_by_names():
+    """Stand-ins: what a distribution was made of is read, not what was computed from it."""
+    root = np.array([[1.0, 0.0], [1.0, 1e-9]])
+    made = []
+    for width in (1.0, 2.0):
+        stand_in = type(
+            "MultivariateNormal", (SimpleNamespace,), {"__module__": "torch.distributions.x"}
+        )
+        made.append(stand_in(
+            loc=Tensor([0.0, 0.0]), scale_tril=Tensor(root * [1, width]),
+            covariance_matrix=Tensor(np.ones((2, 2))),
+        ))  # fmt: skip
+    want = math.log(2) + (0.25 - 1) / 2
+    assert families.kl_divergence(*made) == pytest.approx(want, rel=1e-14)
+    stand_in = type("Bernoulli", (SimpleNamespace,), {"__module__": TORCHS})
+    p, q = (stand_in(logits=Tensor(x), probs=Tensor(1.0)) for x in (40.0, 41.0))
+    with mp.workdps(60):
+        a, b = (1 / (1 + mp.exp(-x)) for x in (mp.mpf(40), mp.mpf(41)))
+        want = a * mp.log(a / b) + (1 - a) * mp.log((1 - a) / (1 - b))
+    assert families.kl_divergence(p, q) == pytest.approx(float(want), rel=1e-12)
+    fair = families.kl_divergence(families.Bernoulli(0.5), p)
+    assert fair == pytest.approx(20 - math.log(2), rel=1e-14)
+    one = stand_in(probs=Tensor(0.25), logits=Tensor(99.0))
+    assert families.kl_divergence(one, families.Bernoulli(0.25)) == 0
+
+
+def test_torch_with_logits():
+    torch = torch_or_nothing()
+    if torch is None:
+        return
+    made, kl = torch.distributions, families.kl_divergence
+    for logits in (-3.0, 0.5, 4.0):
+        share = 1 / (1 + math.exp(-logits))
+        x = torch.tensor(logits)
+        for given, want in (
+            (made.Bernoulli(logits=x), families.Bernoulli(share)),
+            (made.Geometric(logits=x), families.Geometric(share, 0)),
+            (made.Binomial(5, logits=x), families.Binomial(5, share)),
+            (made.NegativeBinomial(5.0, logits=x), families.NegativeBinomial(5, 1 - share)),
+            (made.ContinuousBernoulli(logits=x), families.ContinuousBernoulli(share)),
+        ):
+            assert kl(given, want) < 1e-27
+            _ = given.probs
+            assert kl(given, want) < 1e-27
+    assert kl(made.Bernoulli(logits=torch.tensor(1.0)), families.Poisson(2.0)) == pytest.approx(
+        kl(families.Bernoulli(1 / (1 + math.exp(-1))), families.Poisson(2.0)), rel=1e-14
+    )
+    far = made.Categorical(logits=torch.tensor([0.0, -200.0]).double())
+    assert kl(families.Categorical([0.5, 0.5]), far) == pytest.approx(100 - math.log(2), rel=1e-14)
+    for sharp in (
+        made.Geometric(logits=torch.tensor(40.0)),
+        made.Binomial(3, logits=torch.tensor(40.0)),
+        made.NegativeBinomial(3.0, logits=torch.tensor(-40.0)),
+        made.ContinuousBernoulli(logits=torch.tensor(40.0)),
+    ):
+        with pytest.raises(ValueError, match=r"q is torch.* with logits -?40: float64 does not"):
+            kl(families.Normal(0, 1), sharp)
+    root = torch.tensor([[1.0, 0.0], [1.0, 1e-9]], dtype=torch.float64)
+    wide = root * torch.tensor([1.0, 2.0])
+    p, q = (made.MultivariateNormal(torch.zeros(2).double(), scale_tril=x) for x in (root, wide))
+    assert kl(p, q) == pytest.approx(math.log(2) + (0.25 - 1) / 2, rel=1e-14)
+
+
+def test_what_torch_alone_has():
+    torch = torch_or_nothing()
+    if torch is None:
+        return
+    made, kl = torch.distributions, families.kl_divergence
+    heavy = made.StudentT(torch.tensor([3.0, 4.0]))
+    for method in ("quadrature", "monte_carlo"):
+        with pytest.raises(ValueError, match=r"no batches; it got shapes \(2,\) and \(\)"):
+            kl(heavy, families.Normal(0, 1), method=method)
+    with pytest.raises(TypeError, match="have no closed form here"):
+        kl(heavy, families.Normal(0, 1))
+    single = kl(made.StudentT(torch.tensor([3.0])), families.Normal(0, 1), method="quadrature")
+    want = kl(stats.t(3), stats.norm(), method="quadrature").value
+    assert single.value == pytest.approx(want, rel=1e-6)
+    square = made.Uniform(torch.tensor(0.0), torch.tensor(2.0))
+    found = kl(families.Normal(0, 1), square, method="monte_carlo", samples=50)
+    assert found.value == math.inf
+    pair = made.Independent(made.Normal(torch.zeros(2), torch.ones(2)), 1)
+    both = families.MultivariateNormal([1, 1], np.eye(2))
+    found = kl(pair, both, method="monte_carlo", samples=20_000)
+    assert abs(found.value - 1) < 5 * found.se
+    with pytest.raises(TypeError, match=r"of values of shapes \(2,\) and \(\)"):
+        kl(pair, families.Normal(0, 1), method="monte_carlo")
+
+
+def test_tensors_as_parameters_and_samples():
+    torch = torch_or_nothing()
+    if torch is None:
+        return
+    x = torch.tensor([1.0, 2.5])
+    np.testing.assert_array_equal(families.Normal(x.bfloat16(), 1).mu, [1, 2.5])
+    assert fd.estimators.kl_samples(x.bfloat16(), x).tolist() == [0, 0]
+    for call in (lambda y: families.Normal(y, 1), lambda y: fd.estimators.kl_samples(y, y)):
+        with pytest.raises(TypeError, match=r"requires its gradient; it takes \w+\.detach\(\)"):
+            call(x.requires_grad_())
+
+
+def test_masked_arrays_are_refused():
+    some = np.ma.masked_array([1.0, 2.0], [False, True])
+    for call in (
+        lambda: families.Normal(some, 1),
+        lambda: families.Normal(0, 1).log_density(some),
+        lambda: fd.estimators.kl_samples(some, [0.0, 0.0]),
+        lambda: fd.normal_kl(0.0, some, 0.0, 1.0),
+        lambda: fd.densities.GaussianMixture(some, [0, 1], [1, 1]),
+        lambda: fd.neighbours.nearest_neighbour_kl(some, [1.0, 2.0], k=1),
+    ):
+        with pytest.raises(TypeError, match=r": \w+ is a masked array; fill it"):
+            call()
 
 
 # --- special functions ----------------------------------------------------------------------------

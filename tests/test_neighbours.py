@@ -118,6 +118,9 @@ def test_refusals():
         nearest_neighbour_kl(np.ones((1, 2, 3)), y)
     with pytest.raises(TypeError, match="x has dtype"):
         nearest_neighbour_kl(["a"], ["b"])
+    for wrong, error in (("a", TypeError), (-1, ValueError)):
+        with pytest.raises(error, match=f"nearest_neighbour_kl_estimate: seed is {wrong!r}"):
+            nearest_neighbour_kl_estimate(x, y, k=1, seed=wrong)
     with pytest.raises(ValueError, match="k is 5, for 0 points"):
         nearest_neighbour_kl(np.empty(0), np.empty(0))
 

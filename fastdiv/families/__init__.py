@@ -27,9 +27,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv.densities import Integral, kl_density, sample_count
 from fastdiv.divergences import renyi_divergence as _renyi_of_rows
-from fastdiv.estimators import kl_from_samples
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing, bregman
 from fastdiv.families.discrete import (
     Bernoulli,
@@ -41,6 +39,7 @@ from fastdiv.families.discrete import (
 )
 from fastdiv.families.foreign import family_of, name_of
 from fastdiv.families.multivariate import Dirichlet, MultivariateNormal, Wishart
+from fastdiv.families.numerical import by_quadrature, by_samples, event_shape, unsupported
 from fastdiv.families.positive import (
     Beta,
     Chi,
@@ -55,7 +54,7 @@ from fastdiv.families.positive import (
     Weibull,
 )
 from fastdiv.families.real import Cauchy, Gumbel, Laplace, Normal, VonMises
-from fastdiv.uncertainty import Estimate
+from fastdiv.gaussians import gaussian_kl
 
 __all__ = [
     "FAMILIES",
@@ -154,10 +153,12 @@ def kl_divergence(
     ------
     TypeError
         If an argument is no distribution, or the pair has no closed form and none was asked for
-        that it has.
+        that it has. If one is discrete, and one has a density: whatever the method, they are
+        refused, because the one certainly holds what is nothing to the other, and +inf would hide
+        that a mass and a density were mixed up.
     ValueError
-        If shapes do not broadcast, the method is unknown or for single distributions only, or
-        `samples` is below 2.
+        If shapes do not broadcast, the method is unknown or for single distributions only,
+        `samples` is below 2 or `seed` below 0; if an integral or a sum cannot be trusted.
 
     References
     ----------
@@ -178,9 +179,9 @@ def kl_divergence(
     """
     of_p, of_q = _both("kl_divergence", p, q)
     if method == "quadrature":
-        return _by_quadrature(of_p, of_q)
+        return by_quadrature(of_p, of_q, _has_closed)
     if method == "monte_carlo":
-        return _by_samples(of_p, of_q, samples, seed)
+        return by_samples(of_p, of_q, samples, seed)
     if method != "closed":
         raise ValueError(
             f"kl_divergence: method is {method!r}; it takes 'closed', 'quadrature' or 'monte_carlo'"
@@ -189,7 +190,7 @@ def kl_divergence(
         with np.errstate(all="ignore"):
             return _in_shape(_closed(of_p, of_q), of_p, of_q)
     except Missing:
-        raise TypeError(_unsupported("kl_divergence", of_p, of_q)) from None
+        raise TypeError(unsupported(of_p, of_q)) from None
 
 
 def reverse_kl_divergence(p: Any, q: Any, **options: Any) -> Any:
@@ -378,14 +379,6 @@ def _listed(shape: tuple[int, ...]) -> str:
     return ", ".join(map(str, shape))
 
 
-def _unsupported(function: str, p: Family, q: Family) -> str:
-    return (
-        f"{function}: {name_of(p)} and {name_of(q)} have no closed form here;"
-        ' method="quadrature" or method="monte_carlo" of kl_divergence give an estimate and its'
-        " error"
-    )
-
-
 def _in_shape(found: Floats, p: Family, q: Family) -> Any:
     shape = np.broadcast_shapes(p.batch_shape, q.batch_shape)
     return (np.broadcast_to(found, shape).copy() + 0.0)[()]
@@ -393,9 +386,23 @@ def _in_shape(found: Floats, p: Family, q: Family) -> Any:
 
 def _as_one(p: Family, q: Family) -> tuple[Family, Family]:
     """Both as members of the larger family, where one is part of the other."""
+    p, q = _of_two(p, q), _of_two(q, p)
     if type(p) is type(q):
         return p, q
     return _widened(p, type(q)), _widened(q, type(p))
+
+
+def _of_two(x: Family, beside: Family) -> Family:
+    """Two categories are a Bernoulli's outcomes, and the other way about beside categories."""
+    if isinstance(x, Categorical) and not isinstance(beside, (Categorical, Bernoulli)):
+        return Bernoulli.unchecked(_share_of_1(x)) if x.p.shape[-1] == 2 else x
+    if isinstance(x, Bernoulli) and isinstance(beside, Categorical) and beside.p.shape[-1] == 2:
+        return Categorical.unchecked(np.stack([1 - x.p, x.p], axis=-1))
+    return x
+
+
+def _share_of_1(x: Categorical) -> Floats:
+    return np.asarray(x.p[..., 1] / x.p.sum(axis=-1))
 
 
 def _widened(x: Family, to: type[Family]) -> Family:
@@ -413,13 +420,27 @@ def _widened(x: Family, to: type[Family]) -> Family:
 def _closed(p: Family, q: Family) -> Floats:
     p, q = _as_one(p, q)
     if type(p) is type(q):
+        factors = [getattr(x, "factor", None) for x in (p, q)]
+        if factors[0] is not None and factors[1] is not None:
+            assert isinstance(p, MultivariateNormal)
+            assert isinstance(q, MultivariateNormal)
+            return np.asarray(gaussian_kl(p.mean, factors[0], q.mean, factors[1], cholesky=True))
         return p.divergence_from(q)
-    if p.discrete != q.discrete:
+    if p.discrete != q.discrete or event_shape(p) != event_shape(q):
         raise Missing
     outside = _outside(p, q)
     if outside.all():
         return np.asarray(np.where(outside, np.inf, np.nan))
     return np.where(outside, np.inf, q.divergence_of(p))
+
+
+def _has_closed(p: Family, q: Family) -> bool:
+    try:
+        with np.errstate(all="ignore"):
+            _closed(p, q)
+    except Missing:
+        return False
+    return True
 
 
 def _outside(p: Family, q: Family) -> NDArray[np.bool_]:
@@ -444,84 +465,3 @@ def _cross_entropy(function: str, p: Any, q: Any) -> Any:
         raise TypeError(
             f"{function}: {name_of(of_p)} and {name_of(of_q)} have no closed form here"
         ) from None
-
-
-def _single(function: str, p: Family, q: Family, method: str) -> None:
-    if p.batch_shape not in ((), (1,)) or q.batch_shape not in ((), (1,)):
-        raise ValueError(f"{function}: method={method!r} takes one distribution each, no batches")
-
-
-def _by_samples(p: Family, q: Family, samples: int, seed: int) -> Estimate:
-    _single("kl_divergence", p, q, "monte_carlo")
-    sample_count("kl_divergence", samples)
-    try:
-        x = p.sample(np.random.default_rng(seed), samples)
-        with np.errstate(all="ignore"):
-            return kl_from_samples(p.log_density(x), q.log_density(x), "k1")
-    except Missing:
-        raise TypeError(
-            f"kl_divergence: {name_of(p)} and {name_of(q)} cannot both be sampled and evaluated"
-        ) from None
-
-
-def _by_quadrature(p: Family, q: Family) -> Integral:
-    _single("kl_divergence", p, q, "quadrature")
-    if any(isinstance(x, (MultivariateNormal, Dirichlet, Wishart)) for x in (p, q)):
-        raise ValueError('kl_divergence: method="quadrature" takes one variable')
-    if p.discrete != q.discrete:
-        raise TypeError(
-            f"kl_divergence: of {name_of(p)} and {name_of(q)} one is discrete, and one is not"
-        )
-    ends_p, ends_q = (tuple(float(np.squeeze(end)) for end in x.support) for x in (p, q))
-    if isinstance(p, VonMises) and isinstance(q, VonMises):
-        ends_q = ends_p
-    (low_p, high_p), (low_q, high_q) = ends_p, ends_q
-    if low_p < low_q or high_p > high_q:
-        return Integral(np.inf, 0.0)
-    if p.discrete:
-        return _by_summation(p, q, low_p, high_p)
-    ends = min(low_p, low_q), max(high_p, high_q)
-
-    def inside(x: Family, low: float, high: float) -> Any:
-        def log_density(at: float) -> float:
-            if not low <= at <= high:
-                return -np.inf
-            with np.errstate(all="ignore"):
-                return float(np.squeeze(x.log_density(at)))
-
-        return log_density
-
-    # Quantiles of samples cut the interval where the probability is.
-    rng = np.random.default_rng(0)
-    levels = [0.0, 0.01, 0.1, 0.5, 0.9, 0.99, 1.0]
-    cuts = {low_p, high_p}
-    for x in (p, q):
-        places = np.quantile(np.squeeze(x.sample(rng, 1000)), levels)
-        width = places[-1] - places[0]
-        # Beyond them tails would be narrow peaks on an interval without end.
-        cuts |= {float(v) for v in (places[0] - width, *places, places[-1] + width)}
-    return kl_density(
-        inside(p, low_p, high_p),
-        inside(q, low_q, high_q),
-        ends,
-        points=[x for x in cuts if ends[0] < x < ends[1]],
-    )
-
-
-def _by_summation(p: Family, q: Family, low: float, high: float) -> Integral:
-    """Σ p log(p/q) until what is left of P is less than rounding."""
-    value, mass, at, block = 0.0, 0.0, low, 4096
-    last = 0.0
-    while at <= high and mass < 1 - 1e-14:
-        x = np.arange(at, min(at + block, high + 1))
-        with np.errstate(all="ignore"):
-            log_p, log_q = (np.ravel(f.log_density(x)) for f in (p, q))
-            share = np.exp(log_p)
-            last = float(np.where(share > 0, share * (log_p - log_q), 0.0).sum())
-        if np.isinf(last):
-            return Integral(np.inf, 0.0)
-        value, mass, at = value + last, mass + float(share.sum()), at + block
-        if at - low > 2**26:
-            break
-    rest = max(1.0 - mass, 1e-16)
-    return Integral(value, rest * max(1.0, abs(value)) * 100)

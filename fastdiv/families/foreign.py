@@ -125,6 +125,11 @@ _TORCH: dict[str, tuple[tuple[str, ...], _Maker]] = {
     "Wishart": (("df", "covariance_matrix"), Wishart),
 }
 
+_HALF_OF_THE_DIGITS = 2.0**-26
+_FACTORED = {"MultivariateNormal", "Wishart"}
+# With a precision torch computes its factor, too.
+_FACTORS = ("scale_tril", "precision_matrix")
+
 
 class Other(Family):
     """A distribution that is no family here: what can be asked of it."""
@@ -136,8 +141,10 @@ class Other(Family):
         sample: Callable[[np.random.Generator, int], Any],
         support: Callable[[], tuple[Any, Any]],
         discrete: bool,
+        shapes: tuple[tuple[int, ...], tuple[int, ...]],
     ) -> None:
         self.name = name
+        self._batch, self.event_shape = shapes
         self.discrete = discrete  # type: ignore[misc]
         self._density, self._sample, self._support = log_density, sample, support
 
@@ -149,8 +156,8 @@ class Other(Family):
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
-        """One distribution."""
-        return ()
+        """Shape of the batch of distributions."""
+        return self._batch
 
     def log_density(self, x: ArrayLike) -> Floats:
         return np.asarray(self._density(np.asarray(x, np.float64)), np.float64)
@@ -168,7 +175,7 @@ def family_of(function: str, argument: str, x: Any) -> Family:
     if module.startswith("scipy.stats"):
         found = _of_old(x) if hasattr(x, "dist") else _of_scipy(x)
     elif module.startswith("torch.distributions"):
-        found = _of_torch(x)
+        found = _of_torch(function, argument, x)
     if found is None:
         raise TypeError(
             f"{function}: {argument} is {type(x).__name__}; it takes a distribution of"
@@ -203,12 +210,14 @@ def _of_old(x: Any) -> Family:
     found = _made(x.dist.name, given, loc, scale)
     if found is not None:
         return found
+    batch = np.broadcast_shapes(*map(np.shape, (*given.values(), loc, scale)))
     return Other(
         f"scipy.stats.{x.dist.name}",
         x.logpmf if discrete else x.logpdf,
-        lambda rng, size: x.rvs(size=size, random_state=rng),
+        lambda rng, size: x.rvs(size=(size, *batch), random_state=rng),
         x.support,
         discrete,
+        (batch, ()),
     )
 
 
@@ -235,6 +244,7 @@ def _of_scipy(x: Any) -> Family | None:
         lambda rng, size: x.sample(size, rng=rng),
         x.support,
         discrete,
+        (np.shape(x.median()), ()),
     )
 
 
@@ -259,11 +269,61 @@ def _array(x: Any) -> Floats:
     return np.asarray(x.detach().double().cpu().numpy())
 
 
-def _of_torch(x: Any) -> Family:
+def _given(x: Any, *names: str) -> str:
+    """Return the first of some names that a torch distribution was made of.
+
+    Others are computed from it when they are asked for, and in its precision.
+    """
+    return next((name for name in vars(x) if name in names), names[0])
+
+
+def _of_logits(function: str, argument: str, x: Any, name: str) -> Family:
+    """Read one that was given logits: its probabilities may be rounded to 0 or 1."""
+    logits = _array(x.logits)
+    if name == "Categorical":
+        return Categorical(np.exp(logits - logits.max(axis=-1, keepdims=True)))
+    no, yes = (np.exp(np.minimum(s * logits, 0.0)) for s in (-1, 1))
+    if name == "Bernoulli":
+        return Categorical(np.stack([no, yes], axis=-1))
+    if name == "NegativeBinomial":
+        no, yes = yes, no
+    share = yes / (no + yes)
+    if (1 - share < _HALF_OF_THE_DIGITS).any():
+        wrong = logits[1 - share < _HALF_OF_THE_DIGITS].flat[0]
+        raise ValueError(
+            f"{function}: {argument} is torch.distributions.{name} with logits {wrong:g}: float64"
+            " does not tell its probability from 1; it takes logits nearer to 0"
+        )
+    if name == "NegativeBinomial":
+        return NegativeBinomial(_array(x.total_count), share)
+    return _TORCH[name][1](
+        *(share if n == "probs" else _array(getattr(x, n)) for n in _TORCH[name][0])
+    )
+
+
+def _of_torch(function: str, argument: str, x: Any) -> Family:
     name = type(x).__name__
-    if name in _TORCH:
-        parameters, maker = _TORCH[name]
-        return maker(*(_array(getattr(x, p)) for p in parameters))
+    if name not in _TORCH:
+        return _other_of_torch(x)
+    parameters, maker = _TORCH[name]
+    if "probs" in parameters and _given(x, "probs", "logits") == "logits":
+        return _of_logits(function, argument, x, name)
+    if name in _FACTORED and _given(x, "covariance_matrix", *_FACTORS) in _FACTORS:
+        return _of_factor(x, name)
+    return maker(*(_array(getattr(x, p)) for p in parameters))
+
+
+def _of_factor(x: Any, name: str) -> Family:
+    factor = _array(x.scale_tril)
+    square = factor @ np.swapaxes(factor, -1, -2)
+    if name == "Wishart":
+        return Wishart(_array(x.df), square)
+    found = MultivariateNormal(_array(x.loc), square)
+    object.__setattr__(found, "factor", factor)
+    return found
+
+
+def _other_of_torch(x: Any) -> Other:
     torch = sys.modules["torch"]
 
     def sample(rng: np.random.Generator, size: int) -> Floats:
@@ -271,14 +331,28 @@ def _of_torch(x: Any) -> Family:
             torch.manual_seed(int(rng.integers(2**62)))
             return _array(x.sample((size,)))
 
-    ends = x.support
+    def end(which: str, otherwise: float) -> Floats:
+        found = getattr(ends, which, otherwise)
+        return np.asarray(_array(found) if isinstance(found, torch.Tensor) else found, np.float64)
+
+    def log_density(values: Floats) -> Floats:
+        if event:
+            return _array(x.log_prob(torch.as_tensor(values, dtype=x.sample((1,)).dtype)))
+        # Of what is outside torch says an error, or anything; of a number it computes in float32.
+        at = np.clip(np.floor(values) if discrete else values, *support())
+        found = _array(x.log_prob(torch.as_tensor(np.atleast_1d(at))))
+        return np.where(at == values, found.reshape(np.shape(at) or found.shape), -np.inf)
+
+    def support() -> tuple[Floats, Floats]:
+        return end("lower_bound", -np.inf), end("upper_bound", np.inf)
+
+    ends, event = x.support, tuple(x.event_shape)
+    discrete = bool(getattr(ends, "is_discrete", False))
     return Other(
-        f"torch.distributions.{name}",
-        lambda values: _array(x.log_prob(torch.as_tensor(values))),
+        f"torch.distributions.{type(x).__name__}",
+        log_density,
         sample,
-        lambda: (
-            float(getattr(ends, "lower_bound", -np.inf)),
-            float(getattr(ends, "upper_bound", np.inf)),
-        ),
-        bool(getattr(ends, "is_discrete", False)),
+        support,
+        discrete,
+        (tuple(x.batch_shape), event),
     )

@@ -22,6 +22,7 @@ import calls
 import numpy as np
 import pytest
 from calls import CALLS, WRONG, digest
+from sanitized import PLAIN, needs_plain_malloc
 
 import fastdiv as fd
 from fastdiv import _core
@@ -71,7 +72,7 @@ def race(tmp_path_factory) -> Path:
     parts = [*sorted(SOURCES.glob("*.c")), HERE / "race.c"]
 
     def run(*command: str) -> None:
-        subprocess.run(command, check=True, timeout=600)
+        subprocess.run(command, check=True, timeout=600, env=PLAIN)
 
     with ThreadPoolExecutor(2) as pool:
         list(
@@ -91,7 +92,9 @@ def race(tmp_path_factory) -> Path:
 @pytest.mark.promise("P10")
 def test_no_data_race(race, worst):
     """Several callers with threads of their own on every instruction set, some stopped half-way."""
-    result = subprocess.run([race], capture_output=True, text=True, timeout=600, check=False)
+    result = subprocess.run(
+        [race], capture_output=True, text=True, timeout=600, check=False, env=PLAIN
+    )
     reports = result.stderr.count("WARNING: ThreadSanitizer")
     assert result.returncode == 0, result.stderr[-4000:] or result.stdout
     assert reports == 0
@@ -104,7 +107,7 @@ def test_no_data_race(race, worst):
 def test_a_data_race_is_reported(race):
     """The test above is worth something only while this one passes."""
     result = subprocess.run(
-        [race, "race"], capture_output=True, text=True, timeout=600, check=False
+        [race, "race"], capture_output=True, text=True, timeout=600, check=False, env=PLAIN
     )
     assert result.returncode != 0
     assert "WARNING: ThreadSanitizer: data race" in result.stderr
@@ -290,7 +293,11 @@ def test_gaussians_let_other_threads_run():
 
 @pytest.mark.promise("P11")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.parametrize("busy", [False, True], ids=["alone", "beside a busy thread"])
+@pytest.mark.parametrize(
+    "busy",
+    [False, pytest.param(True, marks=needs_plain_malloc)],
+    ids=["alone", "beside a busy thread"],
+)
 def test_fork_after_threads(busy, worst):
     """Children of a process that has used threads compute on threads, and exit properly."""
     code = """
@@ -517,6 +524,7 @@ def report(total):
 """
 
 
+@needs_plain_malloc
 @glibc
 @needs_compiler
 @pytest.mark.promise("P11")
@@ -547,6 +555,7 @@ report(total + attempt_all(CALLS))
     worst(float(leaked), f"of {failures} failed allocations of the extension left a block", 0)
 
 
+@needs_plain_malloc
 @glibc
 @needs_compiler
 @pytest.mark.promise("P11")
@@ -587,6 +596,7 @@ report(total)
     worst(float(leaked), f"of {failures} failed allocations for Gaussians left a block", 0)
 
 
+@needs_plain_malloc
 @glibc
 @needs_compiler
 @pytest.mark.promise("P11")

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sanitized import PLAIN
 
 pytestmark = pytest.mark.promise("P8")
 
@@ -23,14 +24,8 @@ FLAGS += ["-DFD_SANITIZE", "-DFD_COMPACT", "-DAHEAD=1", "-pthread", f"-I{KERNELS
 FLAGS += ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=undefined"]
 
 
-def run(*command: str, **environment: str) -> str:
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-    )
+def run(*command: str, environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
     return done.stdout + done.stderr
 
@@ -43,12 +38,12 @@ def test_row_kernels(tmp_path, worst):
     objects = [str(tmp_path / f"{source.stem}.o") for source in sources]
 
     def compiled(source: Path, to: str) -> None:
-        run("clang", *FLAGS, "-c", str(source), "-o", to)
+        run("clang", *FLAGS, "-c", str(source), "-o", to, environment=PLAIN)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(compiled, sources, objects))
     fuzzer = str(tmp_path / "row_kernels")
-    run("clang", *FLAGS, *objects, "-o", fuzzer, "-lm")
+    run("clang", *FLAGS, *objects, "-o", fuzzer, "-lm", environment=PLAIN)
     corpus = Path(CORPUS) if CORPUS else tmp_path / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     # Lengths up to several blocks of 2048 elements at once: with -len_control they come late.
@@ -60,6 +55,7 @@ def test_row_kernels(tmp_path, worst):
         "-print_final_stats=1",
         f"-artifact_prefix={tmp_path}/",
         str(corpus),
+        environment=PLAIN,
     )
     runs = int(said.rpartition("stat::number_of_executed_units:")[2].split()[0])
     print(said[-600:])

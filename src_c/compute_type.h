@@ -40,6 +40,8 @@
 #define SUM_LIMIT 0x1p400
 #define SCALE_LIMIT 960 /* 2^-960 of two pieces is normal */
 #define LARGER 0x1p1000
+#define ONE_LOOP_LEAST 0x1p-600
+#define EXPONENT_BIAS 1023
 #else
 #define T float
 #define V vf
@@ -70,4 +72,6 @@
 #define LIFT 1.0 /* what is below the window is computed in double */
 #define SUM_LIMIT 0x1p40
 #define TINY 0x1p-90
+#define ONE_LOOP_LEAST 0x1p-60
+#define EXPONENT_BIAS 127
 #endif

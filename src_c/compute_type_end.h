@@ -27,6 +27,8 @@
 #undef IMMENSE
 #undef LEAST
 #undef TINY
+#undef ONE_LOOP_LEAST
+#undef EXPONENT_BIAS
 #undef NORMAL
 #undef SUM_LIMIT
 #undef SCALE_LIMIT

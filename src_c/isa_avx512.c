@@ -5,7 +5,7 @@
 #include "target_begin.h"
 #include "fastdiv.h"
 #include "vec_avx512.h"
-#define TOGETHER 4
+#define TOGETHER 2
 #include "kernels.inc.h"
 #include "target_end.h"
 #else

@@ -13,6 +13,7 @@
 #include "logits.inc.h"
 #include "entropy.inc.h"
 #include "fused.inc.h"
+#include "one_loop.inc.h"
 #include "compare.inc.h"
 #include "renyi.inc.h"
 #include "js_entropies.inc.h"
@@ -28,6 +29,7 @@
 #include "logits.inc.h"
 #include "entropy.inc.h"
 #include "fused.inc.h"
+#include "one_loop.inc.h"
 #include "compare.inc.h"
 #include "compute_type_end.h"
 
@@ -77,6 +79,8 @@ FD_INLINE int normalized_double(int which, ROWS) {
 #define GIVEN const log_sum_double *s, const log_sum_double *t, ARGUMENTS
 #define LOGITS_KERNEL(type)                                                                                                    \
     FD_INLINE int from_logits_##type(int which, int (*given)(GIVEN), ARGUMENTS) {                                              \
+        if (which == FD_kl_divergence && kl_in_one_loop_##type(p, q, n, r)) return 0;                                          \
+        if (which == FD_reverse_kl_divergence && kl_in_one_loop_##type(q, p, n, r)) return 0;                                  \
         log_sum_double s = log_sum_exp_##type(p, n), t = log_sum_exp_##type(q, n);                                             \
         int status = no_distribution(&s) | no_distribution(&t);                                                                \
         *r = NAN;                                                                                                              \

@@ -46,14 +46,14 @@ FD_INLINE void F(add_exp)(int without_max, int times, int together, const V *x, 
     }
 }
 
-FD_INLINE F(found) F(sum_exp)(int without_max, int times, const T *a, int count, const char *next, T max, reference r, T *keep) {
+FD_INLINE F(found) F(sum_exp)(int without_max, int times, const T *a, int count, T max, reference r, T *keep) {
     /* Below the floor the square of the root is 0, and the root a normal number. */
     const V floor = C(r.exponent * (2.0 * LN2) - 2.0 * EXP_LIMIT), from = C(r.from), exponent = C(r.exponent);
     F(found) f = {C(0.0), C(-INFINITY), C(INFINITY), 0};
     V x[TOGETHER], m = VNAME(set1)(max);
     int j = 0;
     for (; j + TOGETHER * N <= count; j += TOGETHER * N) {
-        EACH(TOGETHER) __builtin_prefetch(next + (j + g * N) * sizeof(T));
+        EACH(TOGETHER) __builtin_prefetch((const char *)(a + j + g * N) + PREFETCH);
         EACH(TOGETHER) x[g] = VNAME(load)(a + j + g * N);
         F(add_exp)(without_max, times, TOGETHER, x, m, floor, from, exponent, keep ? keep + j : NULL, &f);
     }
@@ -102,13 +102,11 @@ FD_INLINE F(log_sum) F(lse_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, int t
     for (ptrdiff_t start = from; start < to; start += LOAD) {
         int count = to - start < LOAD ? (int)(to - start) : LOAD;
         const T *a = F(load)(row, start, count, buffer);
-        /* The next block, or row, comes into the cache while this one is computed. */
-        const char *next = (const char *)a + (a != buffer ? LOAD * sizeof(T) : 0);
         for (int i = 0; i < count; i += 256) {
             int some = count - i < 256 ? count - i : 256, first = limit == -INFINITY;
             T *roots = keep ? keep + start + i : NULL;
             F(found) f = {.ties = 0};
-            if (!first) f = F(sum_exp)(0, times, a + i, some, next + i * sizeof(T), max, r, roots);
+            if (!first) f = F(sum_exp)(0, times, a + i, some, max, r, roots);
             T top = first ? F(peak)(a + i, some) : m_any(v_lt(VNAME(set1)(max), f.top)) ? F(largest_lane)(f.top) : max;
             if (top == (T)INFINITY) return (F(log_sum)){NAN, NAN, 0, FD_INVALID};
             if (top > max) rest = F(retired)(rest, pending, ties, (double)max, r);
@@ -117,7 +115,7 @@ FD_INLINE F(log_sum) F(lse_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, int t
                 reference before = r;
                 limit = (double)top + HEADROOM;
                 r = F(reference_of)(first && limit == -INFINITY ? 0.0 : (double)top);
-                f = F(sum_exp)(1, times, a + i, some, next + i * sizeof(T), top, r, roots);
+                f = F(sum_exp)(1, times, a + i, some, top, r, roots);
                 vd fall = vd_set1(exp_between(before, r));
                 if (again) rest = (lanes){vd_mul(rest.high, fall), vd_mul(rest.low, fall)};
             }
@@ -140,7 +138,7 @@ FD_INLINE F(log_sum) F(lse_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, int t
     int some = to - at < 256 ? (int)(to - at) : 256;
     const T *a = F(load)(row, at, some, buffer);
     if (ties == 0.0) {
-        F(found) f = F(sum_exp)(1, 0, a, some, (const char *)a, max, r, NULL);
+        F(found) f = F(sum_exp)(1, 0, a, some, max, r, NULL);
         pending = F(folded)(f.sum);
         ties = f.ties;
     }

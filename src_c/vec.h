@@ -28,6 +28,7 @@
 #define i_add(a, b) _Generic((a), vfi: vfi_add, vdi: vdi_add)(a, b)
 #define i_sub(a, b) _Generic((a), vfi: vfi_sub, vdi: vdi_sub)(a, b)
 #define i_and(a, b) _Generic((a), vfi: vfi_and, vdi: vdi_and)(a, b)
+#define i_or(a, b) _Generic((a), vfi: vfi_or, vdi: vdi_or)(a, b)
 #define i_float(a) _Generic((a), vfi: vfi_float, vdi: vdi_float)(a)
 #define i_to_exponent(a) _Generic((a), vfi: vfi_to_exponent, vdi: vdi_to_exponent)(a)       /* integer k -> k << mantissa */
 #define i_from_exponent(a) _Generic((a), vfi: vfi_from_exponent, vdi: vdi_from_exponent)(a) /* k << mantissa -> (float)k */

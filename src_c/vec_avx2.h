@@ -70,6 +70,7 @@ FD_INLINE __m256 exponent_epi32(__m256i x) { return _mm256_cvtepi32_ps(_mm256_sr
     BINARY(P##i, IV, IV, add, _mm256_add_##E)                                                                                  \
     BINARY(P##i, IV, IV, sub, _mm256_sub_##E)                                                                                  \
     BINARY(P##i, IV, IV, and, _mm256_and_si256)                                                                                \
+    BINARY(P##i, IV, IV, or, _mm256_or_si256)                                                                                  \
     FD_INLINE IV P##i_set1(I x) { __m256i v = SET1(x); return (IV){v, v}; }                                                    \
     FD_INLINE IV P##i_to_exponent(IV x) { return (IV){_mm256_slli_##E(x.a, MANTISSA), _mm256_slli_##E(x.b, MANTISSA)}; }       \
     FD_INLINE V P##i_from_exponent(IV x) { return (V){exponent_##E(x.a), exponent_##E(x.b)}; }

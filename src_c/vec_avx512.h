@@ -44,6 +44,7 @@ typedef struct { __m512i v; } vdi;
     FD_INLINE IV P##i_add(IV a, IV b) { return (IV){_mm512_add_##E(a.v, b.v)}; }                                               \
     FD_INLINE IV P##i_sub(IV a, IV b) { return (IV){_mm512_sub_##E(a.v, b.v)}; }                                               \
     FD_INLINE IV P##i_and(IV a, IV b) { return (IV){_mm512_and_si512(a.v, b.v)}; }                                             \
+    FD_INLINE IV P##i_or(IV a, IV b) { return (IV){_mm512_or_si512(a.v, b.v)}; }                                               \
     FD_INLINE IV P##i_set1(I x) { return (IV){_mm512_set1_##E(x)}; }                                                           \
     FD_INLINE IV P##i_to_exponent(IV a) { return (IV){_mm512_slli_##E(a.v, MANTISSA)}; }                                       \
     FD_INLINE V P##i_from_exponent(IV a) { return _mm512_cvt##E##_##S(_mm512_srai_##E(a.v, MANTISSA)); }

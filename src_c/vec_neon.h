@@ -65,6 +65,7 @@ typedef struct { int64x2_t v[4]; } vdi;
     FD_INLINE IV P##i_add(IV a, IV b) FOUR(IV, vaddq_##IS(a.v[i], b.v[i]))                                                     \
     FD_INLINE IV P##i_sub(IV a, IV b) FOUR(IV, vsubq_##IS(a.v[i], b.v[i]))                                                     \
     FD_INLINE IV P##i_and(IV a, IV b) FOUR(IV, vandq_##IS(a.v[i], b.v[i]))                                                     \
+    FD_INLINE IV P##i_or(IV a, IV b) FOUR(IV, vorrq_##IS(a.v[i], b.v[i]))                                                      \
     FD_INLINE IV P##i_set1(I x) FOUR(IV, vdupq_n_##IS(x))                                                                      \
     FD_INLINE IV P##i_to_exponent(IV a) FOUR(IV, vshlq_n_##IS(a.v[i], MANTISSA))                                               \
     FD_INLINE V P##i_from_exponent(IV a) FOUR(V, vcvtq_##S##_##IS(vshrq_n_##IS(a.v[i], MANTISSA)))                             \

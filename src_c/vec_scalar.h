@@ -51,6 +51,7 @@ typedef struct { int64_t v[8]; } vdi;
     FD_INLINE IV P##i_add(IV a, IV b) { IV r; LANES(N) r.v[i] = (I)((u##I)a.v[i] + (u##I)b.v[i]); return r; }                  \
     FD_INLINE IV P##i_sub(IV a, IV b) { IV r; LANES(N) r.v[i] = (I)((u##I)a.v[i] - (u##I)b.v[i]); return r; }                  \
     FD_INLINE IV P##i_and(IV a, IV b) { IV r; LANES(N) r.v[i] = a.v[i] & b.v[i]; return r; }                                   \
+    FD_INLINE IV P##i_or(IV a, IV b) { IV r; LANES(N) r.v[i] = a.v[i] | b.v[i]; return r; }                                    \
     FD_INLINE IV P##i_set1(I x) { IV r; LANES(N) r.v[i] = x; return r; }                                                       \
     FD_INLINE IV P##i_to_exponent(IV a) { IV r; LANES(N) r.v[i] = (I)((u##I)a.v[i] << MANTISSA); return r; }                   \
     FD_INLINE V P##i_from_exponent(IV a) { V r; LANES(N) r.v[i] = (T)(a.v[i] >> MANTISSA); return r; }

@@ -60,6 +60,11 @@ def near_hellinger(u: mp.mpf) -> mp.mpf:
     return near_sinh(u / 4) ** 2 / 4
 
 
+def near_kl(x: mp.mpf) -> mp.mpf:
+    """(exp(-x) - 1 + x) / x^2."""
+    return psi(-x)
+
+
 def far_js(z: mp.mpf) -> mp.mpf:
     """(1 + z) log(2 / (1 + z))."""
     return (1 + z) * mp.log(2 / (1 + z))
@@ -218,6 +223,7 @@ def main() -> None:
         ("NEAR_ODD", near_odd, mp.mpf(0), mp.mpf(4), 3, 7),
         ("NEAR_JS", near_js, mp.mpf(0), mp.mpf(4), 4, 13),
         ("NEAR_HELLINGER", near_hellinger, mp.mpf(0), mp.mpf(4), 3, 7),
+        ("NEAR_KL", near_kl, -mp.mpf(2), mp.mpf(2), 8, 17),
         ("FAR_JS", far_js, mp.mpf(0), mp.exp(-2), 4, 10),
     ]
     print("/* Made by tools/coefficients.py; not to be edited. */")

@@ -5,7 +5,7 @@
 #include "fastdiv.h"
 #if defined(FD_TARGET_AVX512)
 #include "vec_avx512.h"
-#define TOGETHER 4
+#define TOGETHER 2
 #elif defined(FD_TARGET_AVX2)
 #include "vec_avx2.h"
 #elif defined(__aarch64__)

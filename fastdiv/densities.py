@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdiv.estimators import Kind, kl_from_samples, kl_samples
+from fastdiv.estimators import Kind, kind_of, kl_from_samples, kl_samples
 from fastdiv.evaluation import real_numbers, seed_of
 from fastdiv.extras import scipy_module
 from fastdiv.gaussians import gaussian_kl, gaussian_log_density
@@ -427,7 +427,7 @@ def mixture_kl(
     *,
     samples: int = 100_000,
     seed: int = 0,
-    kind: Kind = "k3",
+    kind: Kind = "k1",
 ) -> Estimate:
     r"""Estimate KL(P‖Q) of mixtures of Gaussians from samples of P.
 
@@ -437,21 +437,25 @@ def mixture_kl(
     samples : int, default 100,000
     seed : int, default 0
         The same seed gives the same estimate.
-    kind : {"k1", "k2", "k3"}, default "k3"
-        As :func:`fastdiv.estimators.kl_samples`. k3 is never negative, and the better the nearer Q
-        is to P; its variance may be infinite where Q has the heavier tails: k1's is not.
+    kind : {"k1", "k2", "k3"}, default "k1"
+        As :func:`fastdiv.estimators.kl_samples`. k1's log-ratios grow at most as the square of x:
+        its standard error can be trusted however far Q is. k3 is never negative, and has the less
+        variance where Q is near P. Where Q is far, or has the heavier tails, q/p is heavy-tailed
+        under P, of variance infinite or not to be seen: a sample then misses most of k3's mean, and
+        its error tells nothing of that. ``N(0, 1)`` and ``N(6, 1)``, whose divergence is 18, give
+        about 17 ± 0.03.
 
     Returns
     -------
     Estimate
-        Value and standard error.
+        Value and standard error, which is honest of k1; that of k2 leaves out its bias.
 
     Raises
     ------
     TypeError
         If an argument is no mixture.
     ValueError
-        If the mixtures are of different dimensions, or `samples` is below 2.
+        If the mixtures are of different dimensions, `samples` is below 2, or `kind` unknown.
 
     References
     ----------
@@ -468,6 +472,7 @@ def mixture_kl(
     """
     _mixtures("mixture_kl", p, q)
     sample_count("mixture_kl", samples)
+    kind_of("mixture_kl", kind)
     x = p.sample(np.random.default_rng(seed_of("mixture_kl", seed)), int(samples))
     return kl_from_samples(p.log_density(x), q.log_density(x), kind)
 

@@ -8,8 +8,12 @@ kind  per sample      what it is
 ====  ==============  ==========================================================================
 k1    −d              unbiased; of either sign, so its variance is high
 k2    d²/2            biased (by O(d³)); low variance
-k3    e^d − 1 − d     unbiased where Q ≪ P; never negative
+k3    e^d − 1 − d     unbiased where Q ≪ P; never negative; low variance where Q is near P
 ====  ==============  ==========================================================================
+
+Where Q is far from P, k3 is the worst of them: most of its mean is e^d of samples that P hardly
+ever gives, and without them both the estimate and its standard error are too small. k1 has no such
+samples.
 
 An f-divergence of any other f is the mean of f(p/q) over samples of Q, and of (q/p) f(p/q) over
 samples of P; k3 is that of KL and samples of P.
@@ -25,7 +29,7 @@ References
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,7 +39,8 @@ from fastdiv.custom import generator_of
 from fastdiv.divergences import total_variation
 from fastdiv.evaluation import real_numbers
 from fastdiv.generators import Generator
-from fastdiv.uncertainty import Estimate, Sequences, mean
+from fastdiv.sums import Sequences, grouped
+from fastdiv.uncertainty import Estimate, mean
 
 __all__ = [
     "Kind",
@@ -91,18 +96,28 @@ def kl_samples(logp: ArrayLike, logq: ArrayLike, *, kind: Kind = "k3") -> _Float
     >>> kl_samples([-1.0, -2.0], [-1.0, -2.0 + 2**-40]).tolist()
     [0.0, 4.135903062766392e-25]
     """
-    p, q = _logs("kl_samples", logp, logq)
+    name = "kl_samples"
+    p, q = _logs(name, logp, logq)
+    return _kl_of_each(p, q, kind_of(name, kind))
+
+
+def kind_of(function: str, kind: Kind) -> Kind:
+    """Refuse what is none of the three."""
+    if kind not in get_args(Kind):
+        raise ValueError(f"{function}: kind is {kind!r}; it takes 'k1', 'k2' or 'k3'")
+    return kind
+
+
+def _kl_of_each(p: _Floats, q: _Floats, kind: Kind) -> _Floats:
     with np.errstate(invalid="ignore", over="ignore"):
         d = q - p
         if kind == "k1":
             found = -d
         elif kind == "k2":
             found = d * d / 2
-        elif kind == "k3":
+        else:
             near = np.abs(d) <= 1
             found = np.where(near, _near_k3(np.where(near, d, 0.0)), np.expm1(d) - d)
-        else:
-            raise ValueError(f"kl_samples: kind is {kind!r}; it takes 'k1', 'k2' or 'k3'")
     found = np.where(np.isfinite(p) & (q < np.inf), found, np.nan)
     # −d is −0.0 for equal ones.
     return found + 0.0
@@ -122,7 +137,8 @@ def kl_from_samples(
     logp, logq : array_like of float
         Log-probability that P and Q give to each sample.
     kind : {"k1", "k2", "k3"}, default "k3"
-        As :func:`kl_samples`.
+        As :func:`kl_samples`: k3 where P and Q are near, as two models of one text are; k1 where
+        they are far.
     sequence_ids : array_like of int or Sequences, optional
         The text that each token was sampled in: the error is cluster-robust then.
 
@@ -136,7 +152,7 @@ def kl_from_samples(
     Raises
     ------
     TypeError, ValueError
-        As :func:`kl_samples`; not one id per sample.
+        As :func:`kl_samples`; no samples, or not one id per sample.
 
     References
     ----------
@@ -152,7 +168,17 @@ def kl_from_samples(
     >>> abs(found.value - np.log(2) / 4) < 3 * found.se
     np.True_
     """
-    return mean(kl_samples(logp, logq, kind=kind), sequence_ids=sequence_ids)
+    name = "kl_from_samples"
+    p, q = _logs(name, logp, logq)
+    return _mean(name, _kl_of_each(p, q, kind_of(name, kind)), sequence_ids)
+
+
+def _mean(
+    function: str, each: _Floats, sequence_ids: ArrayLike | Sequences | None = None
+) -> Estimate:
+    if not each.size:
+        raise ValueError(f"{function}: logp is empty; it takes at least one sample")
+    return mean(each, sequence_ids=grouped(function, sequence_ids, each.size))
 
 
 def f_divergence_samples(
@@ -205,14 +231,23 @@ def f_divergence_samples(
     >>> f_divergence_samples([-1.0, -2.0], [-1.0, -2.0 + 2**-40], "squared_hellinger").tolist()
     [0.0, 1.0339757656917548e-25]
     """
-    name = "f_divergence_samples"
+    return _f_of_each("f_divergence_samples", logp, logq, generator, sampled)
+
+
+def _f_of_each(
+    name: str,
+    logp: ArrayLike,
+    logq: ArrayLike,
+    generator: str | Generator | Callable[..., Any],
+    sampled: Sampled,
+) -> _Floats:
     g = generator_of(name, generator)
     p, q = _logs(name, logp, logq)
     if sampled not in ("p", "q"):
         raise ValueError(f"{name}: sampled is {sampled!r}; it takes 'p' or 'q'")
     own, other, f = (p, q, g.dual()) if sampled == "p" else (q, p, g)
     if f is generators.reverse_kl:
-        return kl_samples(own, other, kind="k3")
+        return _kl_of_each(own, other, "k3")
     with np.errstate(invalid="ignore"):
         found = _at_exponential(f, other - own)
     return np.where(np.isfinite(own) & (other < np.inf), found, np.nan) + 0.0
@@ -244,7 +279,7 @@ def f_divergence_from_samples(
     Raises
     ------
     TypeError, ValueError
-        As :func:`f_divergence_samples`; not one id per sample.
+        As :func:`f_divergence_samples`; no samples, or not one id per sample.
 
     Examples
     --------
@@ -256,8 +291,8 @@ def f_divergence_from_samples(
     >>> abs(found.value - fd.js_divergence(p, q)) < 3 * found.se
     np.True_
     """
-    each = f_divergence_samples(logp, logq, generator, sampled=sampled)
-    return mean(each, sequence_ids=sequence_ids)
+    name = "f_divergence_from_samples"
+    return _mean(name, _f_of_each(name, logp, logq, generator, sampled), sequence_ids)
 
 
 def expected_agreement_rate(p: ArrayLike, q: ArrayLike, **options: Any) -> Any:

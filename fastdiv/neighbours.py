@@ -77,6 +77,8 @@ def nearest_neighbour_kl(x: ArrayLike, y: ArrayLike, *, k: int = 5) -> float:
         raise ValueError(f"{name}: x has {d} dimensions, y {other}; it takes points of one space")
     if not isinstance(k, (int, np.integer)) or isinstance(k, bool):
         raise TypeError(f"{name}: k is {k!r}; it takes an integer")
+    if n < 2 or m < 1:
+        raise ValueError(f"{name}: {n} points x and {m} y; it takes 2 x and 1 y or more")
     if not 1 <= k <= min(n - 1, m):
         raise ValueError(
             f"{name}: k is {k}, for {n} points x and {m} y; it takes 1 to {min(n - 1, m)}"

@@ -505,13 +505,15 @@ class DonskerVaradhanMeter:
 
     def __init__(self, decay: float | None = None) -> None:
         if decay is not None:
-            if not isinstance(decay, (int, float)) or isinstance(decay, bool):
+            if not isinstance(decay, (int, float, np.integer, np.floating)) or isinstance(
+                decay, bool
+            ):
                 raise TypeError(f"DonskerVaradhanMeter: decay is {decay!r}; it takes a number")
             if not 0 < decay < 1:
                 raise ValueError(
                     f"DonskerVaradhanMeter: decay is {decay!r}; it takes a number between 0 and 1"
                 )
-        self.decay = decay
+        self.decay = None if decay is None else float(decay)
         self.batches = 0
         self._sum_p = self._share_p = 0.0
         self._log_sum_q = self._log_share_q = -math.inf

@@ -231,6 +231,16 @@ def test_samples_and_their_error(kind):
     assert np.std(spread) == pytest.approx(few, rel=0.3)
 
 
+@pytest.mark.parametrize(("mean", "variance"), [(6.0, 1.0), (0.0, 100.0), (3.0, 0.25), (0, 1.01)])
+def test_samples_of_far_mixtures(mean, variance):
+    """As they come: e^d of samples that never come must not be missing."""
+    want = fd.normal_kl(0, 1, mean, math.sqrt(variance))
+    p, q = GaussianMixture([1], [0], [1]), GaussianMixture([1], [mean], [variance])
+    for seed in range(5):
+        found = mixture_kl(p, q, samples=20_000, seed=seed)
+        assert abs(found.value - want) < 4 * found.se < max(0.05 * want, 1e-3)
+
+
 def test_bounds_hold():
     for p, q in ((ONE, TWO), (TWO, ONE), (ONE, ONE), (ONE, GaussianMixture([1], [0.1], [2.5]))):
         found = mixture_kl_bounds(p, q)
@@ -323,6 +333,8 @@ def test_wrong_mixtures():
         mixture_kl_bounds(ONE, plane(1, 2))
     with pytest.raises(ValueError, match="samples is 1"):
         mixture_kl(ONE, TWO, samples=1)
+    with pytest.raises(ValueError, match=r"^mixture_kl: kind is 'k4'; it takes 'k1', 'k2' or 'k3'"):
+        mixture_kl(ONE, TWO, kind="k4")
 
 
 def test_what_kl_density_refuses():

@@ -84,6 +84,26 @@ def test_shapes_and_refusals() -> None:
         estimators.kl_samples([0.0], ["x"])
 
 
+def test_errors_name_the_function_that_was_called() -> None:
+    kl, f = estimators.kl_from_samples, estimators.f_divergence_from_samples
+    with pytest.raises(ValueError, match=r"^kl_from_samples: kind is 'k4'; it takes 'k1', 'k2' or"):
+        kl([0.0], [0.0], "k4")  # type: ignore[arg-type]
+    for name, call in (
+        ("kl_from_samples", kl),
+        ("f_divergence_from_samples", lambda p, q, **ids: f(p, q, "js", **ids)),
+    ):
+        with pytest.raises(TypeError, match=rf"^{name}: logp has dtype"):
+            call("a", "b")
+        with pytest.raises(ValueError, match=rf"^{name}: logp has shape"):
+            call([0.0], [0.0, 1.0])
+        with pytest.raises(ValueError, match=rf"^{name}: 3 sequence_ids for 2 rows; one for each"):
+            call([0.0, 0.0], [0.0, 0.0], sequence_ids=[0, 1, 1])
+        with pytest.raises(ValueError, match=rf"^{name}: logp is empty; it takes at least one"):
+            call([], [])
+    with pytest.raises(ValueError, match=r"^f_divergence_from_samples: sampled is 'r'"):
+        f([0.0], [0.0], "js", sampled="r")  # type: ignore[arg-type]
+
+
 def test_expected_agreement_rate() -> None:
     p, q = np.random.default_rng(2).dirichlet(np.ones(9), (2, 4))
     expected = np.minimum(p, q).sum(-1)

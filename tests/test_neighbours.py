@@ -121,8 +121,10 @@ def test_refusals():
     for wrong, error in (("a", TypeError), (-1, ValueError)):
         with pytest.raises(error, match=f"nearest_neighbour_kl_estimate: seed is {wrong!r}"):
             nearest_neighbour_kl_estimate(x, y, k=1, seed=wrong)
-    with pytest.raises(ValueError, match="k is 5, for 0 points"):
-        nearest_neighbour_kl(np.empty(0), np.empty(0))
+    for few_x, few_y in (([], []), ([1.0], [2.0]), ([1.0, 2.0], [])):
+        counts = f"nearest_neighbour_kl: {len(few_x)} points x and {len(few_y)} y; it takes 2 x"
+        with pytest.raises(ValueError, match=counts):
+            nearest_neighbour_kl(few_x, few_y)
 
 
 def test_without_scipy(monkeypatch):

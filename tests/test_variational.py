@@ -365,8 +365,13 @@ def test_refusals_of_streams() -> None:
     for wrong in (0, 1, 1.5, -0.1, math.nan):
         with pytest.raises(ValueError, match="decay"):
             variational.DonskerVaradhanMeter(wrong)
-    with pytest.raises(TypeError, match="decay is 'x'"):
-        variational.DonskerVaradhanMeter("x")  # type: ignore[arg-type]
+    for no_number in ("x", True, np.True_, [0.5], 0.5j, np.complex64(0.5)):
+        with pytest.raises(TypeError, match="DonskerVaradhanMeter: decay is .*it takes a number$"):
+            variational.DonskerVaradhanMeter(no_number)  # type: ignore[arg-type]
+    for half in (np.float32(0.5), np.float16(0.5), np.float64(0.5)):
+        kept = variational.DonskerVaradhanMeter(half).decay  # type: ignore[arg-type]
+        assert kept == 0.5
+        assert type(kept) is float
     meter = variational.DonskerVaradhanMeter()
     with pytest.raises(ValueError, match=r"weights: there was no batch yet"):
         meter.weights([1.0])

@@ -16,6 +16,7 @@ import numpy as np
 from fastdiv.extras import scipy_module
 
 __all__ = [
+    "FLAT",
     "NEGLIGIBLE",
     "TRUSTED",
     "Doubtful",
@@ -28,6 +29,8 @@ __all__ = [
 
 Log = Callable[[float], float]
 
+# Slope of a logarithm that no number tells from 0.
+FLAT = -1e-6
 # Relative error that a result may have if QUADPACK had something to complain of.
 TRUSTED = 1e-6
 NEGLIGIBLE = 1e-12
@@ -39,8 +42,8 @@ _WIDE = 4.0
 # Of logarithms of distances: to the least normal number.
 _LEAST = -708.0
 _SMALLEST = 1e-300
-# Subdivisions of a piece, and of all: noise would take as many as there are.
-_LIMIT, _ALL = 40, 250
+# Subdivisions of a piece at first, and of all: noise would take as many as there are.
+_FIRST, _ALL = 10, 1000
 # What rounding leaves of the square of a difference of logarithms.
 _ROUNDING = 2.0**-100
 _SEGMENTS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -65,8 +68,12 @@ class Integral:
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval and where it is cut; how far out logarithms of its functions are numbers."""
+    """An interval and where it is cut; how far out logarithms of its functions are numbers.
 
+    Its errors name the `function` that was called.
+    """
+
+    function: str
     low: float
     high: float
     cuts: Sequence[float]
@@ -74,26 +81,47 @@ class Interval:
 
     def integral(self, log_f: Log, tolerance: float) -> Integral:
         """∫ exp(log f); `Doubtful` if QUADPACK doubts it and its error is no small one."""
-        quad = scipy_module("kl_density", "scipy.integrate").quad
+        quad = scipy_module(self.function, "scipy.integrate").quad
         pieces = list(self._pieces(log_f))
         # No digits are asked of a piece that adds nothing, nor those that a log q − log p has not.
         rough = math.fsum(quad(*piece, limit=1, full_output=True)[0] for piece in pieces)
         known = 2.0**-52 * math.sqrt(max(rough, 0.0))
-        absolute = max(max(tolerance * rough / 16, known) / len(pieces), _ROUNDING)
-        found, left = [], _ALL
-        for piece in pieces:
-            limit = max(min(_LIMIT, left), 2)
-            some = quad(*piece, epsabs=absolute, epsrel=tolerance, limit=limit, full_output=True)
-            left -= some[2]["last"] - 1
-            found.append((some[0], some[1], some[3] if len(some) > 3 else ""))
+        places = self._rounding(log_f)
+        wanted = max(tolerance * rough / 16, known, places)
+        absolute = max(wanted / len(pieces), _ROUNDING)
+        # Twice as many at a time, so that no piece spends what another one needs.
+        found = [(0.0, math.inf, "", True)] * len(pieces)
+        limit, left = _FIRST, _ALL
+        while left > 0 and (short := [i for i, x in enumerate(found) if x[3]]):
+            for i in sorted(short, key=lambda i: -found[i][1]):
+                if left <= 0 and limit > _FIRST:
+                    break
+                some = quad(
+                    *pieces[i], epsabs=absolute, epsrel=tolerance, limit=limit, full_output=True
+                )
+                said = " ".join(some[3].split()) if len(some) > 3 else ""
+                found[i] = (*some[:2], said, bool(said) and some[2]["last"] >= limit)
+                left -= some[2]["last"] - 1
+            limit *= 2
         value, error = math.fsum(x[0] for x in found), math.fsum(x[1] for x in found)
         allowed = max(TRUSTED * value, NEGLIGIBLE)
-        for _, of_piece, said in found:
+        for _, of_piece, said, cut_short in found:
             if said and not of_piece <= allowed:
-                raise Doubtful(f"QUADPACK: {' '.join(said.split())}")
+                raise Doubtful(
+                    f"{_ALL} subdivisions of the support were spent before its integral, about"
+                    f" {value:g}, was found"
+                    if cut_short
+                    else f"QUADPACK: {said}"
+                )
         if not value >= -error:
             raise Doubtful(f"the integral of a positive function came out as {value:g}")
-        return Integral(value, error)
+        return Integral(value, error + places)
+
+    def _rounding(self, log_f: Log) -> float:
+        """Error that the rounding of x leaves: the variation of the function times a unit."""
+        heights = [(math.exp(log_f(x)), math.ulp(x)) for x in self.cuts]
+        # Of the higher place: of a power it is the unit that counts.
+        return math.fsum(abs(a[0] - b[0]) * max(a, b)[1] for a, b in itertools.pairwise(heights))
 
     def ends(self) -> list[tuple[float, tuple[float, list[float]]]]:
         """Return ends, points that approach each, and the logarithm of their distances' ratio."""

@@ -105,6 +105,109 @@ def test_a_peak_that_is_not_seen_is_an_error():
     assert found.value == pytest.approx(want, rel=1e-9)
 
 
+def test_a_needle_of_little_mass_is_an_error_too():
+    """It holds 1e-7 of P, and all of the divergence."""
+    share = 1e-7
+    p = GaussianMixture([1 - share, share], [0, 50.123], [1, 1e-12]).log_density
+    want = share * (math.log(share) + fd.normal_kl(50.123, 1e-6, 0, 1))
+    want += (1 - share) * math.log1p(-share)
+    with pytest.raises(
+        ValueError, match=r"log_p integrates to 1 - 1e-07 \(±.e-1\d\) over .*points="
+    ):
+        kl_density(p, normal(0, 1), LINE)
+    with pytest.raises(ValueError, match=r"log_q integrates to 1 - 1e-07 "):
+        kl_density(normal(0, 1), p, LINE)
+    for normalize in (False, True):  # both partitions have to see what lies between the points
+        found = kl_density(p, normal(0, 1), LINE, points=(50.122, 50.124), normalize=normalize)
+        # A unit at the needle's place is 7e-9 of its width.
+        assert found.value == pytest.approx(want, rel=7e-9)
+
+
+def test_a_narrow_hole_of_q():
+    def q(x):
+        return -math.inf if abs(x - 0.312345678) < 5e-8 else -math.log1p(-1e-7)
+
+    with pytest.raises(ValueError, match=r"log_q integrates to 1 \+ 1e-07 "):
+        kl_density(lambda x: 0.0, q, (0, 1))
+    assert kl_density(lambda x: 0.0, q, (0, 1), points=[0.312345678]).value == math.inf
+
+
+def test_a_mass_that_is_1_as_far_as_numbers_go():
+    """Rounding of x is no needle: it is 1e-10 of widths beside places."""
+    for at, width in ((0.3, 1e-7), (-3e9, 100.0), (1e5, 1e-3)):
+        found = kl_density(normal(at, width), normal(at, 2 * width), LINE)
+        assert found.value == pytest.approx(math.log(2) - 3 / 8, rel=1e-7)
+        assert abs(found.value - math.log(2) + 3 / 8) <= found.error
+
+
+def beta(a, b):
+    """Of `math`, whose logarithm of 0 is an error."""
+    factor = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    return lambda x: factor + (a - 1) * math.log(x) + (b - 1) * math.log1p(-x)
+
+
+@pytest.mark.parametrize("p", [(0.5, 0.5), (1, 0.7), (0.5, 1), (2, 3)])
+@pytest.mark.parametrize("q", [(0.5, 0.5), (1, 1), (3, 0.7)])
+def test_ends_are_not_asked_for(p, q):
+    found = kl_density(beta(*p), beta(*q), (0, 1))
+    want = float(families.kl_divergence(families.Beta(*p), families.Beta(*q)))
+    assert abs(found.value - want) <= found.error + 1e-13
+    assert found.error < 1e-6
+
+
+def test_ends_of_any_support_are_not_asked_for():
+    for low, high in ((-1.0, 1.0), (1e3, 1e3 + 1), (-2.0, 0.0)):
+        seen = []
+
+        def logs(x, low=low, high=high, seen=seen):
+            seen.append(x)
+            return math.log(x - low) + math.log(high - x)
+
+        def p(x, width=high - low, logs=logs):
+            return math.log(6) - 3 * math.log(width) + logs(x)
+
+        found = kl_density(p, lambda x, logs=logs: -math.log(math.pi) - logs(x) / 2, (low, high))
+        want = families.kl_divergence(families.Beta(2, 2), families.Beta(0.5, 0.5))
+        assert abs(found.value - want) <= found.error < 1e-6
+        assert low < min(seen) < max(seen) < high
+
+
+@pytest.mark.parametrize("periods", [3, 100])
+def test_many_periods(periods):
+    """log((1 + √(1 − a²))/2) + 1 − √(1 − a²) of 1 + a sin, by the residue at 0."""
+    found = kl_density(
+        lambda x: math.log1p(0.9 * math.sin(2 * math.pi * periods * x)), lambda x: 0.0, (0, 1)
+    )
+    root = math.sqrt(1 - 0.81)
+    want = math.log((1 + root) / 2) + 1 - root
+    assert found.value == pytest.approx(want, rel=1e-11)
+    assert abs(found.value - want) <= found.error
+
+
+def test_a_budget_that_is_spent_is_told():
+    def p(x):
+        return math.log1p(0.9 * math.sin(2 * math.pi * 20_000 * x))
+
+    with pytest.raises(
+        ValueError, match=r"^kl_density: 1000 subdivisions of the support were spent"
+    ):
+        kl_density(p, lambda x: 0.0, (0, 1))
+
+
+def test_errors_name_the_function_that_was_called(monkeypatch):
+    from fastdiv.densities import integrated_kl
+
+    def p(x):
+        return -x * x / 2 - math.log(2 * math.pi) / 2
+
+    with pytest.raises(TypeError, match=r"^kl_divergence: log_q\(.*\) is 'a'; it takes a function"):
+        integrated_kl("kl_divergence", p, lambda x: "a", *LINE, set(), False, 1e-12)
+    monkeypatch.setitem(sys.modules, "scipy.integrate", None)
+    pair = families.Cauchy(0, 1), families.Normal(0, 1)
+    with pytest.raises(ModuleNotFoundError, match=r"^kl_divergence needs SciPy"):
+        families.kl_divergence(*pair, method="quadrature")
+
+
 def test_cut_otherwise_the_mass_has_to_be_the_same(monkeypatch):
     """Two partitions that see different peaks."""
     from fastdiv import densities
@@ -112,7 +215,7 @@ def test_cut_otherwise_the_mass_has_to_be_the_same(monkeypatch):
     comb = GaussianMixture([0.5, 0.5], [0.0, 700.0], [1.0, 1e-4]).log_density
     monkeypatch.setattr(densities, "cuts_of", lambda *_: {-1.0, 1.0, 698.0, 699.0, 701.0, 704.9})
     monkeypatch.setattr(
-        densities, "_between", lambda cuts: [-1.0, 0.0, 1.0, 300.0, 699.98, 700.02, 800.0]
+        densities, "_between", lambda *_: [-1.0, 0.0, 1.0, 300.0, 699.98, 700.02, 800.0]
     )
     with pytest.raises(ValueError, match="if the support is cut otherwise"):
         kl_density(comb, normal(0.0, 1.0), LINE, normalize=True)

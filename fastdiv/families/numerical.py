@@ -12,7 +12,7 @@ from fastdiv.evaluation import seed_of
 from fastdiv.families.base import Family, Floats, Missing
 from fastdiv.families.foreign import Other, name_of
 from fastdiv.families.real import VonMises
-from fastdiv.integration import NEGLIGIBLE, TRUSTED, Doubtful, Integral
+from fastdiv.integration import FLAT, NEGLIGIBLE, TRUSTED, Doubtful, Integral
 from fastdiv.uncertainty import Estimate
 
 __all__ = ["by_quadrature", "by_samples", "event_shape", "unsupported"]
@@ -23,6 +23,10 @@ _LEVELS = (0.0, 0.01, 0.1, 0.5, 0.9, 0.99, 1.0)
 # Terms of a sum: of families that are arithmetic alone, and of others.
 _MOST, _MOST_OTHERS = 1 << 21, 1 << 17
 _FIRST = 128
+# Probability of P that may be left out where Q's is below the least number, and the logarithm that
+# then stands for Q's.
+_LOST, _FAR = 1e-20, 1e3
+_ROUNDING = 2.0**-60
 
 
 def by_samples(p: Family, q: Family, samples: Any, seed: Any) -> Estimate:
@@ -151,6 +155,7 @@ def _by_integration(
             # Beyond them tails would be narrow peaks on an interval without end.
             cuts |= {float(v) for v in (places[0] - width, *places, places[-1] + width)}
     return integrated_kl(
+        "kl_divergence",
         inside(p, ends_p),
         inside(q, ends_q),
         low,
@@ -159,6 +164,8 @@ def _by_integration(
         False,
         _TOLERANCE,
         isinstance(q, Other),
+        # Some compute in float32.
+        TRUSTED if isinstance(p, Other) or isinstance(q, Other) else 0.0,
     )
 
 
@@ -284,17 +291,10 @@ class _Sum:
         slopes = np.diff(logs) / np.diff(np.log(distances))
         if distances.size > 2:
             self.flat |= bool(
-                (slopes >= _FLAT).all() and apart[0] > 1 and (np.diff(apart) > 0).all()
+                (slopes >= FLAT).all() and apart[0] > 1 and (np.diff(apart) > 0).all()
             )
         slope = float(slopes.max())
-        if slope >= _FLAT:
+        if slope >= FLAT:
             return math.inf
         # The sum from a term on is below that term and the integral from there on.
         return float(np.exp(logs[1])) * (1 / -slope + 1 / float(distances[1]))
-
-
-# Probability of P that may be left out where Q's is below the least number, and the logarithm that
-# then stands for Q's.
-_LOST, _FAR = 1e-20, 1e3
-_ROUNDING = 2.0**-60
-_FLAT = -1e-6

@@ -82,12 +82,17 @@ class Interval:
     def integral(self, log_f: Log, tolerance: float) -> Integral:
         """∫ exp(log f); `Doubtful` if QUADPACK doubts it and its error is no small one."""
         quad = scipy_module(self.function, "scipy.integrate").quad
-        pieces = list(self._pieces(log_f))
+        known_logs = {x: log_f(x) for x in self.cuts}
+
+        def noted(x: float) -> float:
+            known_logs[x] = log_f(x)
+            return known_logs[x]
+
+        pieces = list(self._pieces(noted))
         # No digits are asked of a piece that adds nothing, nor those that a log q − log p has not.
         rough = math.fsum(quad(*piece, limit=1, full_output=True)[0] for piece in pieces)
         known = 2.0**-52 * math.sqrt(max(rough, 0.0))
-        places = self._rounding(log_f)
-        wanted = max(tolerance * rough / 16, known, places)
+        wanted = max(tolerance * rough / 16, known, _of_places(known_logs))
         absolute = max(wanted / len(pieces), _ROUNDING)
         # Twice as many at a time, so that no piece spends what another one needs.
         found = [(0.0, math.inf, "", True)] * len(pieces)
@@ -115,13 +120,7 @@ class Interval:
                 )
         if not value >= -error:
             raise Doubtful(f"the integral of a positive function came out as {value:g}")
-        return Integral(value, error + places)
-
-    def _rounding(self, log_f: Log) -> float:
-        """Error that the rounding of x leaves: the variation of the function times a unit."""
-        heights = [(math.exp(log_f(x)), math.ulp(x)) for x in self.cuts]
-        # Of the higher place: of a power it is the unit that counts.
-        return math.fsum(abs(a[0] - b[0]) * max(a, b)[1] for a, b in itertools.pairwise(heights))
+        return Integral(value, error + _of_places(known_logs))
 
     def ends(self) -> list[tuple[float, tuple[float, list[float]]]]:
         """Return ends, points that approach each, and the logarithm of their distances' ratio."""
@@ -193,6 +192,13 @@ class Interval:
                 yield distant(0.0, sign), near, far
             else:
                 yield plain, a, b
+
+
+def _of_places(logs: dict[float, float]) -> float:
+    """Error that the rounding of x leaves: the variation of the function times a unit."""
+    heights = [(math.exp(logs[x]), math.ulp(x)) for x in sorted(logs)]
+    # Of the higher place: of a power it is the unit that counts.
+    return math.fsum(abs(a[0] - b[0]) * max(a, b)[1] for a, b in itertools.pairwise(heights))
 
 
 def end_slopes(step: float, at: Sequence[float], end: float, log_f: Log) -> tuple[float, float]:

@@ -123,6 +123,33 @@ def test_a_needle_of_little_mass_is_an_error_too():
         assert abs(found.value - want) <= found.error < 1e-7 * want
 
 
+def test_what_a_mass_lacks_is_an_error_or_in_the_error():
+    """Densities of other libraries may have the digits of float32."""
+    from fastdiv.densities import integrated_kl
+
+    p, q, off = normal(0, 1), normal(1, 1), 3e-8
+    with pytest.raises(ValueError, match=r"log_q integrates to 1 \+ 3e-08 "):
+        kl_density(p, scaled(q, off), LINE)
+    found = integrated_kl(
+        "kl_divergence", p, scaled(q, off), *LINE, set(), False, 1e-12, allowed=1e-6
+    )
+    assert abs(found.value - 0.5) <= found.error
+    assert 0.99 * off < found.error < 2 * off
+    foreign = families.kl_divergence(ScaledNormal()(), families.Normal(1, 1), method="quadrature")
+    assert 0.99 * off < foreign.error < 3 * off
+
+
+class ScaledNormal(stats.rv_continuous):
+    def _logpdf(self, x):
+        return stats.norm.logpdf(x) + 3e-8
+
+    def _pdf(self, x):
+        return np.exp(self._logpdf(x))
+
+    def _rvs(self, size=None, random_state=None):
+        return random_state.normal(size=size)
+
+
 def test_a_narrow_hole_of_q():
     def q(x):
         return -math.inf if abs(x - 0.312345678) < 5e-8 else -math.log1p(-1e-7)

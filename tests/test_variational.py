@@ -366,7 +366,7 @@ def test_refusals_of_streams() -> None:
         with pytest.raises(ValueError, match="decay"):
             variational.DonskerVaradhanMeter(wrong)
     for no_number in ("x", True, np.True_, [0.5], 0.5j, np.complex64(0.5)):
-        with pytest.raises(TypeError, match="DonskerVaradhanMeter: decay is .*it takes a number$"):
+        with pytest.raises(TypeError, match=r"DonskerVaradhanMeter: decay is .*it takes a number$"):
             variational.DonskerVaradhanMeter(no_number)  # type: ignore[arg-type]
     for half in (np.float32(0.5), np.float16(0.5), np.float64(0.5)):
         kept = variational.DonskerVaradhanMeter(half).decay  # type: ignore[arg-type]

@@ -454,8 +454,9 @@ def _where_inside(p: Family, q: Family, found: Callable[[], Floats]) -> Floats:
     """Return what is found where P is where Q is, +inf elsewhere; if everywhere, without asking."""
     if p.discrete != q.discrete or event_shape(p) != event_shape(q):
         raise Missing
-    outside = _outside(p, q) & ~(p.unknown | q.unknown)
-    return np.asarray(np.where(outside, np.inf, np.nan if outside.all() else found()))
+    outside = _outside(p, q)
+    inside = np.full((), np.nan) if outside.all() else found()
+    return np.where(p.unknown | q.unknown, np.nan, np.where(outside, np.inf, inside))
 
 
 def _of_factors(of: Callable[[Family, Family], Floats], p: Product, q: Product) -> Floats:

@@ -816,9 +816,10 @@ def _least(scale: _Floats, diagonal: bool, factors: bool) -> _Floats:
     return np.where(least < 0, least, values)
 
 
-def within_rounding(scale: _Floats) -> NDArray[np.bool_]:
-    """Where matrices are positive semi-definite, or miss it by rounding."""
-    return np.asarray(_least(scale, False, False) >= -scale.shape[-1] * _SINGULAR)
+def definiteness(scale: _Floats) -> _Floats:
+    """1 for positive definite matrices, 0 for singular ones to working precision, −1 for others."""
+    least = _least(scale, False, False)
+    return np.asarray(np.where(np.abs(least) <= scale.shape[-1] * _SINGULAR, 0.0, np.sign(least)))
 
 
 def _cholesky(scale: _Floats) -> _Floats:

@@ -405,8 +405,8 @@ class Binomial(Discrete, ExponentialFamily):
 
     @property
     def support(self) -> tuple[Floats, Floats]:
-        """0 to n."""
-        return np.zeros(()), self.n
+        """0 to n, or only 0."""
+        return np.zeros(()), np.where(self.p == 0, 0.0, self.n)
 
     @property
     def natural_parameters(self) -> Floats:

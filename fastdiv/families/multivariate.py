@@ -20,11 +20,11 @@ from fastdiv.families.special import (
 )
 from fastdiv.gaussians import (
     LOG_2PI,
+    definiteness,
     gaussian_log_density,
     kl_of_named,
     mirrored,
     renyi_of_named,
-    within_rounding,
 )
 
 __all__ = ["Dirichlet", "MultivariateNormal", "Wishart"]
@@ -241,6 +241,14 @@ class Wishart(ExponentialFamily):
         rest = multivariate_gamma_rest(self.df / 2, other.df / 2, self._size)
         return np.asarray(rest + other.df * self._divergence_of_means(other))
 
+    def renyi_from(self, other: "Wishart", order: Floats) -> Floats:
+        # A singular scale is where Q has no probability, and has no natural parameters.
+        singular = definiteness(self.scale) == 0
+        scale = np.where(singular[..., None, None], np.eye(self._size), self.scale)
+        found = super(Wishart, self.unchecked(self.df, scale)).renyi_from(other, order)
+        known = ~(self.unknown | other.unknown)
+        return np.where(singular & known, np.inf, found)
+
     def _divergence_of_means(self, other: "Wishart") -> Floats:
         """KL of N(0, tV₀) from N(0, V₁), where t is the ratio of the degrees of freedom."""
         none = np.zeros(self._size)
@@ -327,7 +335,7 @@ def _semidefinite(name: str, matrix: Floats) -> None:
     except np.linalg.LinAlgError:
         known = np.isfinite(matrix).all(axis=(-2, -1), keepdims=True)
         found = np.where(known, mirrored(matrix), np.eye(matrix.shape[-1]))
-        wrong = ~within_rounding(found)
+        wrong = definiteness(found) < 0
         if wrong.any():
             least = np.linalg.eigvalsh(found[wrong][0])[0]
             index = tuple(int(i) for i in np.argwhere(wrong)[0])

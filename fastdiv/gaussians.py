@@ -530,6 +530,14 @@ def kl_of_named(
     return _in_units(function, found, base)
 
 
+def renyi_of_named(
+    function: str, names: tuple[str, ...], given: tuple[ArrayLike, ...], alpha: ArrayLike
+) -> Any:
+    """Rényi divergence, of arguments that errors call by these names; P's end with p."""
+    mean_p, cov_p, mean_q, cov_q = given
+    return _renyi(function, mean_p, cov_p, mean_q, cov_q, alpha, "full", False, names=names)
+
+
 def _exchanged(names: tuple[str, ...]) -> tuple[str, ...]:
     return (*names[2:4], *names[:2], *names[4:])
 
@@ -712,6 +720,7 @@ def _renyi(
     covariance: str,
     cholesky: bool,
     symmetric: bool = False,
+    names: tuple[str, ...] = _NAMES,
 ) -> _Floats:
     order = real_numbers(function, "alpha", alpha)
     wrong = ~((order >= 0) & (order < np.inf))
@@ -738,9 +747,9 @@ def _renyi(
 
     # (1 − α) D_α(P‖Q) = α D_{1−α}(Q‖P)
     low = order < 0.5
-    found = above_half(there, _NAMES, np.where(low, 0.5, order))
+    found = above_half(there, names, np.where(low, 0.5, order))
     if low.any():
-        reverse = above_half(back, _exchanged(_NAMES), np.where(low, 1.0 - order, 0.5))
+        reverse = above_half(back, _exchanged(names), np.where(low, 1.0 - order, 0.5))
         with np.errstate(all="ignore"):
             reverse = np.where(np.isinf(reverse), np.inf, order / (1.0 - order) * reverse)
         found = np.where(low, reverse, found)
@@ -805,6 +814,12 @@ def _least(scale: _Floats, diagonal: bool, factors: bool) -> _Floats:
         )
     least = variances.min(axis=-1)
     return np.where(least < 0, least, values)
+
+
+def definiteness(scale: _Floats) -> _Floats:
+    """1 for positive definite matrices, 0 for singular ones to working precision, −1 for others."""
+    least = _least(scale, False, False)
+    return np.asarray(np.where(np.abs(least) <= scale.shape[-1] * _SINGULAR, 0.0, np.sign(least)))
 
 
 def _cholesky(scale: _Floats) -> _Floats:

@@ -22,7 +22,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.densities import Integral
 from fastdiv.divergences import kl_divergence
-from fastdiv.evaluation import along_last, check_batches, integer_of, real_numbers, seed_of
+from fastdiv.evaluation import (
+    along_last,
+    check_batches,
+    integer_of,
+    real_numbers,
+    row_name,
+    seed_of,
+)
 from fastdiv.extras import scipy_module
 from fastdiv.gaussians import gaussian_kl, gaussian_log_density
 from fastdiv.mixtures import GaussianMixture
@@ -247,12 +254,17 @@ class GridDensity:
         """Check the shapes and weigh the cells."""
         given = self.axes if isinstance(self.axes, tuple) else (self.axes,)
         axes = tuple(real_numbers("GridDensity", "axes", axis).copy() for axis in given)
-        for axis in axes:
-            fine = axis.ndim == 1 and axis.size >= 3 and np.isfinite(axis).all()
-            if not fine or not (np.diff(axis) > 0).all():
+        takes = "it takes at least 3 increasing finite coordinates"
+        for place, axis in enumerate(axes):
+            if axis.ndim != 1 or axis.size < 3:
+                raise ValueError(f"GridDensity: axis {place} has shape {axis.shape}; {takes}")
+            wrong = ~np.isfinite(axis)
+            wrong[1:] |= axis[1:] <= axis[:-1]
+            if wrong.any():
+                at = int(np.argmax(wrong))
+                before = f" after {axis[at - 1]:g}" if at else ""
                 raise ValueError(
-                    f"GridDensity: an axis has shape {axis.shape}; it takes at least 3 increasing"
-                    " finite coordinates"
+                    f"GridDensity: axis {place} has {axis[at]:g} at {at}{before}; {takes}"
                 )
         log_density = real_numbers("GridDensity", "log_density", self.log_density).copy()
         shape = tuple(axis.size for axis in axes)
@@ -260,8 +272,15 @@ class GridDensity:
             raise ValueError(
                 f"GridDensity: log_density has shape {log_density.shape}; the axes have {shape}"
             )
-        if not (log_density < np.inf).all() or not (log_density > -np.inf).any():
-            raise ValueError("GridDensity: log_density takes numbers and −inf, not −inf everywhere")
+        takes = "it takes numbers and −inf, not −inf everywhere"
+        wrong = ~(log_density < np.inf)
+        if wrong.any():
+            where = tuple(int(i) for i in np.argwhere(wrong)[0])
+            raise ValueError(
+                f"GridDensity: log_density has {log_density[where]:g} at {row_name(where)}; {takes}"
+            )
+        if np.isneginf(log_density).all():
+            raise ValueError(f"GridDensity: log_density is −inf everywhere; {takes}")
         widths = [np.convolve(np.diff(axis), [0.5, 0.5]) for axis in axes]
         log_width = sum(np.ix_(*(np.log(width) for width in widths)))
         points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
@@ -546,7 +565,8 @@ def evidence_decomposition(log_joint: ArrayLike, log_q: ArrayLike, *, axis: int 
     -------
     Evidence
         One number per row in each field; `elbo` is the difference of the other two in float64, so
-        never above `log_evidence`.
+        never above `log_evidence`. Where that is −inf the bound is, too, and `reverse_kl` is NaN:
+        there is no posterior.
 
     Raises
     ------
@@ -575,10 +595,14 @@ def evidence_decomposition(log_joint: ArrayLike, log_q: ArrayLike, *, axis: int 
             f"{name}: log_joint has {joint.shape[-1]} values of z, log_q {q.shape[-1]}; as many"
         )
     check_batches(name, log_joint=joint.shape[:-1], log_q=q.shape[:-1])
-    log_evidence = logsumexp(joint)
-    reverse = kl_divergence(q, joint, from_logits=True)
+    log_evidence = np.asarray(logsumexp(joint))
+    never = np.isneginf(log_evidence)
+    # What cannot have been observed has no posterior; of a stand-in's KL only NaN counts.
+    reverse = kl_divergence(q, np.where(never[..., None], 0.0, joint), from_logits=True)
     log_evidence = log_evidence + np.zeros(np.shape(reverse))
-    return Evidence(log_evidence, log_evidence - reverse, reverse)
+    never = np.isneginf(log_evidence) & ~np.isnan(reverse)
+    elbo = log_evidence - np.where(never, 0.0, reverse)
+    return Evidence(log_evidence, elbo[()], np.where(never, np.nan, reverse)[()])
 
 
 # --- the search -----------------------------------------------------------------------------------

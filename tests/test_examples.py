@@ -11,6 +11,7 @@ from pathlib import Path
 import mpmath
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -19,16 +20,17 @@ NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem != "pict
 
 @pytest.fixture
 def numbers(monkeypatch, tmp_path):
-    """Run an example; its picture must be one, and of the size of the page's."""
+    """Run an example; its picture must be the page's."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
 
     def run(name):
         path = tmp_path / f"{name}.png"
         found = importlib.import_module(name).main(path)
-        head = path.read_bytes()[:24]
-        assert head[:8] == b"\x89PNG\r\n\x1a\n"
-        shown = (ROOT / "docs" / "theory" / f"{name}.png").read_bytes()[:24]
-        assert head[16:24] == shown[16:24], "docs/theory has a picture of another size"
+        drawn, shown = (imread(x) for x in (path, ROOT / "docs" / "theory" / f"{name}.png"))
+        assert drawn.shape == shown.shape, "docs/theory has a picture of another size"
+        # Another version of matplotlib rounds the edges of letters and lines otherwise.
+        other = float((np.abs(drawn - shown).max(axis=-1) > 0.1).mean())
+        assert other < 2e-3, f"docs/theory has a picture of which {other:.2%} is drawn otherwise"
         return found
 
     return run

@@ -495,3 +495,32 @@ def test_evidence_of_a_conjugate_model():
     assert found.log_evidence == pytest.approx(stats.norm.logpdf(1.3, 0, math.sqrt(1.5)), rel=1e-12)
     want = gaussian_kl([0.5], np.array([[0.49]]), [1.3 * 2 / 3], np.array([[1 / 3]]))
     assert found.reverse_kl == pytest.approx(want, rel=1e-9)
+
+
+def test_messages_of_grids_say_where():
+    for axes, values, text in (
+        ([1, 2, 2], [0] * 3, r"axis 0 has 2 at 2 after 2; it takes at least 3 increasing"),
+        (([0, 1, 2], [0, math.nan, 2]), np.zeros((3, 3)), r"axis 1 has nan at 1 after 0;"),
+        ([0, 1, math.inf], [0] * 3, r"axis 0 has inf at 2 after 1;"),
+        ([-math.inf, 1, 2], [0] * 3, r"axis 0 has -inf at 0;"),
+        ([0, 1], [0, 0], r"axis 0 has shape \(2,\); it takes at least 3"),
+        ([0, 1, 2], [0, math.nan, 0], r"log_density has nan at 1;"),
+        (([0, 1, 2],) * 2, [[0, 0, 0], [0, 0, math.inf], [0, 0, 0]], r"has inf at \(1, 2\);"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            GridDensity(axes, values)
+
+
+def test_evidence_of_what_is_never_observed():
+    """log p(x) = −inf bounds are, too; there is no posterior, and no warning."""
+    q = np.log([0.5, 0.5])
+    found = evidence_decomposition([-math.inf, -math.inf], q)
+    assert found.log_evidence == found.elbo == -math.inf
+    assert math.isnan(found.reverse_kl)
+    joint = np.array([[-math.inf, -math.inf], [0.0, -math.inf], q, [math.nan, 0.0]])
+    found = evidence_decomposition(joint, q)
+    np.testing.assert_array_equal(found.log_evidence, [-math.inf, 0, 0, math.nan])
+    np.testing.assert_array_equal(found.elbo, [-math.inf, -math.inf, 0, math.nan])
+    np.testing.assert_array_equal(found.reverse_kl, [math.nan, math.inf, 0, math.nan])
+    unknown = evidence_decomposition([-math.inf, -math.inf], [0.0, math.nan])
+    assert math.isnan(unknown.elbo)

@@ -9,7 +9,7 @@ Every divergence within a family is a sum of terms of which nothing cancels
 broadcast.
 
 Within a family: `Normal`, `LogNormal`, `HalfNormal`, `MultivariateNormal`, `Bernoulli`,
-`Categorical`, `Binomial` (equal n), `Geometric`, `NegativeBinomial` (equal r), `Poisson`,
+`Categorical`, `Binomial`, `Geometric`, `NegativeBinomial` (of unequal n or r a sum), `Poisson`,
 `Exponential`, `Gamma`, `InverseGamma`, `Chi`, `Beta`, `Dirichlet`, `Laplace`, `Cauchy`, `Gumbel`,
 `Weibull`, `Pareto`, `VonMises`, `LogUniform`, `ContinuousBernoulli`, `Wishart`.
 An `Exponential` is a `Gamma` and a `Weibull`, a `Bernoulli` a `Binomial`, a `Geometric` of failures
@@ -22,12 +22,15 @@ torch.distributions are taken, too.
 What is left falls to quadrature or Monte Carlo only when asked, with its error.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.divergences import renyi_divergence as _renyi_of_rows
+from fastdiv.evaluation import real_numbers
 from fastdiv.families.base import ExponentialFamily, Family, Floats, Missing, bregman
 from fastdiv.families.discrete import (
     Bernoulli,
@@ -37,7 +40,7 @@ from fastdiv.families.discrete import (
     NegativeBinomial,
     Poisson,
 )
-from fastdiv.families.foreign import family_of, name_of
+from fastdiv.families.foreign import Product, family_of, name_of
 from fastdiv.families.multivariate import Dirichlet, MultivariateNormal, Wishart
 from fastdiv.families.numerical import by_quadrature, by_samples, event_shape, unsupported
 from fastdiv.families.positive import (
@@ -322,10 +325,17 @@ def renyi_divergence(p: Any, q: Any, alpha: ArrayLike) -> Any:
     array([0.10102051, 0.18906978, 0.33333333])
     """
     of_p, of_q = _both("renyi_divergence", p, q)
-    order = np.asarray(alpha, np.float64)
+    order = real_numbers("renyi_divergence", "alpha", alpha)
     if not ((order > 0) & (order < np.inf)).all():
         raise ValueError(f"renyi_divergence: alpha is {alpha!r}; it takes finite numbers above 0")
-    of_p, of_q = _as_one(of_p, of_q)
+    with suppress(Missing):  # of types that differ then, too
+        of_p, of_q = _as_one(of_p, of_q)
+    if isinstance(of_p, Product) and isinstance(of_q, Product):
+        count = len(of_p.event_shape)
+        if of_p.event_shape == of_q.event_shape:
+            each = order.reshape(*order.shape, *[1] * count)
+            found = renyi_divergence(of_p.inner, of_q.inner, each)
+            return found.sum(axis=tuple(range(-count, 0)))
     if isinstance(of_p, Categorical) and isinstance(of_q, Categorical):
         # Its natural parameters have no room for probabilities of 0.
         return _renyi_of_rows(of_p.p, of_q.p, order)
@@ -414,11 +424,15 @@ def _widened(x: Family, to: type[Family]) -> Family:
         return x.as_binomial()
     if isinstance(x, Geometric) and to is NegativeBinomial:
         return x.as_negative_binomial()
+    if isinstance(x, Product) and to is MultivariateNormal:
+        return x.as_multivariate_normal()
     return x
 
 
 def _closed(p: Family, q: Family) -> Floats:
     p, q = _as_one(p, q)
+    if isinstance(p, Product) and isinstance(q, Product):
+        return _of_factors(_closed, p, q)
     if type(p) is type(q):
         factors = [getattr(x, "factor", None) for x in (p, q)]
         if factors[0] is not None and factors[1] is not None:
@@ -426,12 +440,32 @@ def _closed(p: Family, q: Family) -> Floats:
             assert isinstance(q, MultivariateNormal)
             return np.asarray(gaussian_kl(p.mean, factors[0], q.mean, factors[1], cholesky=True))
         return p.divergence_from(q)
+    return _where_inside(p, q, lambda: q.divergence_of(p))
+
+
+def _crossed(p: Family, q: Family) -> Floats:
+    p, q = _as_one(p, q)
+    if isinstance(p, Product) and isinstance(q, Product):
+        return _of_factors(_crossed, p, q)
+    return _where_inside(p, q, lambda: -q.mean_log_density(p))
+
+
+def _where_inside(p: Family, q: Family, found: Callable[[], Floats]) -> Floats:
+    """Return what is found where P is where Q is, +inf elsewhere; if everywhere, without asking."""
     if p.discrete != q.discrete or event_shape(p) != event_shape(q):
         raise Missing
     outside = _outside(p, q)
-    if outside.all():
-        return np.asarray(np.where(outside, np.inf, np.nan))
-    return np.where(outside, np.inf, q.divergence_of(p))
+    inside = np.full((), np.nan) if outside.all() else found()
+    return np.where(p.unknown | q.unknown, np.nan, np.where(outside, np.inf, inside))
+
+
+def _of_factors(of: Callable[[Family, Family], Floats], p: Product, q: Product) -> Floats:
+    """Sum over independent coordinates."""
+    if p.event_shape != q.event_shape:
+        raise Missing
+    shape = np.broadcast_shapes(p.inner.batch_shape, q.inner.batch_shape)
+    axes = tuple(range(-len(p.event_shape), 0))
+    return np.asarray(np.broadcast_to(of(p.inner, q.inner), shape).sum(axis=axes))
 
 
 def _has_closed(p: Family, q: Family) -> bool:
@@ -455,12 +489,9 @@ def _outside(p: Family, q: Family) -> NDArray[np.bool_]:
 
 def _cross_entropy(function: str, p: Any, q: Any) -> Any:
     of_p, of_q = _both(function, p, q)
-    of_p, of_q = _as_one(of_p, of_q)
     try:
         with np.errstate(all="ignore"):
-            outside = _outside(of_p, of_q)
-            found = np.where(outside, np.inf, -of_q.mean_log_density(of_p))
-            return _in_shape(found, of_p, of_q)
+            return _in_shape(_crossed(of_p, of_q), of_p, of_q)
     except Missing:
         raise TypeError(
             f"{function}: {name_of(of_p)} and {name_of(of_q)} have no closed form here"

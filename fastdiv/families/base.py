@@ -174,7 +174,7 @@ class ExponentialFamily(Family):
     def with_natural_parameters(self, eta: ArrayLike) -> Self:
         """Make the distribution of η with this one's nuisance parameters, NaN outside."""
         with np.errstate(all="ignore"):
-            return self._of_natural(np.asarray(eta, np.float64))
+            return self._of_natural(self._eta(eta))
 
     def divergence_towards(self, other: Self, t: Floats) -> Floats:
         """KL from this member to that a part t of the way to another, on a line of η.
@@ -212,7 +212,20 @@ class ExponentialFamily(Family):
         return np.where(whole == 0, 0.0, np.where(np.isnan(whole), np.nan, found))
 
     def _eta(self, eta: ArrayLike | None) -> Floats:
-        return self.natural_parameters if eta is None else np.asarray(eta, np.float64)
+        if eta is None:
+            return self.natural_parameters
+        name = type(self).__name__
+        array = real_numbers(name, "eta", eta)
+        if array.shape[-1:] != (self._dimensions,):
+            raise ValueError(
+                f"{name}: eta has shape {array.shape}; it takes {self._dimensions} along the last"
+                " axis"
+            )
+        return array
+
+    @property
+    def _dimensions(self) -> int:
+        return int(self.natural_parameters.shape[-1])
 
     def _log_partition(self, eta: Floats) -> Floats:
         raise NotImplementedError
@@ -248,6 +261,13 @@ def bregman(
     -------
     float64 or ndarray of float64
 
+    Raises
+    ------
+    TypeError
+        If the first two cannot be called, or the others are no numbers.
+    ValueError
+        If natural parameters have no axis.
+
     References
     ----------
     .. [1] A. Banerjee, S. Merugu, I. S. Dhillon and J. Ghosh, "Clustering with Bregman
@@ -263,6 +283,12 @@ def bregman(
     >>> abs(found - families.kl_divergence(p, q)) < 1e-15
     np.True_
     """
-    q, p = np.asarray(eta_q, np.float64), np.asarray(eta_p, np.float64)
+    for name, function in (("log_partition", log_partition), ("gradient", gradient)):
+        if not callable(function):
+            raise TypeError(f"bregman: {name} is {function!r}; it takes a function of arrays")
+    q, p = (real_numbers("bregman", n, x) for n, x in (("eta_q", eta_q), ("eta_p", eta_p)))
+    for name, eta in (("eta_q", q), ("eta_p", p)):
+        if eta.ndim == 0:
+            raise ValueError(f"bregman: {name} has shape (); it takes η along the last axis")
     along = ((q - p) * gradient(p)).sum(axis=-1)
     return np.asarray(log_partition(q) - log_partition(p) - along)[()]

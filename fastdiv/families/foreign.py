@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from fastdiv.families.base import Family, Floats
+from fastdiv.families.base import Family, Floats, Missing
 from fastdiv.families.discrete import (
     Bernoulli,
     Binomial,
@@ -35,7 +35,7 @@ from fastdiv.families.positive import (
 )
 from fastdiv.families.real import Cauchy, Gumbel, Laplace, Normal, VonMises
 
-__all__ = ["Other", "family_of"]
+__all__ = ["Other", "Product", "family_of"]
 
 _Maker = Callable[..., Family]
 
@@ -102,12 +102,19 @@ _TORCH: dict[str, tuple[tuple[str, ...], _Maker]] = {
     "LogNormal": (("loc", "scale"), LogNormal),
     "HalfNormal": (("scale",), HalfNormal),
     "MultivariateNormal": (("loc", "covariance_matrix"), MultivariateNormal),
+    "LowRankMultivariateNormal": (
+        ("loc", "cov_factor", "cov_diag"),
+        lambda loc, w, d: MultivariateNormal(
+            loc, w @ np.swapaxes(w, -1, -2) + d[..., None] * np.eye(d.shape[-1])
+        ),
+    ),
     "Bernoulli": (("probs",), Bernoulli),
     "Categorical": (("probs",), Categorical),
+    "OneHotCategorical": (("probs",), Categorical),
     "Binomial": (("total_count", "probs"), Binomial),
     "Geometric": (("probs",), lambda p: Geometric(p, 0.0)),
     # There `probs` is that of what is counted.
-    "NegativeBinomial": (("total_count", "probs"), lambda r, p: NegativeBinomial(r, 1 - p)),
+    "NegativeBinomial": (("total_count", "probs"), NegativeBinomial.of_failures),
     "Poisson": (("rate",), Poisson),
     "Exponential": (("rate",), Exponential),
     "Gamma": (("concentration", "rate"), Gamma),
@@ -159,11 +166,35 @@ class Other(Family):
         """Shape of the batch of distributions."""
         return self._batch
 
+    @property
+    def unknown(self) -> NDArray[np.bool_]:
+        """Nowhere: whose distribution it is knows its parameters."""
+        return np.zeros((), np.bool_)
+
     def log_density(self, x: ArrayLike) -> Floats:
         return np.asarray(self._density(np.asarray(x, np.float64)), np.float64)
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         return np.asarray(self._sample(rng, size), np.float64)
+
+
+class Product(Other):
+    """Independent coordinates of one family, whose divergences are sums."""
+
+    def __init__(self, inner: Family, made: Other) -> None:
+        vars(self).update(vars(made))
+        self.inner = inner
+
+    def as_multivariate_normal(self) -> Family:
+        """Return normal coordinates with a diagonal covariance; `Missing` of others."""
+        if not isinstance(self.inner, Normal) or len(self.event_shape) != 1:
+            raise Missing
+        shape = (*self._batch, *self.event_shape)
+        mean, sigma = (np.broadcast_to(x, shape) for x in (self.inner.mu, self.inner.sigma))
+        diagonal = np.eye(shape[-1])
+        found = MultivariateNormal(mean, sigma[..., None] ** 2 * diagonal)
+        object.__setattr__(found, "factor", sigma[..., None] * diagonal)
+        return found
 
 
 def family_of(function: str, argument: str, x: Any) -> Family:
@@ -286,7 +317,8 @@ def _of_logits(function: str, argument: str, x: Any, name: str) -> Family:
     if name == "Bernoulli":
         return Categorical(np.stack([no, yes], axis=-1))
     if name == "NegativeBinomial":
-        no, yes = yes, no
+        whole = no + yes
+        return NegativeBinomial.of_failures(_array(x.total_count), yes / whole, no / whole)
     share = yes / (no + yes)
     if (1 - share < _HALF_OF_THE_DIGITS).any():
         wrong = logits[1 - share < _HALF_OF_THE_DIGITS].flat[0]
@@ -294,8 +326,6 @@ def _of_logits(function: str, argument: str, x: Any, name: str) -> Family:
             f"{function}: {argument} is torch.distributions.{name} with logits {wrong:g}: float64"
             " does not tell its probability from 1; it takes logits nearer to 0"
         )
-    if name == "NegativeBinomial":
-        return NegativeBinomial(_array(x.total_count), share)
     return _TORCH[name][1](
         *(share if n == "probs" else _array(getattr(x, n)) for n in _TORCH[name][0])
     )
@@ -303,14 +333,31 @@ def _of_logits(function: str, argument: str, x: Any, name: str) -> Family:
 
 def _of_torch(function: str, argument: str, x: Any) -> Family:
     name = type(x).__name__
+    if name == "Independent":
+        return _of_independent(function, argument, x)
     if name not in _TORCH:
         return _other_of_torch(x)
+    if name == "OneHotCategorical":
+        x, name = getattr(x, "_categorical", x), "Categorical"
     parameters, maker = _TORCH[name]
     if "probs" in parameters and _given(x, "probs", "logits") == "logits":
         return _of_logits(function, argument, x, name)
     if name in _FACTORED and _given(x, "covariance_matrix", *_FACTORS) in _FACTORS:
         return _of_factor(x, name)
     return maker(*(_array(getattr(x, p)) for p in parameters))
+
+
+def _of_independent(function: str, argument: str, x: Any) -> Family:
+    """Read coordinates of a family that are one event; one of no coordinates is its base."""
+    inner = _of_torch(function, argument, x.base_dist)
+    if x.reinterpreted_batch_ndims == 0:
+        return inner
+    made = _other_of_torch(x)
+    alone = not isinstance(inner, Other) and inner.batch_shape == (
+        *made.batch_shape,
+        *made.event_shape,
+    )
+    return Product(inner, made) if alone else made
 
 
 def _of_factor(x: Any, name: str) -> Family:

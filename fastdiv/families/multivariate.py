@@ -20,13 +20,17 @@ from fastdiv.families.special import (
 )
 from fastdiv.gaussians import (
     LOG_2PI,
+    definiteness,
     gaussian_log_density,
-    gaussian_renyi,
     kl_of_named,
     mirrored,
+    renyi_of_named,
 )
 
 __all__ = ["Dirichlet", "MultivariateNormal", "Wishart"]
+
+
+_NAMES = ("mean of p", "cov of p", "mean of q", "cov of q")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,7 @@ class MultivariateNormal(ExponentialFamily):
     ----------
     mean : array_like, shape (…, k)
     cov : array_like, shape (…, k, k)
-        Covariance; its lower triangle is read.
+        Covariance, positive semi-definite; its lower triangle is read.
     """
 
     mean: Any
@@ -52,16 +56,15 @@ class MultivariateNormal(ExponentialFamily):
                 f"MultivariateNormal: mean has {self.mean.shape[-1]} coordinates, cov"
                 f" {self.cov.shape[-1]}"
             )
+        _semidefinite("MultivariateNormal: cov", self.cov)
 
     def divergence_from(self, other: "MultivariateNormal") -> Floats:
-        names = ("mean of p", "cov of p", "mean of q", "cov of q")
         given = self.mean, self.cov, other.mean, other.cov
-        return np.asarray(kl_of_named("MultivariateNormal", names, given, "full", False))
+        return np.asarray(kl_of_named("MultivariateNormal", _NAMES, given, "full", False))
 
     def renyi_from(self, other: "MultivariateNormal", order: Floats) -> Floats:
-        for name, cov in (("p", self.cov), ("q", other.cov)):
-            _definite(f"MultivariateNormal: cov of {name}", cov)
-        return np.asarray(gaussian_renyi(self.mean, self.cov, other.mean, other.cov, order))
+        given = self.mean, self.cov, other.mean, other.cov
+        return np.asarray(renyi_of_named("MultivariateNormal", _NAMES, given, order))
 
     @property
     def natural_parameters(self) -> Floats:
@@ -74,6 +77,10 @@ class MultivariateNormal(ExponentialFamily):
     @property
     def _size(self) -> int:
         return int(self.mean.shape[-1])
+
+    @property
+    def _dimensions(self) -> int:
+        return self._size * (self._size + 1)
 
     def _parts(self, eta: Floats) -> tuple[Floats, Floats]:
         k = self._size
@@ -219,15 +226,28 @@ class Wishart(ExponentialFamily):
         if (self.df <= self._size - 1).any():
             least = self._size - 1
             raise ValueError(f"Wishart: df has {self.df.min()}; it takes numbers above {least}")
+        _semidefinite("Wishart: scale", self.scale)
 
     @property
     def _size(self) -> int:
         return int(self.scale.shape[-1])
 
+    @property
+    def _dimensions(self) -> int:
+        return self._size**2 + 1
+
     def divergence_from(self, other: "Wishart") -> Floats:
         # By the member with Q's degrees of freedom and P's mean, as for Gamma.
         rest = multivariate_gamma_rest(self.df / 2, other.df / 2, self._size)
         return np.asarray(rest + other.df * self._divergence_of_means(other))
+
+    def renyi_from(self, other: "Wishart", order: Floats) -> Floats:
+        # A singular scale is where Q has no probability, and has no natural parameters.
+        singular = definiteness(self.scale) == 0
+        scale = np.where(singular[..., None, None], np.eye(self._size), self.scale)
+        found = super(Wishart, self.unchecked(self.df, scale)).renyi_from(other, order)
+        known = ~(self.unknown | other.unknown)
+        return np.where(singular & known, np.inf, found)
 
     def _divergence_of_means(self, other: "Wishart") -> Floats:
         """KL of N(0, tV₀) from N(0, V₁), where t is the ratio of the degrees of freedom."""
@@ -308,6 +328,23 @@ class Wishart(ExponentialFamily):
         return np.asarray(along - self.log_partition())
 
 
+def _semidefinite(name: str, matrix: Floats) -> None:
+    """LinAlgError, if one is no covariance, not even a singular one."""
+    try:
+        np.linalg.cholesky(matrix)  # NaN passes
+    except np.linalg.LinAlgError:
+        known = np.isfinite(matrix).all(axis=(-2, -1), keepdims=True)
+        found = np.where(known, mirrored(matrix), np.eye(matrix.shape[-1]))
+        wrong = definiteness(found) < 0
+        if wrong.any():
+            least = np.linalg.eigvalsh(found[wrong][0])[0]
+            index = tuple(int(i) for i in np.argwhere(wrong)[0])
+            raise np.linalg.LinAlgError(
+                f"{name}, problem {row_name(index)}, has the eigenvalue {least:g}; it takes"
+                " positive semi-definite matrices"
+            ) from None
+
+
 def _definite(name: str, matrix: Floats) -> Floats:
     """Return the symmetric matrices; LinAlgError, if one has no density."""
     found = mirrored(matrix)
@@ -316,8 +353,9 @@ def _definite(name: str, matrix: Floats) -> Floats:
     wrong = np.asarray(least[..., 0] <= 0)
     if wrong.any():
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        where = f", row {row_name(index)}," if index else ""
-        raise np.linalg.LinAlgError(f"{name}{where} is not positive definite")
+        raise np.linalg.LinAlgError(
+            f"{name}, problem {row_name(index)}, is singular: there is no density"
+        )
     return found
 
 

@@ -35,6 +35,8 @@ def by_samples(p: Family, q: Family, samples: Any, seed: Any) -> Estimate:
     wrong = _objection(p, q, "monte_carlo")
     if wrong is not None:
         raise wrong
+    if (p.unknown | q.unknown).any():
+        return Estimate(math.nan, math.nan)
     x = p.sample(np.random.default_rng(seed_of("kl_divergence", seed)), int(samples))
     with np.errstate(all="ignore"):
         return kl_from_samples(p.log_density(x), q.log_density(x), "k1")
@@ -45,6 +47,8 @@ def by_quadrature(p: Family, q: Family, has_closed: Callable[[Family, Family], b
     wrong = _objection(p, q, "quadrature")
     if wrong is not None:
         raise wrong
+    if (p.unknown | q.unknown).any():
+        return Integral(math.nan, math.nan)
     ends_p, ends_q = (tuple(float(np.squeeze(end)) for end in x.support) for x in (p, q))
     if isinstance(p, VonMises):
         ends_q = ends_p

@@ -184,6 +184,13 @@ class Cauchy(Real):
         far = 2 * np.log(length) - np.log(self.scale) - np.log(other.scale)
         return np.asarray(np.where(np.isfinite(whole), np.log1p(whole / 4), far))
 
+    def mean_log_density(self, of: Family) -> Floats:
+        if not isinstance(of, Cauchy):
+            raise Missing
+        # log(π((γ + γ')² + δ²)/γ'), of halves, which stay in the range of doubles.
+        length = np.hypot(self.scale / 2 + of.scale / 2, self.mu / 2 - of.mu / 2)
+        return np.asarray(np.log(self.scale) - 2 * np.log(length) - math.log(4 * math.pi))
+
     def _log_density(self, x: Floats) -> Floats:
         z = (x - self.mu) / self.scale
         return np.asarray(-np.log(math.pi * self.scale) - np.log1p(z * z))

@@ -93,7 +93,7 @@ def test_what_is_no_row_of_numbers(function, good, rows, bad):
             continue
         with pytest.raises((TypeError, ValueError)) as caught:
             function(**{**good, argument: BAD[bad]})
-        name = "an axis" if (argument, bad) == ("axes", "empty") else argument
+        name = "axis 0" if (argument, bad) == ("axes", "empty") else argument
         assert re.match(rf"{function.__name__}: (the )?.*\b{name}\b", str(caught.value))
         assert not re.search("gufunc|remapped|inhomogeneous|setting an array", str(caught.value))
 

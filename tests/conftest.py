@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,6 +41,12 @@ settings.load_profile("reproducible")
 # Processes that tests start see the package that the tests see, wherever they stand.
 os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = str(Path(fd.__file__).parents[1])
+
+
+def pytest_collection_finish() -> None:
+    """Tens of thousands of tests stay; every collection of garbage would look at all of them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=ISAS)

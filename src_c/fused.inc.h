@@ -36,10 +36,7 @@ FD_INLINE void F(fused_flush)(int which, row_lanes *row, const F(fused) *s, doub
 /* Tokens that are far, one behind the other. */
 typedef struct { T a[512 + N], b[512 + N]; int count; } F(distant);
 
-FD_INLINE V F(log_ratio_of)(const frame *f, V a, V b) {
-    V low, x = v_sub(F(difference)(a, b, &low), C(f->shift));
-    return v_add(x, v_sub(low, C(f->shift - (double)(T)f->shift + f->shift_low)));
-}
+FD_INLINE V F(log_ratio_of)(const frame *f, V a, V b) { return F(difference_beyond)(a, b, f->shift, f->shift_low); }
 
 FD_INLINE void F(entropies_add)(const frame *f, V a, V b, V p, V q, F(fused) *s) {
     s->A[FD_COMPARE_entropy_base] = v_fma(p, v_sub(C(f->max_a), a), s->A[FD_COMPARE_entropy_base]);

@@ -33,11 +33,11 @@ typedef struct { V sum, top, least; int ties; } F(found);
 /* `without_max`: what is `max` is counted, not summed.  `keep`, if there is one, gets the roots of what is summed; or what it has
  * is multiplied by them (`times`). */
 FD_INLINE void F(add_exp)(int without_max, int times, int together, const V *x, V max, V floor, V from, V exponent, T *keep, F(found) *f) {
-    V y[TOGETHER], w[TOGETHER];
+    V y[TOGETHER], w[TOGETHER], t[TOGETHER];
     EACH(together) f->top = v_max(x[g], f->top);
     EACH(together) f->least = v_min(x[g], f->least);
     EACH(together) y[g] = v_max(floor, v_sub(x[g], from)); /* or NaN */
-    F(half_exp)(together, y, exponent, w);
+    F(scaled_exp)(1, together, y, exponent, w, t);
     if (keep) EACH(together) v_store(keep + g * N, times ? v_mul(w[g], VNAME(load)(keep + g * N)) : w[g]);
     EACH(together) {
         M summed = v_ne(x[g], max);
@@ -164,9 +164,7 @@ static void F(lse_join)(F(log_sum) *whole, const F(log_sum) *part, double *low) 
         double fall = exp_between((reference){part->max, 0.0}, (reference){whole->max, 0.0});
         more = fma(more, fall, fall);
     }
-    double sum = whole->others + more, back = sum - whole->others;
-    *low += rest + ((whole->others - (sum - back)) + (more - back));
-    whole->others = sum;
+    *low += rest + add_kept(&whole->others, more);
 }
 
 FD_INLINE F(log_sum) F(lse)(fd_row row, ptrdiff_t n, int times, T *keep, reference *references) {

@@ -69,16 +69,20 @@ FD_INLINE V F(exp_normal)(V y, V low) {
     return F(shifted)(F(exp_mantissa)(v_add(r, low)), t);
 }
 
-/* 2^-exponent e^(y/2), exponent an integer, where the result is a normal number; y may be anything of either sign that is not far from 0. */
-FD_INLINE void F(half_exp)(int together, const V *y, V exponent, V *w) {
-    V t[TOGETHER], r[TOGETHER], magic = v_sub(C(MAGIC), exponent);
-    EACH(together) t[g] = v_fma(y[g], C(0.5 * LOG2_E), magic);
+/* 2^-exponent e^y, or e^(y/2) if `half`, exponent an integer, where the result is a normal number; y may be anything of either sign that is
+ * not far from 0.  In the lowest bits of *t is the integer that the result's exponent bits get. */
+FD_INLINE void F(scaled_exp)(int half, int together, const V *y, V exponent, V *w, V *t) {
+    _Static_assert(LENGTH(F(HALF_EXP)) == LENGTH(F(EXP)), "of one degree");
+    const double times = half ? 0.5 : 1.0;
+    V r[TOGETHER], magic = v_sub(C(MAGIC), exponent);
+    EACH(together) t[g] = v_fma(y[g], C(times * LOG2_E), magic);
     EACH(together) r[g] = v_sub(t[g], magic);
-    EACH(together) r[g] = v_fnma(r[g], C(2.0 * LN2_LOW), v_fnma(r[g], C(2.0 * LN2_HIGH), y[g]));
-    F(polynomials)(together, F(HALF_EXP), LENGTH(F(HALF_EXP)) - 1, r, w);
-    EACH(together) w[g] = v_fma(w[g], r[g], C(0.5));
+    EACH(together) r[g] = v_fnma(r[g], C(LN2_LOW / times), v_fnma(r[g], C(LN2_HIGH / times), y[g]));
+    F(polynomials)(together, half ? F(HALF_EXP) : F(EXP), LENGTH(F(EXP)) - 1, r, w);
+    EACH(together) w[g] = v_fma(w[g], r[g], C(times));
     EACH(together) w[g] = v_fma(w[g], r[g], C(1.0));
-    EACH(together) w[g] = F(shifted)(w[g], v_min(t[g], C(2.0 * MAGIC))); /* NaN stays one whatever its lowest bits */
+    /* NaN stays one whatever its lowest bits; who takes the whole exponential finds it in other sums. */
+    EACH(together) w[g] = F(shifted)(w[g], half ? v_min(t[g], C(2.0 * MAGIC)) : t[g]);
 }
 
 FD_INLINE V F(power_of_two)(V integer) {
@@ -107,7 +111,13 @@ FD_INLINE V F(difference)(V a, V b, V *low) {
     return high;
 }
 
-/* The same with two operations less where |b| >= |a| (`larger`) or |b| <= |a|. */
+/* (a - b) - (shift + rest), where shift may have more digits than T. */
+FD_INLINE V F(difference_beyond)(V a, V b, double shift, double rest) {
+    V low, high = F(difference)(a, b, &low);
+    return v_add(v_sub(high, C(shift)), v_sub(low, C(shift - (double)(T)shift + rest)));
+}
+
+/* The exact difference with two operations less where |b| >= |a| (`larger`) or |b| <= |a|. */
 FD_INLINE V F(ordered_difference)(int larger, V a, V b, V *low) {
     V high = v_sub(a, b);
     *low = larger ? v_sub(a, v_add(high, b)) : v_sub(v_sub(a, high), b);

@@ -18,23 +18,18 @@
 #if COMPUTES_DOUBLE
 typedef int64_t integer_double;
 typedef int32_t integer_float;
-typedef struct { double Z, W, S, Z_low, W_low, S_low, c; reference r; int lost, differ; } near_sums_at;
+typedef struct { double Z, W, S, Z_low, W_low, S_low, c; reference r; int lost, differ; } shifted_sums;
 /* To another c; the least that what comes out of it may be, if no more than two bits are to be lost. */
-static double move_to(near_sums_at *s, double c) {
-    double d = c - s->c, psi = fabs(d) <= 1.0 ? first_lane(psi_double(vd_set1(d))) : 0.0;
-    double E = psi != 0.0 ? fma(d * d, psi, d) : scalar_exp(d) - 1.0, more = psi != 0.0 ? d * d * psi : E - d;
+static double move_to(shifted_sums *s, double c) {
+    double d = c - s->c, E = d <= 1.0 ? scalar_expm1(d) : scalar_exp(d) - 1.0;
+    double more = fabs(d) <= 1.0 ? d * d * first_lane(psi_double(vd_set1(d))) : E - d;
     double summands = s->S + fabs(E) * (s->S + fabs(s->W));
     s->S = fma(E, s->S - s->W, fma(s->Z, more, s->S));
     s->W = fma(-d, s->Z, s->W);
     s->c = c;
     return 0.25 * summands;
 }
-static void add_kept(double *sum, double *low, double x) {
-    double total = *sum + x, back = total - *sum;
-    *low += (*sum - (total - back)) + (x - back);
-    *sum = total;
-}
-static void join_near(near_sums_at *whole, near_sums_at *part) {
+static void join_shifted(shifted_sums *whole, shifted_sums *part) {
     whole->lost |= part->lost;
     whole->differ |= part->differ;
     if (whole->lost) return;
@@ -44,11 +39,11 @@ static void join_near(near_sums_at *whole, near_sums_at *part) {
     }
     double scale = exp_between(part->r, whole->r);
     move_to(part, whole->c);
-    add_kept(&whole->Z, &whole->Z_low, part->Z * scale);
-    add_kept(&whole->W, &whole->W_low, part->W * scale);
-    add_kept(&whole->S, &whole->S_low, part->S * scale);
+    whole->Z_low += add_kept(&whole->Z, part->Z * scale);
+    whole->W_low += add_kept(&whole->W, part->W * scale);
+    whole->S_low += add_kept(&whole->S, part->S * scale);
 }
-static double offset_of(const near_sums_at *s) {
+static double offset_of(const shifted_sums *s) {
     return ((s->S - s->W) + (s->S_low - s->W_low)) / (s->Z + s->Z_low);
 }
 #endif
@@ -65,25 +60,18 @@ FD_INLINE void F(three_flush)(F(three_lanes) *to, const F(three) *s) {
 }
 
 /* e^(a - reference), which is a normal number where the exponent that its bits get is one; those are in `exponents`. */
-FD_INLINE void F(within)(int together, const near_sums_at *at, const V *a, V *w, INTEGERS *exponents) {
-    V t[TOGETHER], r[TOGETHER], magic = C(MAGIC - 2.0 * at->r.exponent);
-    EACH(together) r[g] = v_sub(a[g], C(at->r.from));
-    EACH(together) t[g] = v_fma(r[g], C(LOG2_E), magic);
-    EACH(together) w[g] = v_sub(t[g], magic);
-    EACH(together) r[g] = v_fnma(w[g], C(LN2_LOW), v_fnma(w[g], C(LN2_HIGH), r[g]));
-    F(polynomials)(together, F(EXP), LENGTH(F(EXP)) - 1, r, w);
-    EACH(together) w[g] = v_fma(w[g], r[g], C(1.0));
-    EACH(together) w[g] = v_fma(w[g], r[g], C(1.0));
-    EACH(together) w[g] = F(shifted)(w[g], t[g]);
+FD_INLINE void F(within)(int together, const shifted_sums *at, const V *a, V *w, INTEGERS *exponents) {
+    V x[TOGETHER], t[TOGETHER];
+    EACH(together) x[g] = v_sub(a[g], C(at->r.from));
+    F(scaled_exp)(0, together, x, C(2.0 * at->r.exponent), w, t);
     EACH(together) exponents[g] = i_sub(v_bits(t[g]), v_bits(C(MAGIC - EXPONENT_BIAS)));
 }
 
 /* `some`: only those that are `in`. */
-FD_INLINE void F(token_add)(int together, int some, M in, const V *a, const V *b, const near_sums_at *at, F(three) *s, F(distant) *far) {
+FD_INLINE void F(token_add)(int together, int some, M in, const V *a, const V *b, const shifted_sums *at, F(three) *s, F(distant) *far) {
     INTEGERS exponent[TOGETHER];
-    V rest[TOGETHER], p[TOGETHER], y[TOGETHER], w[TOGETHER];
-    EACH(together) y[g] = F(difference)(a[g], b[g], &rest[g]);
-    EACH(together) y[g] = v_add(v_sub(y[g], C(at->c)), v_sub(rest[g], C(at->c - (double)(T)at->c)));
+    V p[TOGETHER], y[TOGETHER], w[TOGETHER];
+    EACH(together) y[g] = F(difference_beyond)(a[g], b[g], at->c, 0.0);
     F(within)(together, at, a, p, exponent);
     if (some) {
         *p = v_sel(in, *p, C(0.0));
@@ -106,7 +94,7 @@ FD_INLINE void F(token_add)(int together, int some, M in, const V *a, const V *b
     EACH(together) s->S = v_fma(v_mul(p[g], y[g]), w[g], s->S);
 }
 
-FD_INLINE F(three) F(near_tokens)(const T *a, const T *b, int count, const near_sums_at *at, F(distant) *far) {
+FD_INLINE F(three) F(near_tokens)(const T *a, const T *b, int count, const shifted_sums *at, F(distant) *far) {
     F(three) s = {C(0.0), C(0.0), C(0.0), v_bits(C(0.0)), v_bits(C(0.0))};
     V x[TOGETHER], y[TOGETHER];
     int j = 0;
@@ -128,7 +116,7 @@ FD_INLINE F(three) F(near_tokens)(const T *a, const T *b, int count, const near_
     return s;
 }
 
-static void F(far_tokens)(const near_sums_at *at, F(distant) *far, F(three_lanes) *to) {
+static void F(far_tokens)(const shifted_sums *at, F(distant) *far, F(three_lanes) *to) {
     F(three) s = {C(0.0), C(0.0), C(0.0), v_bits(C(0.0)), v_bits(C(0.0))};
     const V high = C(at->c), low = C(at->c - (double)(T)at->c), zero = C(0.0);
     const double powers = 2.0 * at->r.exponent;
@@ -136,7 +124,7 @@ static void F(far_tokens)(const near_sums_at *at, F(distant) *far, F(three_lanes
         M in = VNAME(first)(far->count - j < N ? far->count - j : N);
         V a = v_sel(in, VNAME(load)(far->a + j), zero), b = v_sel(in, VNAME(load)(far->b + j), zero), rest, more;
         INTEGERS exponent;
-        V p, apart = F(difference)(a, b, &rest), y = v_add(v_sub(apart, high), v_sub(rest, low));
+        V p, y = F(difference_beyond)(a, b, at->c, 0.0);
         F(within)(1, at, &a, &p, &exponent);
         V moved = F(difference)(b, NEG(high), &rest); /* b + c - reference */
         moved = F(difference)(moved, C(at->r.from + powers * LN2_HIGH), &more);
@@ -149,7 +137,7 @@ static void F(far_tokens)(const near_sums_at *at, F(distant) *far, F(three_lanes
     far->count = 0;
 }
 
-static void F(take_totals)(near_sums_at *s, F(three_lanes) *sum) {
+static void F(take_totals)(shifted_sums *s, F(three_lanes) *sum) {
     s->Z += lanes_total(&sum->Z);
     s->W += lanes_total(&sum->W);
     s->S += lanes_total(&sum->S);
@@ -157,7 +145,7 @@ static void F(take_totals)(near_sums_at *s, F(three_lanes) *sum) {
 }
 
 /* The reference and, unless it is given, c by `count` tokens. */
-static void F(look_at)(const T *a, const T *b, int count, double given, near_sums_at *s) {
+static void F(look_at)(const T *a, const T *b, int count, double given, shifted_sums *s) {
     T top_a = F(peak)(a, count), top_b = F(peak)(b, count);
     s->lost = !isfinite(top_a) || !isfinite(top_b);
     if (s->lost) return;
@@ -182,9 +170,9 @@ static int F(any_bit)(INTEGERS x, int64_t bits) {
     return (any & bits) != 0;
 }
 
-FD_INLINE void F(near_over)(fd_row a, fd_row b, ptrdiff_t from, ptrdiff_t to, double given, near_sums_at *into) {
+FD_INLINE void F(near_over)(fd_row a, fd_row b, ptrdiff_t from, ptrdiff_t to, double given, shifted_sums *into) {
     T buffer_a[LOAD], buffer_b[LOAD];
-    near_sums_at s = {.r = {NAN, 0.0}};
+    shifted_sums s = {.r = {NAN, 0.0}};
     F(three_lanes) sum = {lanes_zero(), lanes_zero(), lanes_zero()};
     F(distant) far;
     far.count = 0;
@@ -227,8 +215,8 @@ FD_INLINE void F(near_over)(fd_row a, fd_row b, ptrdiff_t from, ptrdiff_t to, do
 static int F(kl_in_one_loop)(fd_row a, fd_row b, ptrdiff_t n, double *result) {
     double c = NAN;
     for (int tries = 0; tries < 2; tries++) {
-        near_sums_at whole = {.Z = 0.0}, part;
-        BY_SEGMENTS(n, whole, part, F(near_over)(a, b, from, to, c, into), join_near);
+        shifted_sums whole = {.Z = 0.0}, part;
+        BY_SEGMENTS(n, whole, part, F(near_over)(a, b, from, to, c, into), join_shifted);
         if (whole.lost) return 0;
         if (!whole.differ) {
             *result = 0.0;

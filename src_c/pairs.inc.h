@@ -187,8 +187,7 @@ FD_INLINE F(pair) F(logits)(int which, int careful, const frame *f, V a, V b) {
     o.log_q = high;
     o.q = careful ? F(lifted_exp)(o.no_q, o.lift, high, low) : v_sel(far_b, C(0.0), F(exp_normal)(high, low));
     o.q = v_mul(o.q, C(f->ratio));
-    high = F(difference)(a, b, &low);
-    o.x = v_add(v_sub(high, C(f->shift)), v_sub(low, C(f->shift - (double)(T)f->shift + f->shift_low)));
+    o.x = F(difference_beyond)(a, b, f->shift, f->shift_low);
     V near = v_mul(v_mul(o.p, o.x), v_fnma(o.x, F(psi)(NEG(o.x)), C(1.0)));
     o.d = v_sel(v_le(v_abs(o.x), C(1.0)), near, v_sub(o.p, o.q));
     if (careful) o.d = v_sel(m_or(o.no_p, o.no_q), v_sub(o.p, o.q), o.d);

@@ -51,6 +51,13 @@ static __attribute__((unused)) vd lanes_totals(const lanes *const *sums) {
     return kept_total(high, low);
 }
 
+/* Of single doubles: the error of the addition. */
+static __attribute__((unused)) double add_kept(double *sum, double x) {
+    double total = *sum + x, back = total - *sum, error = (*sum - (total - back)) + (x - back);
+    *sum = total;
+    return error;
+}
+
 /* The sum of eight doubles, halving. */
 FD_INLINE double halved(vd x) {
     double lane[8];

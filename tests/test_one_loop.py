@@ -9,7 +9,7 @@ import double_double
 import numpy as np
 import pytest
 from layouts import DTYPES
-from reference import UNIT, logits_magnitude
+from reference import UNIT
 
 import fastdiv as fd
 
@@ -96,14 +96,15 @@ CASES: dict[str, Callable[[np.random.Generator], Rows]] = {
 }
 
 
-def allowed(dtype: str, kl: float, magnitude: float) -> float:
-    """P4."""
-    if not kl:
-        return 0.0
-    closeness = np.sqrt(2 / kl)
-    if dtype == "float64":
-        return 16 * UNIT[dtype] * (1 + magnitude * closeness)
-    return 1e-6 if kl >= 1e-12 else 16 * UNIT[dtype] * (1 + closeness)
+# Whose weights floats do not hold together: these go the way of masked rows, to P4.
+LEFT_BY_FLOATS = {"late_peak_of_one", "rising", "falling", "under_the_others"}
+
+
+def allowed(name: str, dtype: str, kl: float) -> float:
+    """Of the loop 8 u, however near the rows are, which is less than P4; else P4."""
+    if dtype == "float64" or name not in LEFT_BY_FLOATS:
+        return 8 * UNIT[dtype]
+    return 1e-6 if kl >= 1e-12 else 16 * UNIT[dtype] * (1 + np.sqrt(2 / kl))
 
 
 @pytest.mark.promise("P4")
@@ -111,7 +112,6 @@ def allowed(dtype: str, kl: float, magnitude: float) -> float:
 def test_against_pairs_of_doubles(each_isa, dtype, worst, name):
     a, b = (x.astype(DTYPES[dtype]) for x in CASES[name](np.random.default_rng(len(name))))
     softmaxes = double_double.softmax(a), double_double.softmax(b)
-    magnitude = logits_magnitude(a, b)
     shares = []
     for s, t, rows in ((*softmaxes, (a, b)), (*softmaxes[::-1], (b, a))):
         want = double_double.kl_of_logits(s, t)
@@ -122,10 +122,10 @@ def test_against_pairs_of_doubles(each_isa, dtype, worst, name):
             ):
                 error = abs((got - want.high) - want.low)
                 shares += [
-                    (e / (kl * allowed(dtype, kl, magnitude)) if e else 0.0, isa, value, kl)
+                    (e / (kl * allowed(name, dtype, kl)) if e else 0.0, isa, value, kl)
                     for e, value, kl in zip(error, got, want.high, strict=True)
                 ]
-    worst(max(shares)[0], f"share of P4, {name}", 1)
+    worst(max(shares)[0], f"share of what is allowed, {name}", 1)
     assert max(shares)[0] <= 1, max(shares)
 
 

@@ -34,9 +34,9 @@
     }
 #define ALL                                                                                                                    \
     FD_INLINE V F(of_half)(V x) {                                                                                              \
-        V y[TOGETHER], w[TOGETHER];                                                                                            \
+        V y[TOGETHER], w[TOGETHER], t[TOGETHER];                                                                               \
         EACH(TOGETHER) y[g] = x;                                                                                               \
-        F(half_exp)(TOGETHER, y, C(0.0), w);                                                                                   \
+        F(scaled_exp)(1, TOGETHER, y, C(0.0), w, t);                                                                           \
         return *w;                                                                                                             \
     }                                                                                                                          \
     ELEMENTARY(each_exp, F(exp)(x, C(0.0)))                                                                                    \

@@ -22,7 +22,8 @@ floor  room                                             knows
 2      ``sums.py``, ``tail_probabilities.py``           exact sums; binomial and Student's tails
 2      ``estimators.py``, ``neighbours.py``             divergences from log-ratios, from distances
 2      ``plug_in.py``, ``permutation.py``               corrected counts; tests of two samples
-2      ``variational.py``, ``projection.py``            bounds by critics; the nearest Gaussian
+2      ``variational.py``                               bounds by critics
+2      ``targets.py``, ``projection.py``                what to fit to; the nearest Gaussian
 2      ``coding.py``, ``text.py``                       bits that a code wastes; perplexity per word
 2      ``extras.py``                                    SciPy, where it is needed
 2      ``windows.py``                                   which tokens of a long text are scored

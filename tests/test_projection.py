@@ -11,14 +11,15 @@ import pytest
 from scipy import integrate, stats
 
 from fastdiv.mixtures import GaussianMixture
-from fastdiv.projection import GridDensity, _target, evidence_decomposition, project
+from fastdiv.projection import GridDensity, evidence_decomposition, project
+from fastdiv.targets import target_of
 
 RNG = np.random.default_rng(12)
 
 
 def divergences(target, mean, factor):
     """Both divergences, without their errors."""
-    return [found.value for found in _target(target).divergences(mean, factor)]
+    return [found.value for found in target_of(target).divergences(mean, factor)]
 
 
 BIMODAL = GaussianMixture([0.6, 0.4], [-3, 3], [1, 1.44])
@@ -54,7 +55,7 @@ def gaussian_kl(m, s, n, t):
 @pytest.mark.parametrize("mean", [-3.0, 0.5, 4.0])
 @pytest.mark.parametrize("deviation", [0.5, 1.0, 3.5])
 def test_divergences_against_quadrature(mean, deviation):
-    found = _target(BIMODAL).divergences(np.array([mean]), np.array([[deviation]]))
+    found = target_of(BIMODAL).divergences(np.array([mean]), np.array([[deviation]]))
 
     def log_q(x):
         return float(stats.norm.logpdf(x, mean, deviation))
@@ -83,7 +84,7 @@ def test_a_gaussian_in_two_halves_is_one(d):
     halves = GaussianMixture([1, 1], means[[0, 0]], [covariances[0]] * 2)
     np.testing.assert_allclose(divergences(one, *q), (want, back), rtol=1e-12)
     np.testing.assert_allclose(divergences(halves, *q), (want, back), rtol=1e-12)
-    assert {found.error for found in _target(one).divergences(*q)} == {0.0}
+    assert {found.error for found in target_of(one).divergences(*q)} == {0.0}
 
 
 def test_forward_is_the_moments_and_nothing_is_nearer():
@@ -233,7 +234,7 @@ def test_mixtures_with_their_errors(d, n, spread, step, reach):
     p = mixture(d, n, spread, 3)
     for mean, covariance in ((p.mean, p.covariance), (p.means[0] + 0.3, 1.3 * p.covariances[0])):
         q = GaussianMixture([1], mean[None], covariance[None])
-        found = _target(p).divergences(mean, q.factors[0])
+        found = target_of(p).divergences(mean, q.factors[0])
         for got, want in zip(found, on_a_lattice(p, q, step, reach), strict=True):
             assert abs(got.value - want) <= got.error + 1e-9
             assert 0 < got.error < 1e-7
@@ -243,7 +244,7 @@ def test_many_dimensions_with_their_errors():
     """Against samples of P and of Q, whose errors are known."""
     p = mixture(6, 3, 1.0, 4)
     q = GaussianMixture([1], p.mean[None], p.covariance[None])
-    found = _target(p).divergences(p.mean, q.factors[0])
+    found = target_of(p).divergences(p.mean, q.factors[0])
     for got, (own, other) in zip(found, ((p, q), (q, p)), strict=True):
         x = own.sample(np.random.default_rng(1), 400_000)
         ratios = own.log_density(x) - other.log_density(x)
@@ -281,13 +282,13 @@ def test_a_fit_in_three_dimensions():
 )
 def test_gradients_are_those_of_differences(target):
     mean, factor = np.array([0.4, -0.2]), np.array([[1.1, 0.0], [0.5, 0.8]])
-    _, by_mean, by_factor = _target(target).objective(mean, factor)
+    _, by_mean, by_factor = target_of(target).objective(mean, factor)
     h = 1e-5
 
     def slope(dm, df):
         return (
-            _target(target).objective(mean + h * dm, factor + h * df)[0]
-            - _target(target).objective(mean - h * dm, factor - h * df)[0]
+            target_of(target).objective(mean + h * dm, factor + h * df)[0]
+            - target_of(target).objective(mean - h * dm, factor - h * df)[0]
         ) / (2 * h)
 
     for i in range(2):
@@ -301,7 +302,7 @@ def test_gradients_are_those_of_differences(target):
 
 def test_objective_is_the_divergence_up_to_a_constant():
     ends = [(np.array([0.3]), np.array([[0.8]])), (np.array([-2.0]), np.array([[2.5]]))]
-    p = _target(BIMODAL)
+    p = target_of(BIMODAL)
     apart = [p.objective(*end)[0] - p.divergences(*end)[1].value for end in ends]
     assert apart[0] == pytest.approx(apart[1], rel=1e-10)
 

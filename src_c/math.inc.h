@@ -69,20 +69,19 @@ FD_INLINE V F(exp_normal)(V y, V low) {
     return F(shifted)(F(exp_mantissa)(v_add(r, low)), t);
 }
 
-/* 2^-exponent e^y, or e^(y/2) if `half`, exponent an integer, where the result is a normal number; y may be anything of either sign that is
- * not far from 0.  In the lowest bits of *t is the integer that the result's exponent bits get. */
+/* 2^-exponent e^y, or e^(y/2) if `half`, exponent an integer, where *t - MAGIC is from 1 to 2 EXPONENT_BIAS: it is the biased exponent of the
+ * power of two that comes last.  NaN stays one. */
 FD_INLINE void F(scaled_exp)(int half, int together, const V *y, V exponent, V *w, V *t) {
     _Static_assert(LENGTH(F(HALF_EXP)) == LENGTH(F(EXP)), "of one degree");
     const double times = half ? 0.5 : 1.0;
-    V r[TOGETHER], magic = v_sub(C(MAGIC), exponent);
+    V r[TOGETHER], magic = v_sub(C(MAGIC + EXPONENT_BIAS), exponent);
     EACH(together) t[g] = v_fma(y[g], C(times * LOG2_E), magic);
     EACH(together) r[g] = v_sub(t[g], magic);
     EACH(together) r[g] = v_fnma(r[g], C(LN2_LOW / times), v_fnma(r[g], C(LN2_HIGH / times), y[g]));
     F(polynomials)(together, half ? F(HALF_EXP) : F(EXP), LENGTH(F(EXP)) - 1, r, w);
     EACH(together) w[g] = v_fma(w[g], r[g], C(times));
     EACH(together) w[g] = v_fma(w[g], r[g], C(1.0));
-    /* NaN stays one whatever its lowest bits; who takes the whole exponential finds it in other sums. */
-    EACH(together) w[g] = F(shifted)(w[g], half ? v_min(t[g], C(2.0 * MAGIC)) : t[g]);
+    EACH(together) w[g] = v_mul(w[g], i_float(i_to_exponent(v_bits(t[g]))));
 }
 
 FD_INLINE V F(power_of_two)(V integer) {

@@ -52,33 +52,33 @@ static double offset_of(const shifted_sums *s) {
 static double F(two_pieces)(double c) { return (double)(T)c + (double)(T)(c - (double)(T)c); }
 
 typedef struct { lanes Z, W, S; } F(three_lanes);
-typedef struct { V Z, W, S; INTEGERS exponents, y; /* all bits that are in any */ } F(three);
+typedef struct { V Z, W, S, least, most; INTEGERS y; /* all bits that are in any */ } F(three);
+#define NO_TOKENS {C(0.0), C(0.0), C(0.0), C(INFINITY), C(0.0), v_bits(C(0.0))}
 FD_INLINE void F(three_flush)(F(three_lanes) *to, const F(three) *s) {
     F(flush)(&to->Z, s->Z);
     F(flush)(&to->W, s->W);
     F(flush)(&to->S, s->S);
 }
 
-/* e^(a - reference), which is a normal number where the exponent that its bits get is one; those are in `exponents`. */
-FD_INLINE void F(within)(int together, const shifted_sums *at, const V *a, V *w, INTEGERS *exponents) {
-    V x[TOGETHER], t[TOGETHER];
+/* e^(a - reference) where T has such a number, which `exponents` tell. */
+FD_INLINE void F(within)(int together, const shifted_sums *at, const V *a, V *w, V *exponents) {
+    V x[TOGETHER];
     EACH(together) x[g] = v_sub(a[g], C(at->r.from));
-    F(scaled_exp)(0, together, x, C(2.0 * at->r.exponent), w, t);
-    EACH(together) exponents[g] = i_sub(v_bits(t[g]), v_bits(C(MAGIC - EXPONENT_BIAS)));
+    F(scaled_exp)(0, together, x, C(2.0 * at->r.exponent), w, exponents);
 }
 
 /* `some`: only those that are `in`. */
 FD_INLINE void F(token_add)(int together, int some, M in, const V *a, const V *b, const shifted_sums *at, F(three) *s, F(distant) *far) {
-    INTEGERS exponent[TOGETHER];
-    V p[TOGETHER], y[TOGETHER], w[TOGETHER];
+    V p[TOGETHER], y[TOGETHER], w[TOGETHER], exponent[TOGETHER];
     EACH(together) y[g] = F(difference_beyond)(a[g], b[g], at->c, 0.0);
     F(within)(together, at, a, p, exponent);
     if (some) {
         *p = v_sel(in, *p, C(0.0));
         *y = v_sel(in, *y, C(0.0));
-        *exponent = v_bits(v_sel(in, i_float(*exponent), C(0.0)));
+        *exponent = v_sel(in, *exponent, C(MAGIC + EXPONENT_BIAS));
     }
-    EACH(together) s->exponents = i_or(exponent[g], s->exponents);
+    EACH(together) s->least = v_min(exponent[g], s->least);
+    EACH(together) s->most = v_max(exponent[g], s->most);
     EACH(together) s->y = i_or(v_bits(y[g]), s->y);
     if (far) EACH(together) {
         M is_far = v_le(C(FAR), v_abs(y[g]));
@@ -95,7 +95,7 @@ FD_INLINE void F(token_add)(int together, int some, M in, const V *a, const V *b
 }
 
 FD_INLINE F(three) F(near_tokens)(const T *a, const T *b, int count, const shifted_sums *at, F(distant) *far) {
-    F(three) s = {C(0.0), C(0.0), C(0.0), v_bits(C(0.0)), v_bits(C(0.0))};
+    F(three) s = NO_TOKENS;
     V x[TOGETHER], y[TOGETHER];
     int j = 0;
     for (; j + TOGETHER * N <= count; j += TOGETHER * N) {
@@ -117,14 +117,13 @@ FD_INLINE F(three) F(near_tokens)(const T *a, const T *b, int count, const shift
 }
 
 static void F(far_tokens)(const shifted_sums *at, F(distant) *far, F(three_lanes) *to) {
-    F(three) s = {C(0.0), C(0.0), C(0.0), v_bits(C(0.0)), v_bits(C(0.0))};
+    F(three) s = NO_TOKENS;
     const V high = C(at->c), low = C(at->c - (double)(T)at->c), zero = C(0.0);
     const double powers = 2.0 * at->r.exponent;
     for (int j = 0; j < far->count; j += N) {
         M in = VNAME(first)(far->count - j < N ? far->count - j : N);
         V a = v_sel(in, VNAME(load)(far->a + j), zero), b = v_sel(in, VNAME(load)(far->b + j), zero), rest, more;
-        INTEGERS exponent;
-        V p, y = F(difference_beyond)(a, b, at->c, 0.0);
+        V p, exponent, y = F(difference_beyond)(a, b, at->c, 0.0);
         F(within)(1, at, &a, &p, &exponent);
         V moved = F(difference)(b, NEG(high), &rest); /* b + c - reference */
         moved = F(difference)(moved, C(at->r.from + powers * LN2_HIGH), &more);
@@ -192,7 +191,7 @@ FD_INLINE void F(near_over)(fd_row a, fd_row b, ptrdiff_t from, ptrdiff_t to, do
             if (expected || F(any_bit)(f.y, FAR_BIT)) f = F(near_tokens)(x + i, y + i, m, &s, &far);
             expected = F(any_bit)(f.y, FAR_BIT);
             s.differ |= F(any_bit)(f.y, FAR_BIT | (FAR_BIT - 1));
-            s.lost |= F(any_bit)(f.exponents, -(int64_t)(2 * EXPONENT_BIAS + 2));
+            s.lost |= m_any(v_lt(f.least, C(MAGIC + 1.0))) | m_any(v_lt(C(MAGIC + 2.0 * EXPONENT_BIAS), f.most));
             F(three_flush)(&sum, &f);
             if (far.count >= 256) F(far_tokens)(&s, &far, &sum);
         }

@@ -95,8 +95,10 @@ FD_INLINE V F(exp)(V y, V low) {
     return v_mul(v_mul(w, F(power_of_two)(half)), F(power_of_two)(v_sub(n, half)));
 }
 
-/* w e^(y + low): 2^n in three factors around w, so that only the result itself can overflow. */
+/* w e^(y + low): 2^n in three factors around w, so that only the result itself can overflow.  The rest of a y that is beyond all exponents
+ * may be anything. */
 FD_INLINE V F(times_exp)(V w, V y, V low) {
+    low = v_sel(v_lt(v_abs(y), C(EXPONENT_LIMIT)), low, C(0.0));
     V t, r = F(exp_rest)(v_min(C(3 * EXP_LIMIT), v_max(C(-3 * EXP_LIMIT), y)), &t), m = F(exp_mantissa)(v_add(r, low));
     V n = v_sub(t, C(MAGIC)), third = v_sub(v_fma(n, C(1.0 / 3.0), C(MAGIC)), C(MAGIC));
     V by_third = F(power_of_two)(third);

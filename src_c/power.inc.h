@@ -19,7 +19,6 @@ FD_INLINE F(powers) F(power)(int logits, const frame *f, F(pair) o, double shift
         y = F(difference)(y, NEG(o.log_p), &more);
         y_low = v_add(v_add(y_low, more), o.log_p_low);
     }
-    y_low = v_sel(v_lt(v_abs(y), C(EXPONENT_LIMIT)), y_low, C(0.0)); /* beyond, it is 0 or infinite; the rest might be NaN */
     r.power = F(times_exp)(logits ? o.lift : o.p, y, y_low);
     return r;
 }

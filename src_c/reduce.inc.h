@@ -57,7 +57,7 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
     t = v_div(t, o.lift);
     if (COMPUTES_DOUBLE && squares)
         t = F(far_chi2)(which == FD_neyman_divergence, o, t);
-    else if (COMPUTES_DOUBLE && ((logits && exact) || which == FD_entropy_excess)) {
+    else if (COMPUTES_DOUBLE && ((logits && (exact || isinf(at_0) || isinf(at_inf))) || which == FD_entropy_excess)) {
         F(pair) plain = safe; /* what only the lift made overflow */
         plain.p = v_div(safe.p, o.lift);
         plain.q = v_div(safe.q, o.lift);

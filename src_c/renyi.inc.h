@@ -158,6 +158,9 @@ static extremes extremes_of_row(int source, fd_row p, ptrdiff_t n, const frame *
 /* log(1 + excess), of which `whole` is another sum. */
 static double log_of(double excess, double whole) { return fabs(excess) <= 0.5 ? scalar_log1p(excess) : scalar_log(whole); }
 
+/* Of the largest summand: beside such a logarithm that of their number is nothing, and what its rounding left may be some hundreds. */
+static int beyond_sums(double logarithm) { return fabs(logarithm) >= 0x1p60; }
+
 static int alpha_family(int renyi, int source, fd_row p, fd_row q, ptrdiff_t n, double alpha, double *result) {
     int status, stop, swapped = alpha < 0.5;
     if (swapped) {
@@ -196,7 +199,7 @@ static int alpha_family(int renyi, int source, fd_row p, fd_row q, ptrdiff_t n, 
     } else if (isinf(excess) || isinf(whole) || (source != FD_RAW && whole < 0x1p-900)) {
         shift = f.power_shift = extremes_of_pair(source, p, q, n, &f).power;
         s = powers_of_pair(source, p, q, n, f);
-        logarithm = isinf(shift) ? shift : scalar_log(s.A[1] / mass) + shift;
+        logarithm = beyond_sums(shift) ? shift : scalar_log(s.A[1] / mass) + shift;
     } else {
         excess = beta * excess - a * only_p;
         if (source == FD_RAW) whole = 1.0 + excess;
@@ -246,7 +249,7 @@ static int entropy_family(int renyi, int source, fd_row p, ptrdiff_t n, double a
         if (s.A[1] < 0x1p-900 || isinf(s.A[1])) {
             f.power_shift = extremes_of_row(source, p, n, &f).power;
             s = powers_of_row(source, p, n, f);
-            logarithm = isinf(f.power_shift) ? f.power_shift : scalar_log(s.A[1] / mass) + f.power_shift;
+            logarithm = beyond_sums(f.power_shift) ? f.power_shift : scalar_log(s.A[1] / mass) + f.power_shift;
         } else {
             logarithm = log_of(excess, s.A[1] / mass);
         }

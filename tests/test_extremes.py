@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import math
+import sys
 
 import numpy as np
 import pytest
-from reference import ORACLES, exact, excess, generalised_bound, mp
+from reference import ORACLES, exact, excess, generalised_bound, mp, softmax
 
 import fastdiv as fd
 
@@ -132,6 +133,35 @@ def test_rows_from_end_to_end(each_isa, of_two):
                 else:
                     allowed = mp.mpf("1e-13") * abs(want) + mp.mpf("1e-14" if want < 1e-13 else 0)
                     assert abs(mp.mpf(got) - want) <= allowed, (p, q, isa, got)
+
+
+def rows_with_masks(dtype):
+    """What masks a token differs between models, and may be far beyond all exponents."""
+    generator = np.random.default_rng(9)
+    largest = float(np.finfo(dtype).max)
+    sizes = [80, 87.4, 88.5, 700, 709, 740, 1e4, 1e9, 1.7e17, 3.1e18, 1.3e19, 1e30, 3e38, 1e120]
+    sizes += [2e249, 1e300, largest]
+    sizes = np.array([size for size in sizes if size <= largest])
+    for size in generator.choice([3, 40], 60):
+        a, b = generator.normal(size=(2, size)).astype(dtype)
+        a[1], b[1], *others = -generator.choice(sizes, 4)
+        if generator.random() < 0.5:
+            a[2], b[0] = others
+        yield a, b
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_masks_of_all_sizes(each_isa, of_two, dtype):
+    for a, b in rows_with_masks(dtype):
+        want = ORACLES[of_two.name](softmax(exact(a)), softmax(exact(b)))
+        for isa in each_isa():
+            got = mp.mpf(float(of_two(a, b, from_logits=True)))
+            if abs(want) > 1e300:
+                assert mp.sign(want) * got > 1e300, (a, b, isa)
+                assert mp.isinf(got) or abs(want) <= sys.float_info.max, (a, b, isa)
+            else:
+                allowed = abs(want) * {"float32": 2e-6, "float64": 2e-13}[dtype]
+                assert abs(got - want) <= allowed, (a, b, isa, got)
 
 
 def test_an_infinite_limit_however_little_it_weighs(isa):

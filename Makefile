@@ -1,7 +1,7 @@
 # One verb per task.  PYTHON is the interpreter of an environment with the extra `test` (and `bench` for bench).
 PYTHON ?= python3
 
-.PHONY: build test contract contract-slow bench bench-peers bench-growth pictures lint sanitize tsan neon fuzz clean
+.PHONY: build test contract contract-slow bench bench-peers bench-growth pictures lint sanitize tsan parallel neon fuzz clean
 
 build:  ## compile the extension next to its sources
 	$(PYTHON) setup.py build_ext --inplace
@@ -46,6 +46,11 @@ sanitize:
 # The C sources with threads of their own under ThreadSanitizer, and that it would find a race.
 tsan:
 	$(PYTHON) -m pytest -q -n 0 -k race tests/test_process.py
+
+# Each test in four threads at once, by pytest-run-parallel.
+PARALLEL ?= orders comparison meters pairwise odd_inputs special_values sparse topk refusals joint transport custom mixtures coding permutation
+parallel:
+	$(PYTHON) -m pytest -q -o addopts=--strict-markers -o thread_unsafe_functions=signal.signal --parallel-threads=4 $(PARALLEL:%=tests/test_%.py)
 
 # Every kernel for AArch64, compiled by Debian's cross compiler (gcc-aarch64-linux-gnu) and run by qemu-user, in every floating-point environment.
 neon:

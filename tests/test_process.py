@@ -162,6 +162,25 @@ def test_many_callers(worst):
 
 
 @pytest.mark.promise("P10")
+def test_tests_by_four_threads_at_once(worst):
+    """By pytest-run-parallel, which `make parallel` lets run most of the suite."""
+    rooms = ("refusals", "joint", "transport", "custom", "mixtures", "coding", "permutation")
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--parallel-threads=4"]
+        + ["-o", "addopts=--strict-markers", *(str(HERE / f"test_{room}.py") for room in rooms)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        cwd=HERE.parent,
+    )
+    found = re.search(r"Collected (\d+) items to run in parallel", answer(result))
+    assert found is not None, result.stdout[-2000:]
+    assert int(found[1]) > 500
+    worst(float(found[1]), "tests, each by four threads at once, without a failure")
+
+
+@pytest.mark.promise("P10")
 def test_first_calls_at_once():
     """What is made at a first call, gufuncs and imports, is made by several threads at once."""
     code = """

@@ -165,9 +165,10 @@ def test_many_callers(worst):
 def test_tests_by_four_threads_at_once(worst):
     """By pytest-run-parallel, which `make parallel` lets run most of the suite."""
     rooms = ("refusals", "joint", "transport", "custom", "mixtures", "coding", "permutation")
+    options = ["-q", "-p", "no:cacheprovider", "-o", "addopts=--strict-markers"]
+    files = (str(HERE / f"test_{room}.py") for room in rooms)
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--parallel-threads=4"]
-        + ["-o", "addopts=--strict-markers", *(str(HERE / f"test_{room}.py") for room in rooms)],
+        [sys.executable, "-m", "pytest", *options, "--parallel-threads=4", *files],
         capture_output=True,
         text=True,
         timeout=600,

@@ -7,6 +7,7 @@ NumPy allows.
 
 from __future__ import annotations
 
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -252,9 +253,9 @@ def _read_only(x: np.ndarray, _: Path) -> tuple[np.ndarray, int]:
 
 
 def _memmap(x: np.ndarray, folder: Path) -> tuple[np.ndarray, int]:
-    name = folder / f"{x.dtype}{zlib.crc32(x.tobytes())}.raw"
-    x.tofile(name)
-    return np.memmap(name, x.dtype, "r", shape=x.shape), -1
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        x.tofile(file)
+    return np.memmap(file.name, x.dtype, "r", shape=x.shape), -1
 
 
 def _every_second(x: np.ndarray, _: Path) -> tuple[np.ndarray, int]:

@@ -12,17 +12,21 @@ FD_INLINE F(row_parts) F(sum_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, dou
     for (ptrdiff_t start = from; start < to; start += LOAD) {
         int count = to - start < LOAD ? (int)(to - start) : LOAD;
         const T *a = F(load)(row, start, count, buffer);
-        for (int i = 0; i < count; i += 256) {
-            int end = count - i < 256 ? count : i + 256;
-            V sum = C(0.0);
-            for (int j = i; j < end; j += N) {
-                V x = end - j < N ? VNAME(loadn)(a + j, end - j) : VNAME(load)(a + j);
-                if (scale != 1.0) x = v_mul(x, C(scale));
-                sum = v_add(sum, v_sel(v_lt(s.largest, x), s.largest, x)); /* a NaN x is added */
-                s.largest = v_max(x, s.largest);
-                s.least = v_min(x, s.least);
+        for (int i = 0; i < count; i += BLOCK) {
+            int end = count - i < BLOCK ? count : i + BLOCK;
+            V all = C(0.0);
+            for (int four = i; four < end; four += FOUR) {
+                V sum = C(0.0);
+                for (int j = four; j < end && j < four + FOUR; j += N) {
+                    V x = end - j < N ? VNAME(loadn)(a + j, end - j) : VNAME(load)(a + j);
+                    if (scale != 1.0) x = v_mul(x, C(scale));
+                    sum = v_add(sum, v_sel(v_lt(s.largest, x), s.largest, x)); /* a NaN x is added */
+                    s.largest = v_max(x, s.largest);
+                    s.least = v_min(x, s.least);
+                }
+                all = v_add(all, sum);
             }
-            F(flush)(&s.others, sum);
+            F(flush)(&s.others, all);
         }
     }
     return s;

@@ -33,6 +33,14 @@ FD_INLINE void F(fused_flush)(int which, row_lanes *row, const F(fused) *s, doub
     F(flush_folded)(&row->S, vd_mul(F(folded)(s->S), vd_set1(unit)));
 }
 
+FD_INLINE void F(fused_join)(int which, F(fused) *s, const F(fused) *more) {
+    FD_UNROLL for (int k = 0; k < members(which); k++) s->A[k] = v_add(s->A[k], more->A[k]);
+    s->even = v_add(s->even, more->even);
+    s->odd = v_add(s->odd, more->odd);
+    s->S = v_add(s->S, more->S);
+    s->most = v_max(more->most, s->most);
+}
+
 /* Tokens that are far, one behind the other. */
 typedef struct { T a[512 + N], b[512 + N]; int count; } F(distant);
 
@@ -92,32 +100,40 @@ FD_INLINE const char *of_next_row(fd_row row, ptrdiff_t n, ptrdiff_t i) {
 
 FD_INLINE F(fused) F(near_sums)(int which, const T *a, const T *b, const T *both, int count, const char *next_a, const char *next_b, const frame *f,
                                 F(distant) *far) {
-    F(fused) s = F(fused_zero)(which);
+    F(fused) all = F(fused_zero)(which);
     int whole = count - count % N;
     V p = C(0.0), q = p, x = p;
     if (whole) x = F(log_ratio_of)(f, p = VNAME(load)(a), q = VNAME(load)(b));
-    for (int j = 0; j < whole; j += N) { /* the next logarithm is on its way while this one's terms are computed */
-        int next = j + N < whole ? j + N : j;
-        __builtin_prefetch(next_a + j * sizeof(T), 0, 2);
-        __builtin_prefetch(next_b + j * sizeof(T), 0, 2);
-        V next_p = VNAME(load)(a + next), next_q = VNAME(load)(b + next), next_x = F(log_ratio_of)(f, next_p, next_q);
-        F(near_add)(which, f, x, p, q, VNAME(load)(both + j), &s, far);
-        p = next_p, q = next_q, x = next_x;
+    for (int four = 0; four < whole; four += FOUR) {
+        F(fused) s = F(fused_zero)(which);
+        for (int j = four; j < whole && j < four + FOUR; j += N) { /* the next logarithm is on its way while this one's terms are computed */
+            int next = j + N < whole ? j + N : j;
+            __builtin_prefetch(next_a + j * sizeof(T), 0, 2);
+            __builtin_prefetch(next_b + j * sizeof(T), 0, 2);
+            V next_p = VNAME(load)(a + next), next_q = VNAME(load)(b + next), next_x = F(log_ratio_of)(f, next_p, next_q);
+            F(near_add)(which, f, x, p, q, VNAME(load)(both + j), &s, far);
+            p = next_p, q = next_q, x = next_x;
+        }
+        F(fused_join)(which, &all, &s);
     }
     if (whole < count) { /* behind the end there is a token of no weight, with x = 0 */
         M in = VNAME(first)(count - whole);
         p = VNAME(loadn)(a + whole, count - whole);
         q = VNAME(loadn)(b + whole, count - whole);
         x = v_sel(in, F(log_ratio_of)(f, p, q), C(0.0));
-        F(near_add)(which, f, x, p, q, VNAME(loadn)(both + whole, count - whole), &s, far);
+        F(near_add)(which, f, x, p, q, VNAME(loadn)(both + whole, count - whole), &all, far);
     }
-    return s;
+    return all;
 }
 
 /* The sums over the distant tokens that have come together, of which none is left. */
 static void F(far_flush)(int which, const frame *f, F(distant) *far, row_lanes *row) {
     F(fused) s = F(fused_zero)(which);
     for (int j = 0; j < far->count; j += N) { /* behind the end are the most probable tokens, whose terms of the entropies are 0 */
+        if (j > 0 && j % FOUR == 0) {
+            F(fused_flush)(which, row, &s, 1.0);
+            s = F(fused_zero)(which);
+        }
         M in = VNAME(first)(far->count - j < N ? far->count - j : N);
         F(far_add)(which, f, v_sel(in, VNAME(load)(far->a + j), C(f->max_a)), v_sel(in, VNAME(load)(far->b + j), C(f->max_b)), in, &s);
     }

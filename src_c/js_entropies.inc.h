@@ -16,6 +16,8 @@
  * Rows with anything negative, infinite or NaN, or of a sum out of range, are left to the exact sum too.
  */
 #define JS_LOSS 0.1875
+#define JS_LARGE 0.4
+#define JS_LARGE_LOSS 0.25
 #define JS_LEAST 0.015625
 
 /* t = 2^k (1 + r) with 1 + r from sqrt(1/2) to sqrt(2). */
@@ -34,8 +36,8 @@ FD_INLINE double mean_excess(fd_row p, double half_p, fd_row q, double half_q, p
     for (ptrdiff_t start = 0; start < n; start += LOAD) {
         int count = n - start < LOAD ? (int)(n - start) : LOAD;
         const double *a = load_double(p, start, count, buffer_p), *b = load_double(q, start, count, buffer_q);
-        for (int i = 0; i < count; i += 256, a += 256, b += 256) {
-            int m = count - i < 256 ? count - i : 256, j = 0;
+        for (int i = 0; i < count; i += BLOCK, a += BLOCK, b += BLOCK) {
+            int m = count - i < BLOCK ? count - i : BLOCK, j = 0;
             vd part[4] = {C(0.0), C(0.0), C(0.0), C(0.0)};
             for (; j + 32 <= m; j += 32)
                 FD_UNROLL for (int k = 0; k < 4; k++)
@@ -54,7 +56,7 @@ FD_INLINE double mean_excess(fd_row p, double half_p, fd_row q, double half_q, p
 static int js_result(double E_p, double E_q, double E_m, ptrdiff_t n, double *result) {
     double both = E_p + E_q, r = 0.5 * both - E_m;
     *result = at_most(LN2, r / (double)n, UNIT);
-    return r >= JS_LOSS * both && r >= JS_LEAST * (double)n;
+    return r >= (r < JS_LARGE * (double)n ? JS_LOSS : JS_LARGE_LOSS) * both && r >= JS_LEAST * (double)n;
 }
 
 /* n / 2P, or 0 for a row that is left to the exact sum, as those are that may be shared. */

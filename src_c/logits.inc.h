@@ -28,11 +28,12 @@ static reference F(reference_of)(double peak) {
 }
 
 /* What the loop over 256 elements finds out. */
-typedef struct { V sum, top, least; int ties; } F(found);
+typedef struct { V sums[4], top, least; int ties; } F(found);
+FD_INLINE V F(sum_found)(const F(found) *f) { return v_add(v_add(f->sums[0], f->sums[2]), v_add(f->sums[1], f->sums[3])); }
 
 /* `without_max`: what is `max` is counted, not summed.  `keep`, if there is one, gets the roots of what is summed; or what it has
  * is multiplied by them (`times`). */
-FD_INLINE void F(add_exp)(int without_max, int times, int together, const V *x, V max, V floor, V from, V exponent, T *keep, F(found) *f) {
+FD_INLINE void F(add_exp)(int without_max, int times, int together, const V *x, V max, V floor, V from, V exponent, T *keep, F(found) *f, V *sums) {
     V y[TOGETHER], w[TOGETHER], t[TOGETHER];
     EACH(together) f->top = v_max(x[g], f->top);
     EACH(together) f->least = v_min(x[g], f->least);
@@ -42,28 +43,29 @@ FD_INLINE void F(add_exp)(int without_max, int times, int together, const V *x, 
     EACH(together) {
         M summed = v_ne(x[g], max);
         if (without_max) f->ties += N - m_count(summed);
-        f->sum = without_max ? v_sel(summed, v_fma(w[g], w[g], f->sum), f->sum) : v_fma(w[g], w[g], f->sum);
+        sums[g] = without_max ? v_sel(summed, v_fma(w[g], w[g], sums[g]), sums[g]) : v_fma(w[g], w[g], sums[g]);
     }
 }
 
 FD_INLINE F(found) F(sum_exp)(int without_max, int times, const T *a, int count, T max, reference r, T *keep) {
     /* Below the floor the square of the root is 0, and the root a normal number. */
     const V floor = C(r.exponent * (2.0 * LN2) - 2.0 * EXP_LIMIT), from = C(r.from), exponent = C(r.exponent);
-    F(found) f = {C(0.0), C(-INFINITY), C(INFINITY), 0};
+    F(found) f = {{C(0.0), C(0.0), C(0.0), C(0.0)}, C(-INFINITY), C(INFINITY), 0};
     V x[TOGETHER], m = VNAME(set1)(max);
     int j = 0;
-    for (; j + TOGETHER * N <= count; j += TOGETHER * N) {
-        EACH(TOGETHER) __builtin_prefetch((const char *)(a + j + g * N) + PREFETCH);
-        EACH(TOGETHER) x[g] = VNAME(load)(a + j + g * N);
-        F(add_exp)(without_max, times, TOGETHER, x, m, floor, from, exponent, keep ? keep + j : NULL, &f);
-    }
-    for (; j < count; j += N) {
+    for (; j + FOUR <= count; j += FOUR)
+        FD_UNROLL for (int k = 0; k < 4; k += TOGETHER) {
+            EACH(TOGETHER) __builtin_prefetch((const char *)(a + j + (k + g) * N) + PREFETCH);
+            EACH(TOGETHER) x[g] = VNAME(load)(a + j + (k + g) * N);
+            F(add_exp)(without_max, times, TOGETHER, x, m, floor, from, exponent, keep ? keep + j + k * N : NULL, &f, f.sums + k);
+        }
+    for (int k = 0; j < count; j += N, k++) {
         int some = count - j < N ? count - j : N;
         M in = VNAME(first)(some);
-        V sum = f.sum;
+        V sum = f.sums[k];
         *x = v_sel(in, VNAME(loadn)(a + j, some), VNAME(set1)(a[0])); /* padding is no other element */
-        F(add_exp)(without_max, times, 1, x, m, floor, from, exponent, keep ? keep + j : NULL, &f);
-        f.sum = v_sel(in, f.sum, sum);
+        F(add_exp)(without_max, times, 1, x, m, floor, from, exponent, keep ? keep + j : NULL, &f, f.sums + k);
+        f.sums[k] = v_sel(in, f.sums[k], sum);
         if (without_max && a[0] == max) f.ties -= N - some;
     }
     return f;
@@ -122,10 +124,10 @@ FD_INLINE F(log_sum) F(lse_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, int t
             if (top > max) {
                 max = top;
                 at = start + i;
-                pending = F(folded)(f.sum);
+                pending = F(folded)(F(sum_found)(&f));
                 ties = f.ties;
             } else {
-                F(flush)(&rest, f.sum);
+                F(flush)(&rest, F(sum_found)(&f));
             }
             if (keep) {
                 references[(start + i) / 256] = r;
@@ -139,7 +141,7 @@ FD_INLINE F(log_sum) F(lse_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, int t
     const T *a = F(load)(row, at, some, buffer);
     if (ties == 0.0) {
         F(found) f = F(sum_exp)(1, 0, a, some, max, r, NULL);
-        pending = F(folded)(f.sum);
+        pending = F(folded)(F(sum_found)(&f));
         ties = f.ties;
     }
     lanes_add(&rest, pending);

@@ -52,8 +52,9 @@ static double offset_of(const shifted_sums *s) {
 static double F(two_pieces)(double c) { return (double)(T)c + (double)(T)(c - (double)(T)c); }
 
 typedef struct { lanes Z, W, S; } F(three_lanes);
-typedef struct { V Z, W, S, least, most; INTEGERS y; /* all bits that are in any */ } F(three);
-#define NO_TOKENS {C(0.0), C(0.0), C(0.0), C(INFINITY), C(0.0), v_bits(C(0.0))}
+typedef struct { V Z, W, S; } F(three);
+typedef struct { V least, most; /* exponents */ INTEGERS y; /* all bits that are in any */ } F(seen);
+#define NO_TOKENS {C(0.0), C(0.0), C(0.0)}
 FD_INLINE void F(three_flush)(F(three_lanes) *to, const F(three) *s) {
     F(flush)(&to->Z, s->Z);
     F(flush)(&to->W, s->W);
@@ -68,7 +69,8 @@ FD_INLINE void F(within)(int together, const shifted_sums *at, const V *a, V *w,
 }
 
 /* `some`: only those that are `in`. */
-FD_INLINE void F(token_add)(int together, int some, M in, const V *a, const V *b, const shifted_sums *at, F(three) *s, F(distant) *far) {
+FD_INLINE void F(token_add)(int together, int first, int some, M in, const V *a, const V *b, const shifted_sums *at, F(three) *s, F(seen) *seen,
+                            F(distant) *far) {
     V p[TOGETHER], y[TOGETHER], w[TOGETHER], exponent[TOGETHER];
     EACH(together) y[g] = F(difference_beyond)(a[g], b[g], at->c, 0.0);
     F(within)(together, at, a, p, exponent);
@@ -77,9 +79,9 @@ FD_INLINE void F(token_add)(int together, int some, M in, const V *a, const V *b
         *y = v_sel(in, *y, C(0.0));
         *exponent = v_sel(in, *exponent, C(MAGIC + EXPONENT_BIAS));
     }
-    EACH(together) s->least = v_min(exponent[g], s->least);
-    EACH(together) s->most = v_max(exponent[g], s->most);
-    EACH(together) s->y = i_or(v_bits(y[g]), s->y);
+    EACH(together) seen->least = v_min(exponent[g], seen->least);
+    EACH(together) seen->most = v_max(exponent[g], seen->most);
+    EACH(together) seen->y = i_or(v_bits(y[g]), seen->y);
     if (far) EACH(together) {
         M is_far = v_le(C(FAR), v_abs(y[g]));
         VNAME(compress)(far->a + far->count, is_far, a[g]);
@@ -88,39 +90,56 @@ FD_INLINE void F(token_add)(int together, int some, M in, const V *a, const V *b
         y[g] = v_sel(is_far, C(0.0), y[g]);
     }
     F(polynomials)(together, F(NEAR_KL), LENGTH(F(NEAR_KL)) - 1, y, w);
-    EACH(together) s->Z = v_add(s->Z, p[g]);
+    EACH(together) s->Z = first && g == 0 ? p[g] : v_add(s->Z, p[g]);
     EACH(together) p[g] = v_mul(p[g], y[g]);
-    EACH(together) s->W = v_add(s->W, p[g]);
-    EACH(together) s->S = v_fma(v_mul(p[g], y[g]), w[g], s->S);
+    EACH(together) s->W = first && g == 0 ? p[g] : v_add(s->W, p[g]);
+    EACH(together) p[g] = v_mul(p[g], y[g]);
+    EACH(together) s->S = first && g == 0 ? v_mul(p[g], w[g]) : v_fma(p[g], w[g], s->S);
 }
 
-FD_INLINE F(three) F(near_tokens)(const T *a, const T *b, int count, const shifted_sums *at, F(distant) *far) {
-    F(three) s = NO_TOKENS;
+FD_INLINE void F(three_join)(F(three) *s, const F(three) *more) {
+    s->Z = v_add(s->Z, more->Z);
+    s->W = v_add(s->W, more->W);
+    s->S = v_add(s->S, more->S);
+}
+FD_INLINE F(three) F(near_tokens)(const T *a, const T *b, int count, const shifted_sums *at, F(seen) *seen, F(distant) *far) {
+    F(three) all = NO_TOKENS;
     V x[TOGETHER], y[TOGETHER];
+    *seen = (F(seen)){C(INFINITY), C(0.0), v_bits(C(0.0))};
     int j = 0;
-    for (; j + TOGETHER * N <= count; j += TOGETHER * N) {
-        EACH(TOGETHER) {
-            __builtin_prefetch((const char *)(a + j + g * N) + PREFETCH);
-            __builtin_prefetch((const char *)(b + j + g * N) + PREFETCH);
-            x[g] = VNAME(load)(a + j + g * N);
-            y[g] = VNAME(load)(b + j + g * N);
+    for (; j + FOUR <= count; j += FOUR) {
+        F(three) s;
+        FD_UNROLL for (int k = 0; k < 4; k += TOGETHER) {
+            EACH(TOGETHER) {
+                __builtin_prefetch((const char *)(a + j + (k + g) * N) + PREFETCH);
+                __builtin_prefetch((const char *)(b + j + (k + g) * N) + PREFETCH);
+                x[g] = VNAME(load)(a + j + (k + g) * N);
+                y[g] = VNAME(load)(b + j + (k + g) * N);
+            }
+            F(token_add)(TOGETHER, k == 0, 0, VNAME(first)(N), x, y, at, &s, seen, far);
         }
-        F(token_add)(TOGETHER, 0, VNAME(first)(N), x, y, at, &s, far);
+        F(three_join)(&all, &s);
     }
+    F(three) s = NO_TOKENS;
     for (; j < count; j += N) {
         int some = count - j < N ? count - j : N;
         *x = VNAME(loadn)(a + j, some);
         *y = VNAME(loadn)(b + j, some);
-        F(token_add)(1, 1, VNAME(first)(some), x, y, at, &s, far);
+        F(token_add)(1, 0, 1, VNAME(first)(some), x, y, at, &s, seen, far);
     }
-    return s;
+    F(three_join)(&all, &s);
+    return all;
 }
 
 static void F(far_tokens)(const shifted_sums *at, F(distant) *far, F(three_lanes) *to) {
-    F(three) s = NO_TOKENS;
     const V high = C(at->c), low = C(at->c - (double)(T)at->c), zero = C(0.0);
     const double powers = 2.0 * at->r.exponent;
+    F(three) s = NO_TOKENS;
     for (int j = 0; j < far->count; j += N) {
+        if (j > 0 && j % FOUR == 0) {
+            F(three_flush)(to, &s);
+            s = (F(three))NO_TOKENS;
+        }
         M in = VNAME(first)(far->count - j < N ? far->count - j : N);
         V a = v_sel(in, VNAME(load)(far->a + j), zero), b = v_sel(in, VNAME(load)(far->b + j), zero), rest, more;
         V p, exponent, y = F(difference_beyond)(a, b, at->c, 0.0);
@@ -153,7 +172,7 @@ static void F(look_at)(const T *a, const T *b, int count, double given, shifted_
     if (!isnan(given)) return;
     reference of_b = F(reference_of)((double)top_b);
     F(found) x = F(sum_exp)(0, 0, a, count, top_a, s->r, NULL), y = F(sum_exp)(0, 0, b, count, top_b, of_b, NULL);
-    double ratio = halved(F(folded)(x.sum)) / halved(F(folded)(y.sum));
+    double ratio = halved(F(folded)(F(sum_found)(&x))) / halved(F(folded)(F(sum_found)(&y)));
     s->c = F(two_pieces)(scalar_log(ratio) + (s->r.from - of_b.from) + (s->r.exponent - of_b.exponent) * (2.0 * LN2));
 }
 
@@ -184,14 +203,15 @@ FD_INLINE void F(near_over)(fd_row a, fd_row b, ptrdiff_t from, ptrdiff_t to, do
             F(look_at)(x, y, count < 256 ? count : 256, given, &s);
             if (s.lost) break;
         }
-        for (int i = 0; i < count; i += 256) {
-            int m = count - i < 256 ? count - i : 256;
+        for (int i = 0; i < count; i += BLOCK) {
+            int m = count - i < BLOCK ? count - i : BLOCK;
             F(three) f;
-            if (!expected) f = F(near_tokens)(x + i, y + i, m, &s, NULL);
-            if (expected || F(any_bit)(f.y, FAR_BIT)) f = F(near_tokens)(x + i, y + i, m, &s, &far);
-            expected = F(any_bit)(f.y, FAR_BIT);
-            s.differ |= F(any_bit)(f.y, FAR_BIT | (FAR_BIT - 1));
-            s.lost |= m_any(v_lt(f.least, C(MAGIC + 1.0))) | m_any(v_lt(C(MAGIC + 2.0 * EXPONENT_BIAS), f.most));
+            F(seen) seen;
+            if (!expected) f = F(near_tokens)(x + i, y + i, m, &s, &seen, NULL);
+            if (expected || F(any_bit)(seen.y, FAR_BIT)) f = F(near_tokens)(x + i, y + i, m, &s, &seen, &far);
+            expected = F(any_bit)(seen.y, FAR_BIT);
+            s.differ |= F(any_bit)(seen.y, FAR_BIT | (FAR_BIT - 1));
+            s.lost |= m_any(v_lt(seen.least, C(MAGIC + 1.0))) | m_any(v_lt(C(MAGIC + 2.0 * EXPONENT_BIAS), seen.most));
             F(three_flush)(&sum, &f);
             if (far.count >= 256) F(far_tokens)(&s, &far, &sum);
         }

@@ -9,7 +9,7 @@
  * of p, and from logits x is a - lse a.
  *
  * Each exists in two strengths.  The fast one is right for numbers inside the window [LOW, HIGH]; the careful one for anything: it
- * marks zeros, lifts subnormals, notes what is no weight.  Outside the window a block of 256 is redone carefully, in double.
+ * marks zeros, lifts subnormals, notes what is no weight.  Outside the window a block is redone carefully, in double.
  */
 typedef struct {
     V p, q, d, x;
@@ -156,15 +156,18 @@ FD_INLINE F(pair) F(logits)(int which, int careful, const frame *f, V a, V b) {
     M far_a = v_lt(v_sub(a, max_a), C(-EXP_LIMIT));
     o.lift = C(1.0);
     if (careful) {
-        o.no_p = v_eq(a, C(-INFINITY));
-        o.no_q = v_eq(b, C(-INFINITY));
+        o.no_p = v_eq(v_sub(a, max_a), C(-INFINITY)); /* or beyond the doubles from the top */
+        o.no_q = v_eq(v_sub(b, max_b), C(-INFINITY));
         a = v_sel(o.no_p, max_a, a);
         b = v_sel(o.no_q, max_b, b);
     } else {
         a = v_sel(far_a, max_a, a); /* the 0 that p gets is outside the window */
     }
     high = F(difference)(a, max_a, &low);
-    if (careful && !is_entropy(which)) o.lift = v_sel(v_lt(v_min(high, v_sub(b, max_b)), C(-0.8 * EXP_LIMIT)), C(LIFT), C(1.0));
+    if (careful && which != ENTROPY_POWERS) {
+        V least = which == FD_cross_entropy ? high : v_min(high, v_sub(b, max_b));
+        o.lift = v_sel(v_lt(least, C(-0.8 * EXP_LIMIT)), C(LIFT), C(1.0));
+    }
     o.p = careful ? F(lifted_exp)(o.no_p, o.lift, high, low) : v_sel(far_a, C(0.0), F(exp_normal)(high, low));
     o.log_p = o.log_q = high;
     o.log_p_low = low;

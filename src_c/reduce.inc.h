@@ -100,6 +100,12 @@ FD_INLINE F(block) F(block_zero)(int which) {
     s.P = s.Q = s.S = C(0.0);
     return s;
 }
+FD_INLINE void F(block_join)(int which, F(block) *s, const F(block) *more) {
+    FD_UNROLL for (int i = 0; i < members(which); i++) s->A[i] = v_add(s->A[i], more->A[i]);
+    s->P = v_add(s->P, more->P);
+    s->Q = v_add(s->Q, more->Q);
+    s->S = v_add(s->S, more->S);
+}
 FD_INLINE void F(block_flush)(int which, row_lanes *row, const F(block) *s) {
     FD_UNROLL for (int i = 0; i < members(which); i++) F(flush)(&row->A[i], s->A[i]);
     F(flush)(&row->P, s->P);
@@ -122,14 +128,26 @@ FD_INLINE V F(padded)(int source, const T *x, int n) {
     return source == FD_LOGITS ? v_sel(VNAME(first)(n), VNAME(loadn)(x, n), C(-INFINITY)) : VNAME(loadn)(x, n);
 }
 
+FD_INLINE void F(careful_sums)(int which, int source, int scaled, const frame *f, const T *a, const T *b, int n,
+                                row_lanes *row) {
+    F(block) all = F(block_zero)(which);
+    for (int j = 0; j < n; j += EIGHT) {
+        F(block) s = F(block_zero)(which);
+        for (int i = j; i < n && i < j + EIGHT; i += 2 * N) {
+            F(block) two = F(block_zero)(which);
+            for (int k = i; k < n && k < i + 2 * N; k += N)
+                F(careful_add)(which, source, scaled, f, F(padded)(source, a + k, n - k < N ? n - k : N),
+                               F(padded)(source, b + k, n - k < N ? n - k : N), &two, &row->invalid);
+            F(block_join)(which, &s, &two);
+        }
+        F(block_join)(which, &all, &s);
+    }
+    F(block_flush)(which, row, &all);
+}
 #if COMPUTES_DOUBLE
 FD_INLINE void F(careful_block)(int which, int source, int scaled, const frame *f, const T *a, const T *b, int n,
                                 row_lanes *row) {
-    F(block) s = F(block_zero)(which);
-    for (int i = 0; i < n; i += N)
-        F(careful_add)(which, source, scaled, f, F(padded)(source, a + i, n - i < N ? n - i : N),
-                       F(padded)(source, b + i, n - i < N ? n - i : N), &s, &row->invalid);
-    F(block_flush)(which, row, &s);
+    F(careful_sums)(which, source, scaled, f, a, b, n, row);
 }
 #else
 FD_INLINE void F(careful_block)(int which, int source, int scaled, const frame *f, const T *a, const T *b, int n,
@@ -144,11 +162,7 @@ FD_INLINE void F(careful_block)(int which, int source, int scaled, const frame *
             outside = m_or(outside, m_or(v_lt(low, C(LOW)), v_lt(C(HIGH), v_max(o.p, o.q))));
         }
         if (!m_any(outside)) {
-            F(block) s = F(block_zero)(which);
-            for (int i = 0; i < n; i += N)
-                F(careful_add)(which, source, scaled, f, F(padded)(source, a + i, n - i < N ? n - i : N),
-                               F(padded)(source, b + i, n - i < N ? n - i : N), &s, &row->invalid);
-            F(block_flush)(which, row, &s);
+            F(careful_sums)(which, source, scaled, f, a, b, n, row);
             return;
         }
     }
@@ -162,8 +176,8 @@ FD_INLINE void F(careful_block)(int which, int source, int scaled, const frame *
 }
 #endif
 
-/* One vector of the fast loop; `valid` < N only in a row's last one. */
-FD_INLINE void F(fast_add)(int which, int source, int scaled, const frame *f, V a, V b, int valid, F(block) *s, V *least,
+/* One vector of the fast loop; `valid` < N only in a row's last one.  The `first` of some is no sum yet. */
+FD_INLINE void F(fast_add)(int which, int source, int scaled, const frame *f, V a, V b, int valid, int first, F(block) *s, V *least,
                            V *most) {
     int ignored;
     F(pair) o = source == FD_LOGITS ? F(logits)(which, 0, f, a, b) : F(weights)(which, scaled, 0, f, a, b, &ignored);
@@ -178,16 +192,17 @@ FD_INLINE void F(fast_add)(int which, int source, int scaled, const frame *f, V 
     if (source != FD_LOGITS) *most = v_max(v_max(o.p, o.q), *most);
     FD_UNROLL for (int i = 0; i < members(which); i++) {
         V t = F(term)(member(which, i), source == FD_LOGITS, f, o);
-        s->A[i] = v_add(s->A[i], valid < N ? v_sel(VNAME(first)(valid), t, C(0.0)) : t);
+        if (valid < N) t = v_sel(VNAME(first)(valid), t, C(0.0));
+        s->A[i] = first ? t : v_add(s->A[i], t);
     }
     if (valid < N) {
         M in = VNAME(first)(valid);
         o.p = v_sel(in, o.p, C(0.0));
         o.q = v_sel(in, o.q, C(0.0));
     }
-    s->P = v_add(s->P, o.p);
-    s->Q = v_add(s->Q, o.q);
-    s->S = v_add(s->S, o.d);
+    s->P = first ? o.p : v_add(s->P, o.p);
+    s->Q = first ? o.q : v_add(s->Q, o.q);
+    s->S = first ? o.d : v_add(s->S, o.d);
 }
 
 FD_INLINE void F(pass_over)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t from, ptrdiff_t to, const frame *f,
@@ -197,25 +212,40 @@ FD_INLINE void F(pass_over)(int which, int source, int scaled, fd_row p, fd_row 
     for (ptrdiff_t start = from; start < to; start += LOAD) {
         int count = to - start < LOAD ? (int)(to - start) : LOAD;
         const T *a = F(load)(p, start, count, buffer_p), *b = F(load)(q, start, count, buffer_q);
-        for (int i = 0; i < count; i += 256, a += 256, b += 256) {
-            int m = count - i < 256 ? count - i : 256, j = 0;
-            F(block) s = F(block_zero)(which);
+        for (int i = 0; i < count; i += BLOCK, a += BLOCK, b += BLOCK) {
+            int m = count - i < BLOCK ? count - i : BLOCK;
+            const int long_chains = is_long(which) || AHEAD == 1;
+            F(block) all = F(block_zero)(which);
             V least = C(1.0), most = C(1.0);
-            for (const int ahead = is_long(which) ? 1 : AHEAD; ahead > 1 && j + ahead * N <= m; j += ahead * N) {
-                FD_UNROLL for (int k = 0; k < ahead; k++) {
-                    __builtin_prefetch((const char *)(a + j + k * N) + PREFETCH);
-                    __builtin_prefetch((const char *)(b + j + k * N) + PREFETCH);
+            for (int j = 0; j < m;) {
+                F(block) s = F(block_zero)(which);
+                for (const int end = m - j < EIGHT ? m : j + EIGHT; j < end; j += 2 * N) {
+                    F(block) two = F(block_zero)(which);
+                    const T *x = a + j, *y = b + j;
+                    if (long_chains || end - j < 2 * N) {
+                        for (int k = 0; k < 2 && j + k * N < end; k++, x += N, y += N) {
+                            int some = end - j - k * N;
+                            if (some >= N)
+                                F(fast_add)(which, source, scaled, f, VNAME(load)(x), VNAME(load)(y), N, 0, &two, &least, &most);
+                            else
+                                F(fast_add)(which, source, scaled, f, VNAME(loadn)(x, some), VNAME(loadn)(y, some), some, 0, &two, &least, &most);
+                        }
+                    } else {
+                        FD_UNROLL for (int k = 0; k < 2; k++) {
+                            __builtin_prefetch((const char *)(x + k * N) + PREFETCH);
+                            __builtin_prefetch((const char *)(y + k * N) + PREFETCH);
+                        }
+                        FD_UNROLL for (int k = 0; k < 2; k++)
+                            F(fast_add)(which, source, scaled, f, VNAME(load)(x + k * N), VNAME(load)(y + k * N), N, k == 0, &two, &least, &most);
+                    }
+                    F(block_join)(which, &s, &two);
                 }
-                FD_UNROLL for (int k = 0; k < ahead; k++)
-                    F(fast_add)(which, source, scaled, f, VNAME(load)(a + j + k * N), VNAME(load)(b + j + k * N), N, &s, &least, &most);
+                F(block_join)(which, &all, &s);
             }
-            for (; j + N <= m; j += N) F(fast_add)(which, source, scaled, f, VNAME(load)(a + j), VNAME(load)(b + j), N, &s, &least, &most);
-            if (j < m)
-                F(fast_add)(which, source, scaled, f, VNAME(loadn)(a + j, m - j), VNAME(loadn)(b + j, m - j), m - j, &s, &least, &most);
             if (m_any(m_or(v_lt(least, C(LOW)), v_lt(C(HIGH), most))))
                 F(careful_block)(which, source, scaled, f, a, b, m, &row);
             else
-                F(block_flush)(which, &row, &s);
+                F(block_flush)(which, &row, &all);
         }
     }
     row_put(which, into, &row);
@@ -294,6 +324,10 @@ FD_INLINE int F(divergence_from)(sums s, frame f, int which, int source, fd_row 
         s = F(pass)(which, source, 1, p, q, n, f);
         r = finish(member(which, 0), s.A[0], &s, &f.own, &again);
     }
+#if !COMPUTES_DOUBLE
+    /* What the scale's two floats leave of equal elements: the others feel it in its second order, if at all. */
+    if (which == FD_total_variation && r > 0.0 && r < 0x1p-24) return in_double(which, source)(p, q, n, f.parameter, result);
+#endif
     *result = combined(which, source, r, &s);
     return 0;
 }

@@ -119,7 +119,19 @@ def _peaked(rng: np.random.Generator, case: Case) -> tuple[np.ndarray, np.ndarra
     return p, q
 
 
+def _repeated(rng: np.random.Generator, case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Some large numbers, then one small one again and again: additions all round the same way."""
+    large = int(case.size)
+    counts = [large, case.n - large]
+    scale = rng.choice([2.0**-20, 2.0**-10, 1.0])
+    p, q = (1 + rng.random((2, 2))) * [1, scale]
+    if rng.random() < 0.5:
+        p[0] = q[1] * rng.random()
+    return np.repeat(p, counts), np.repeat(q, counts)
+
+
 PROBABILITIES: dict[str, Maker] = {
+    "repeated": _repeated,
     "random": _random,
     "near": _near,
     "one_ulp": _one_ulp,
@@ -180,7 +192,15 @@ def _logits_peaked(rng: np.random.Generator, case: Case) -> tuple[np.ndarray, np
     return a, b
 
 
+def _logits_repeated(rng: np.random.Generator, case: Case) -> tuple[np.ndarray, np.ndarray]:
+    large = int(case.size)
+    counts = [large, case.n - large]
+    a, b = rng.uniform(-18, 0, (2, 2)) * [0, 1] + rng.normal(0, 1, (2, 2)) + rng.normal(0, 9)
+    return np.repeat(a, counts), np.repeat(b, counts)
+
+
 LOGITS: dict[str, Maker] = {
+    "logits_repeated": _logits_repeated,
     "logits": _logits,
     "logits_near": _logits_near,
     "logits_shifted": _logits_shifted,
@@ -211,6 +231,11 @@ def _cycled(dtype: str, near: str) -> Iterator[Case]:
         yield Case(dtype, near, 300, size)
 
 
+def _repeated_cases(dtype: str, kind: str) -> list[Case]:
+    lengths = (248, 256, 300, 511) if dtype in ("float32", "float64") else (256,)
+    return [Case(dtype, kind, n, large) for n in lengths for large in (1, 2, 8, 16, 31, 200)]
+
+
 def probability_cases(dtype: str) -> list[Case]:
     cases = [Case(dtype, "random", n) for n in SHORT + LONG]
     cases += _cycled(dtype, "near")
@@ -218,6 +243,7 @@ def probability_cases(dtype: str) -> list[Case]:
     cases += [Case(dtype, "other_sums", n, s) for s in ROW_SUMS for n in (33, 34, 35, 300)]
     for kind in ("sparse", "disjoint", "ratios", "counts", "peaked"):
         cases += [Case(dtype, kind, n) for n in (2, 17, 33, 257)]
+    cases += _repeated_cases(dtype, "repeated")
     return list(dict.fromkeys(cases))
 
 
@@ -227,6 +253,7 @@ def logit_cases(dtype: str) -> list[Case]:
     cases += [Case(dtype, "logits_shifted", n, s) for s in (1.0, 100.0, 1e4) for n in (33, 300)]
     for kind in ("logits_masked", "logits_soft_masked", "logits_far", "logits_peaked"):
         cases += [Case(dtype, kind, n) for n in (2, 17, 33, 257)]
+    cases += _repeated_cases(dtype, "logits_repeated")
     return list(dict.fromkeys(cases))
 
 

@@ -14,6 +14,7 @@ from contract import (  # noqa: F401
     pytest_addoption,
     pytest_collection_modifyitems,
     pytest_configure,
+    pytest_runtest_call,
     worst,
 )
 from hypothesis import HealthCheck, settings

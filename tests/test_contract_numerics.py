@@ -96,7 +96,7 @@ def weights(dtype: str, n: int, *, of_all: bool) -> tuple[np.ndarray, np.ndarray
         sizes = sizes[len(sizes) // 2 :: len(sizes)]
     p = (rng.random((len(sizes), n)) + 0.01).astype(DTYPES[dtype])
     q = p.astype(np.float64) * (1 + np.array(sizes)[:, None] * rng.standard_normal(p.shape))
-    return p, np.abs(q).astype(DTYPES[dtype])
+    return p, np.maximum(abs(q), p.astype(np.float64) / 100).astype(DTYPES[dtype])
 
 
 # One of each family of formulas: of long rows, where a reference takes seconds, these by default.
@@ -138,7 +138,7 @@ def test_normalised(each_isa, worst, dtype, n, names):
     p, q = (x.astype(np.float64) for x in weights(dtype, n, of_all=names != SOME))
     found = ml_dtypes.finfo(DTYPES[dtype])
     top, tiny = float(found.max), float(found.smallest_subnormal)
-    sums = np.clip(np.resize(np.array(ROW_SUMS), (len(p) + 1, 1)), 100 * n * tiny, top / 4)
+    sums = np.clip(np.resize(np.array(ROW_SUMS), (len(p) + 1, 1)), 1e4 * n * tiny, top / 4)
     # Powers of two: what is near stays as near.
     p *= np.exp2(np.rint(np.log2(sums[:-1] / p.sum(-1, keepdims=True))))
     q *= np.exp2(np.rint(np.log2(sums[1:] / q.sum(-1, keepdims=True))))

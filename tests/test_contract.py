@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import needed
 import pytest
 from contract import INTRODUCTION, PROMISES, Kept
 
@@ -92,3 +93,12 @@ def test_the_page_is_current():
             if "mark.promise(" in source and f'"{name}"' in source
         }
         assert set(re.findall(r"\]\(\.\./(.+?)\)", rows[name])) == files, name
+
+
+@pytest.mark.parametrize(("asked", "ends"), [(False, pytest.skip), (True, pytest.fail)])
+def test_a_program_that_is_not_installed(monkeypatch, asked, ends):
+    monkeypatch.setattr(needed, "NEEDS_ALL", asked)
+    assert needed.needs("no-such-program").args == (not asked,)
+    with pytest.raises(ends.Exception, match="no-such-program or none-such is not installed"):
+        needed.program("no-such-program", "none-such")
+    assert Path(needed.program("no-such-program", "sh")).name == "sh"

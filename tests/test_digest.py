@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import shutil
 import subprocess
 from itertools import cycle, islice
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from layouts import DTYPES
+from needed import program
 from test_bits import TOKEN_FUNCTIONS, batch, same
 
 import fastdiv as fd
@@ -63,9 +63,7 @@ def compiled(compiler: str, to: Path, *flags: str, gaussian: bool = False) -> Pa
 
 
 def library_in(place: Path, flag: str, *, gaussian: bool = False) -> ctypes.CDLL:
-    compiler = shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("no C compiler is here")
+    compiler = program("gcc", "clang")
     flags = [flag, "-shared", "-fPIC"]
     return ctypes.CDLL(str(compiled(compiler, place / "digest.so", *flags, gaussian=gaussian)))
 
@@ -81,8 +79,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 def driver_of(name: str, place: Path, *flags: str, gaussian: bool = False) -> list[str]:
     """The command of the driver that one compiler made."""
     for tool in needs[name]:
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not here")
+        program(tool)
     static = ["-static"] if name == "aarch64" else []
     flags = (*flags, *static)
     path = compiled(needs[name][0], place / f"digest-{name}", *flags, gaussian=gaussian)

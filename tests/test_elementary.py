@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-import shutil
 import subprocess
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from layouts import DTYPES
+from needed import program
 from reference import mp, mpf
 
 import fastdiv as fd
@@ -46,8 +46,7 @@ class Elementary:
 
 @pytest.fixture(scope="module")
 def elementary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Elementary]:
-    if shutil.which(COMPILER[0]) is None:
-        pytest.skip(f"no C compiler: {COMPILER[0]} (set CC)")
+    program(COMPILER[0])
     folder = tmp_path_factory.mktemp("elementary")
     found = {}
     for isa in fd.available_isas():

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+from needed import program
 
 from fastdiv import _core, _gaussian
 
@@ -39,11 +39,11 @@ def core(request: pytest.FixtureRequest) -> Path:
 
 @cache
 def readelf(core: Path, *options: str) -> str:
-    tool = shutil.which("readelf")
-    if tool is None:
-        pytest.skip("readelf (of binutils) is not installed")
     done = subprocess.run(
-        [tool, "--wide", *options, str(core)], capture_output=True, text=True, check=True
+        [program("readelf"), "--wide", *options, str(core)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout
 

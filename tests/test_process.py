@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ import calls
 import numpy as np
 import pytest
 from calls import CALLS, WRONG, digest
+from needed import needs
 from sanitized import PLAIN, needs_plain_malloc
 
 import fastdiv as fd
@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 SOURCES = HERE.parent / "src_c"
 CC = os.environ.get("CC", "cc").split()[0]
 
-needs_compiler = pytest.mark.skipif(shutil.which(CC) is None, reason="there is no C compiler")
+needs_compiler = needs(CC)
 
 
 def python(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -249,7 +249,7 @@ def test_the_lock_stays_off():
 
 
 @pytest.mark.promise("P10")
-@pytest.mark.skipif(shutil.which("objdump") is None, reason="there is no objdump")
+@needs("objdump")
 def test_no_other_state():
     """All variables of the extension that can change: two atomic words and, per thread, five."""
     symbols = subprocess.run(

@@ -25,7 +25,7 @@ from needed import needs
 from sanitized import PLAIN, needs_plain_malloc
 
 import fastdiv as fd
-from fastdiv import _core
+from fastdiv import _core, _gaussian
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parent / "src_c"
@@ -556,6 +556,20 @@ def report(total):
     print([x for x in total if x[2]], file=sys.stderr)
     print(sum(x[1] for x in total), sum(x[1] > 0 for x in total), sum(x[2] for x in total))
 """
+
+
+@pytest.mark.promise("P11")
+@needs("objdump")
+@pytest.mark.parametrize("module", [_core, _gaussian], ids=lambda module: module.__name__)
+def test_allocations_that_can_fail(module):
+    """What failing.c stands before is all that the extension asks the C library for memory by."""
+    symbols = subprocess.run(
+        ["objdump", "-T", module.__file__], capture_output=True, text=True, check=True
+    ).stdout
+    names = set(re.findall(r"\*UND\*.*\s(\w+)$", symbols, re.MULTILINE))
+    found = {name for name in names if re.search(r"alloc|memalign|map|brk|dup", name)}
+    found = {name for name in found if not name.startswith(("Py", "_Py"))}
+    assert {"malloc"} <= found <= {"malloc", "calloc", "realloc"}
 
 
 @needs_plain_malloc

@@ -2,11 +2,12 @@
 
     python benchmarks/accuracy_vs_peers.py
 
-writes docs/accuracy.md and docs/accuracy.png, and keeps what it measured in build/accuracy.json
-(`--from build/accuracy.json` draws and writes again without measuring).  The exact values are those
-of tests/reference.py: each definition in 50 digits, on the very numbers that the peers are given.
-A peer that is not installed is left out; one that does not take a dtype has no number there.
-Every sentence of the page that compares is counted by the run.
+writes docs/accuracy.md and docs/accuracy.png (`--to` another folder), and keeps what it measured
+in build/accuracy.json (`--from build/accuracy.json` draws and writes again without measuring).  The
+exact values are those of tests/reference.py: each definition in 50 digits, on the very numbers that
+the peers are given.  A peer that is not installed is left out; one that does not take a dtype has
+no number there, but for bfloat16, in place of which it gets float32.  Every sentence of the page
+that compares is counted by the run.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_dtypes import finfo
 
 import fastdiv as fd
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests"))
 
+from layouts import DTYPES, machine_epsilon  # type: ignore[import-not-found]  # noqa: E402
 from reference import (  # type: ignore[import-not-found]  # noqa: E402
     INF,
     ORACLES,
@@ -44,7 +47,7 @@ from reference import (  # type: ignore[import-not-found]  # noqa: E402
 Line = Callable[[np.ndarray, np.ndarray], Any]
 PERTURBATIONS = [10.0**-k for k in range(14)]
 ROWS = {100: 5, 32_768: 1}  # how many at each closeness: the worst is shown
-SMALLEST = {"float16": 1e-3, "float32": 1e-7, "float64": 1e-13}
+SMALLEST = {"float16": 1e-3, "bfloat16": 1e-2, "float32": 1e-7, "float64": 1e-13}
 
 # --- what is asked: a name, how rows become distributions, the oracle -----------------------------
 
@@ -73,6 +76,7 @@ FROM_LOGITS = (KL_LOGITS, JS_LOGITS)
 # --- who is asked ---------------------------------------------------------------------------------
 
 FASTDIV = "fastdiv"
+TAKE_BFLOAT16 = (FASTDIV, "torch")
 LINES: dict[str, dict[str, Line]] = defaultdict(dict)
 VERSIONS: dict[str, str] = {}
 
@@ -145,12 +149,16 @@ def _add_torch() -> None:
     import torch
     from torch.nn.functional import kl_div
 
+    def tensor(x: np.ndarray) -> Any:
+        if x.dtype != DTYPES["bfloat16"]:
+            return torch.from_numpy(x)
+        return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
+
     def kl(p: np.ndarray, q: np.ndarray) -> float:
-        log_q = torch.from_numpy(q).log()
-        return float(kl_div(log_q, torch.from_numpy(p), reduction="sum"))
+        return float(kl_div(tensor(q).log(), tensor(p), reduction="sum"))
 
     def kl_of_logits(a: np.ndarray, b: np.ndarray) -> float:
-        log_p, log_q = (torch.from_numpy(x).log_softmax(-1) for x in (a, b))
+        log_p, log_q = (tensor(x).log_softmax(-1) for x in (a, b))
         return float(kl_div(log_q, log_p, reduction="sum", log_target=True))
 
     LINES[KL]["torch kl_div"] = LINES[LITERAL]["torch kl_div"] = kl
@@ -201,9 +209,10 @@ for _name, _add in {
 
 
 def _pair(
-    question: str, dtype: str, n: int, epsilon: float, seed: int
+    question: str, name: str, n: int, epsilon: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows whose relative distance is about `epsilon`, rounded; weights sum to 1 before that."""
+    dtype = DTYPES[name]
     rng = np.random.default_rng([n, seed])
     noise = rng.standard_normal(n)
     if question in FROM_LOGITS:
@@ -215,11 +224,35 @@ def _pair(
     return p, (q / q.sum()).astype(dtype)
 
 
+def _masked_pairs(dtype: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Logits of which some are −∞, or what is used in its place."""
+    rng = np.random.default_rng(7)
+    a, b = 3 * rng.standard_normal((2, 100))
+    gone, other = np.arange(100) % 3 == 0, np.arange(100) % 3 == 1
+    near = a + 10 * machine_epsilon(dtype) * rng.standard_normal(100)
+
+    def without(x: np.ndarray, hidden: np.ndarray, value: float = -math.inf) -> np.ndarray:
+        return np.where(hidden, value, x)
+
+    pairs = {
+        "the same −∞ in P and Q": (without(a, gone), without(b, gone)),
+        "the same −∞, else near": (without(a, gone), without(near, gone)),
+        "equal rows with −∞": (without(a, gone), without(a, gone)),
+        "−∞ in P alone": (without(a, gone), b),
+        "−∞ in Q alone": (a, without(b, gone)),
+        "no outcome in common": (without(a, ~gone), without(b, ~other)),
+        "one outcome left": (without(a, np.arange(100) != 5), b),
+        "−30,000 in place of −∞": (without(a, gone, -3e4), without(b, gone, -3e4)),
+    }
+    for name, (x, y) in pairs.items():
+        yield name, x.astype(DTYPES[dtype]), y.astype(DTYPES[dtype])
+
+
 def _special_pairs(dtype: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """What is not a matter of closeness."""
     rng = np.random.default_rng(7)
     p, q = (rng.random(100) + 0.01 for _ in range(2))
-    tiny = float(np.finfo(dtype).smallest_subnormal)
+    tiny = float(finfo(DTYPES[dtype]).smallest_subnormal)
     gone = np.arange(100) % 3 == 0
     whole = rng.integers(1, 2000, (2, 100)).astype(np.float64)
 
@@ -241,7 +274,7 @@ def _special_pairs(dtype: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         "rows that sum to 1000": (1000 * p, 1000 * q),
     }
     for name, (x, y) in pairs.items():
-        yield name, x.astype(dtype), y.astype(dtype)
+        yield name, x.astype(DTYPES[dtype]), y.astype(DTYPES[dtype])
 
 
 # --- measuring ------------------------------------------------------------------------------------
@@ -269,9 +302,15 @@ def _error(got: float, want: Any) -> float:
     return float(abs(mpf(got) - want) / (abs(want) or 1))
 
 
+def _of_float32(line: Line) -> Line:
+    return lambda p, q: line(p.astype(np.float32), q.astype(np.float32))
+
+
 def _lines(question: str, dtype: str) -> dict[str, Line]:
     return {
-        name: line
+        name: _of_float32(line)
+        if dtype == "bfloat16" and not name.startswith(TAKE_BFLOAT16)
+        else line
         for name, line in LINES[question].items()
         if not (dtype == "float64" and name.endswith(", float64"))
     }
@@ -283,8 +322,10 @@ def measure() -> dict[str, Any]:
     for question in QUESTIONS:
         for dtype, smallest in SMALLEST.items():
             for n, count in ROWS.items():
-                # Weights of a row of 32,768 have no digits left in float16.
-                if n > 100 and (dtype == "float16" or question in (GENERALISED, LITERAL)):
+                # Weights of a row of 32,768 have no digits left in float16; bfloat16 has few.
+                if n > 100 and (
+                    dtype in ("float16", "bfloat16") or question in (GENERALISED, LITERAL)
+                ):
                     continue
                 for epsilon in PERTURBATIONS:
                     if epsilon < smallest * 0.99:
@@ -318,9 +359,10 @@ def measure() -> dict[str, Any]:
                             }
                         )
                 print(f"{question}, {dtype}, rows of {n}: measured", file=sys.stderr, flush=True)
-    for question in (KL, JS):
-        for dtype in ("float32", "float64"):
-            for name, p, q in _special_pairs(dtype):
+    for question in (KL, JS, *FROM_LOGITS):
+        for dtype in ("bfloat16", "float32", "float64"):
+            of = _masked_pairs if question in FROM_LOGITS else _special_pairs
+            for name, p, q in of(dtype):
                 want = _truth(question, p, q)
                 answers = {who: _answer(f, p, q) for who, f in _lines(question, dtype).items()}
                 special.append(
@@ -359,7 +401,8 @@ The exact value is the definition in 50 digits (mpmath) on the very numbers that
 given. Closeness is the ε of q = p·exp(ε·noise), or of logits b = a + ε·noise, rounded to the
 dtype; {rows} rows of 100 numbers, of which the worst counts, and one row of 32,768. † marks an
 answer below zero where the value is above; *no number* is NaN or infinity where the value is
-finite. A line named “float64” is given the rows converted to float64. Distances are squared
+finite. A line named “float64” is given the rows converted to float64. In place of rows of
+bfloat16 all but fastdiv and torch are given the same numbers as float32. Distances are squared
 before they are compared.
 
 fastdiv's worst on the whole grid: {worst}.
@@ -367,12 +410,12 @@ fastdiv's worst on the whole grid: {worst}.
 ## Where a peer is nearer than fastdiv
 
 All lines that are below fastdiv's error somewhere on the grid, and where; the last column is
-the cell with the widest difference. fastdiv computes rows of float16 and float32 in float32,
+the cell with the widest difference. fastdiv computes all rows but those of float64 in float32,
 and a line that converts them to float64 first is not bound by that.
 """
 
 ZEROS = """\
-## Zeros, subnormal numbers, other sums
+## Zeros, masks, subnormal numbers, other sums
 
 Rows of 100. The relative error; for equal rows, whose value is 0, the absolute one; where the value
 is infinite, the answer.
@@ -471,6 +514,9 @@ def page(report: dict[str, Any]) -> str:
         for s in some:
             row = [s["case"], "∞" if s["value"] == math.inf else f"{s['value']:.3g}"]
             for name in names:
+                if name not in s["answers"]:
+                    row.append("")
+                    continue
                 got, error = s["answers"][name]
                 if s["value"] == math.inf:
                     row.append("∞" if got == math.inf else f"{got:.3g}")
@@ -576,15 +622,17 @@ def picture(report: dict[str, Any], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure, then write docs/accuracy.md and .png.")
     parser.add_argument("--from", dest="kept", type=Path, help="what an earlier run measured")
-    kept = parser.parse_args().kept
+    parser.add_argument("--to", type=Path, default=ROOT / "docs", help="the folder of the page")
+    asked = parser.parse_args()
+    kept = asked.kept
     if kept is None:
         report = measure()
         kept = ROOT / "build" / "accuracy.json"
         kept.parent.mkdir(exist_ok=True)
         kept.write_text(json.dumps(report, indent=1))
     report = json.loads(kept.read_text())
-    (ROOT / "docs" / "accuracy.md").write_text(page(report), encoding="utf-8")
-    picture(report, ROOT / "docs" / "accuracy.png")
+    (asked.to / "accuracy.md").write_text(page(report), encoding="utf-8")
+    picture(report, asked.to / "accuracy.png")
 
 
 if __name__ == "__main__":

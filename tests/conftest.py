@@ -1,10 +1,20 @@
-"""Fixtures isa × dtype × divergence × layout, all from the registries: a new line is tested too."""
+"""Fixtures isa × dtype × divergence × layout, all from the registries: a new line is tested too.
+
+What the environment asks of a run:
+
+- FASTDIV_NEEDS_ALL=1: what is not installed, a program (`needed.py`) or a package, is a failure of
+  the tests that need it, and no reason to skip them.
+- FASTDIV_LONG=1: more threads, environments, compilers and elements.
+- FASTDIV_FUZZ_SECONDS, FASTDIV_FUZZ_CORPUS: docs/fuzzing.md.
+- CC: the compiler of the C tests.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,10 +24,12 @@ from contract import (  # noqa: F401
     pytest_addoption,
     pytest_collection_modifyitems,
     pytest_configure,
+    pytest_runtest_call,
     worst,
 )
 from hypothesis import HealthCheck, settings
 from layouts import LAYOUTS
+from needed import NEEDS_ALL
 from registry import DIVERGENCES, Divergence
 
 import fastdiv as fd
@@ -25,6 +37,9 @@ from fastdiv import _core
 
 ISAS = fd.available_isas()
 assert ISAS, "no instruction set is available: nothing would be tested"
+
+if NEEDS_ALL:
+    pytest.importorskip = lambda name, *_, **__: import_module(name)
 
 settings.register_profile(
     "reproducible",

@@ -11,6 +11,8 @@
  *
  * runs the comparison of two rows with as much scratch as it asks for and no byte more.
  *
+ * With an FD_SEGMENT_LENGTH shorter than the rows, there are fewer and longer ones, each added up in parts, by all threads together.
+ *
  * With FD_LIBRARY defined there is no main: `fastdiv_digest` takes the table of instruction sets of a built package.
  */
 #define _GNU_SOURCE
@@ -21,7 +23,7 @@
 #include <xmmintrin.h>
 #endif
 
-enum { ROWS = 10240 };
+enum { SEGMENTED = (int)FD_SEGMENT < (int)LONGEST, ROWS = SEGMENTED ? 66 : 10240 };
 
 /* --- what is hashed: a column per divergence, and one for each other kernel ----------------------------------------------------- */
 
@@ -65,7 +67,7 @@ static double generator(double u) { return (u - 1.0) * (u - 1.0) / (u + 2.0); }
 
 /* --- one row ------------------------------------------------------------------------------------------------------------------- */
 
-typedef struct { const fd_kernels *kernels; uint64_t placement, (*hashes)[COLUMNS]; } job;
+typedef struct { const fd_kernels *kernels; uint64_t placement, (*hashes)[COLUMNS]; int begin; } job;
 typedef struct { arena p, q, gaps, scratch; double *a, *b, *gap, *prepared_p, *prepared_q; } room;
 
 static uint64_t hashed(uint64_t hash, double x) {
@@ -76,6 +78,8 @@ static uint64_t hashed(uint64_t hash, double x) {
 
 static int length_of(int row) {
     static const int longer[] = {127, 128, 129, 255, 256, 257, 300, 511, 512, 513, 600}, longest[] = {2047, 2048, 2049, LONGEST};
+    static const int in_parts[] = {255, 256, 257, 511, 512, 513, 600, 1023, 1024, 1025, 1026, 1300, 1537, 2047, 2048, 2049, 2304, 2305, 3000, LONGEST};
+    if (SEGMENTED) return row % 22 < 20 ? in_parts[row % 22] : 1024 + (row * 131) % (LONGEST - 1024);
     if (row % 16) return 1 + (row - row / 16) % 65;
     return row % 512 ? longer[row / 16 % 11] : longest[row / 512 % 4];
 }
@@ -124,14 +128,13 @@ static void hash_tokens(const job *j, const room *r, fd_row a, fd_row b, int n, 
 
 static void hash_row(const job *j, const room *r, int row) {
     source s = {mixed((uint64_t)row)}, place = {mixed((uint64_t)row ^ mixed(j->placement))};
-    uint64_t *hash = j->hashes[row];
+    uint64_t hash[COLUMNS] = {0};
     int n = length_of(row), where = row / 2 % FD_SOURCES, kind = below(&s, KINDS), choice = below(&s, 8);
     int dtype_p = below(&s, 4), dtype_q = below(&s, 4) ? dtype_p : below(&s, 4), in_double = dtype_p == FD_float64 || dtype_q == FD_float64;
     int narrower = dtype_p == FD_float16 || dtype_q == FD_float16 ? FD_float16 : dtype_p < dtype_q ? dtype_p : dtype_q;
     (where == FD_LOGITS ? make_logits : make_weights)(&s, kind, narrower, n, r->a, r->b);
     for (int i = 0; i < n; i++) r->gap[i] = uniform(&s);
     fd_row p = placed(&place, r->p, dtype_p, r->a, n), q = placed(&place, r->q, dtype_q, r->b, n);
-    memset(hash, 0, COLUMNS * sizeof *hash);
     for (int d = 0; d < FD_DIVERGENCES; d++) {
         double x;
         int status = j->kernels->pair[d][where][in_double](p, is_unary[d] ? p : q, n, parameter(d, choice), &x);
@@ -150,6 +153,7 @@ static void hash_row(const job *j, const room *r, int row) {
         fd_resample(r->a, 1, (uint32_t)n, n, (uint64_t)row, 7, total);
         hash[RESAMPLE] = hashed(0, total[0]);
     }
+    if (fd_leads()) memcpy(j->hashes[row], hash, sizeof hash); /* of those who share the row */
 }
 
 static room new_room(void) {
@@ -167,7 +171,7 @@ static void leave(room r) {
 
 static int hash_rows(void *context, ptrdiff_t first, ptrdiff_t last) {
     room r = new_room();
-    for (ptrdiff_t row = first; row < last; row++) hash_row(context, &r, (int)row);
+    for (ptrdiff_t row = first; row < last; row++) hash_row(context, &r, ((job *)context)->begin + (int)row);
     leave(r);
     return 0;
 }
@@ -213,13 +217,16 @@ uint64_t fastdiv_control_word(void) {
 
 /* The digest of each column and, last, of all; nonzero if the environment was not put back. */
 int fastdiv_digest(const fd_kernels *kernels, int threads, const char *environment, uint64_t placement, uint64_t digest[COLUMNS + 1]) {
-    job j = {kernels, placement, malloc(ROWS * sizeof *j.hashes)};
+    job j = {kernels, placement, malloc(ROWS * sizeof *j.hashes), 0};
     fenv_t before;
     if (!j.hashes) exit(2);
     fegetenv(&before);
     fastdiv_environment(environment);
     uint64_t control = fastdiv_control_word();
-    fd_parallel(hash_rows, &j, ROWS, 1000, threads, 0, NULL);
+    if (SEGMENTED)
+        for (; j.begin < ROWS; j.begin++) fd_parallel(hash_rows, &j, 1, length_of(j.begin), threads, 1, NULL);
+    else
+        fd_parallel(hash_rows, &j, ROWS, 1000, threads, 0, NULL);
     int lost = fastdiv_control_word() != control;
     fesetenv(&before);
     memset(digest, 0, (COLUMNS + 1) * sizeof *digest);

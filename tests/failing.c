@@ -1,7 +1,8 @@
 /* Preloaded: the k-th allocation from now on fails, and so does the making of threads; blocks that are not freed are counted.
  *
  * Only what code in [low, high) asks for, the extension's: also through an interpreter that passes the question on (a tail call),
- * as it does with PYTHONMALLOC=malloc.
+ * as it does with PYTHONMALLOC=malloc.  What Python and NumPy allocate for it by calls of their own (objects, arrays) never fails
+ * here.  Of memory the extension asks by malloc, calloc and realloc alone, which test_process.py looks up: no aligned_alloc, no mmap.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -307,7 +307,11 @@ class Bound(NamedTuple):
 
 
 def amplification(name: str, value: mpf) -> float:
-    """How much a relative error of the sum grows in a logarithm of 1 plus it."""
+    """How much a relative error of the sum y grows in a logarithm of 1 plus it.
+
+    The condition of that logarithm, y/((1 + y) log(1 + y)), where log(1 + y) is `power` below;
+    less than 1 counts as 1, for the logarithm has an error of its own.
+    """
     kernel, _, rest = name.partition("(")
     if kernel not in ("renyi_divergence", "bhattacharyya_distance") or value in (0, INF):
         return 1.0
@@ -344,8 +348,13 @@ def bound(name: str, case: Case, form: Form) -> Bound:
         return generalised_bound(name, *rows_in_form(case, form), u)
     value = reference(name, case, form)
     if value == 0:
-        # A relative bound says nothing here: what moving the inputs by 16u would give, and no more.
-        return Bound(0.0, 32 * u if name in LINEAR | LITERAL else 2 * (16 * u) ** 2)
+        p, q = rows(case)
+        if form == "logits" or name in LITERAL or np.array_equal(p, q):
+            return Bound(0.0, 0.0)
+        # One is a multiple of the other, by a factor that is rounded: to a double, whatever the
+        # dtype.  What moving the inputs by 16 of its units would give, and no more.
+        u = UNIT["float64"]
+        return Bound(0.0, 32 * u if name in LINEAR else 2 * (16 * u) ** 2)
     kl = value if name in LITERAL else reference("kl_divergence", case, form)
     if form == "normalised":
         return Bound(_by_closeness(u, kl))
@@ -366,7 +375,8 @@ def share(got: float, want: mpf, allowed: Bound) -> float:
     if not math.isfinite(got):
         return math.inf
     error = abs(mpf(float(got)) - want)
-    return float(error / (allowed.relative * abs(want) + allowed.absolute)) if error else 0.0
+    size = allowed.relative * abs(want) + allowed.absolute
+    return float(error / size) if size else math.inf if error else 0.0
 
 
 def excess(got: float, want: mpf, allowed: Bound) -> str | None:

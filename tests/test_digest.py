@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import shutil
 import subprocess
 from itertools import cycle, islice
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from layouts import DTYPES
+from needed import program
 from test_bits import TOKEN_FUNCTIONS, batch, same
 
 import fastdiv as fd
@@ -25,6 +25,8 @@ from fastdiv import _core, _gaussian
 
 # A change of this is a change of the bits of fastdiv's results, or of what digest.c hashes.
 DIGEST = "223978e95129cc74"
+# The same of rows that are added up in segments of 256 elements, by several threads together.
+SEGMENTED_DIGEST = "38816f55cb902a41"
 CHANGED = (
     "The bits of results are not those that are pinned: {found}, not {DIGEST}, in {where}.\n"
     "If that is meant (other bits of a result, or another kernel hashed), note it in CHANGELOG.md "
@@ -61,9 +63,7 @@ def compiled(compiler: str, to: Path, *flags: str, gaussian: bool = False) -> Pa
 
 
 def library_in(place: Path, flag: str, *, gaussian: bool = False) -> ctypes.CDLL:
-    compiler = shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("no C compiler is here")
+    compiler = program("gcc", "clang")
     flags = [flag, "-shared", "-fPIC"]
     return ctypes.CDLL(str(compiled(compiler, place / "digest.so", *flags, gaussian=gaussian)))
 
@@ -76,19 +76,19 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return found
 
 
-def driver_of(name: str, place: Path, gaussian: bool) -> list[str]:
+def driver_of(name: str, place: Path, *flags: str, gaussian: bool = False) -> list[str]:
     """The command of the driver that one compiler made."""
     for tool in needs[name]:
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not here")
+        program(tool)
     static = ["-static"] if name == "aarch64" else []
-    path = compiled(needs[name][0], place / f"digest-{name}", *static, gaussian=gaussian)
+    flags = (*flags, *static)
+    path = compiled(needs[name][0], place / f"digest-{name}", *flags, gaussian=gaussian)
     return [*needs[name][1:], str(path)]
 
 
 @pytest.fixture(params=needs)
 def driver(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
-    return driver_of(request.param, tmp_path, gaussian=False)
+    return driver_of(request.param, tmp_path)
 
 
 @pytest.fixture(params=needs)
@@ -106,6 +106,17 @@ def digests(command: list[str], *arguments: str) -> dict[str, dict[str, str]]:
         found.setdefault(isa, {})[kernel] = digest
     assert found, "no instruction set ran"
     return found
+
+
+def agreed(found: dict[str, dict[str, str]], pinned: str, driver: list[str]) -> None:
+    """One set of bits on all instruction sets, and it is the one that is pinned."""
+    first, *others = found
+    for isa in others:
+        kernels = differing(found[isa], found[first])
+        assert not kernels, f"{isa} and {first} differ in {kernels}"
+    assert found[first]["all"] == pinned, CHANGED.format(
+        found=found[first]["all"], DIGEST=pinned, where=f"{first} of {driver[-1]}"
+    )
 
 
 def differing(found: dict[str, str], wanted: dict[str, str]) -> list[str]:
@@ -133,17 +144,25 @@ def test_compilers_and_processors(driver, worst):
             assert set(found) == {"scalar", "neon"}
         elif arguments[0] == "all":
             assert set(found) == set(fd.available_isas())
-        first, *others = found
-        for isa in others:
-            kernels = differing(found[isa], found[first])
-            assert not kernels, f"{isa} and {first} differ in {kernels}"
-        assert found[first]["all"] == DIGEST, CHANGED.format(
-            found=found[first]["all"], DIGEST=DIGEST, where=f"{first} of {driver[-1]}"
-        )
+        agreed(found, DIGEST, driver)
     worst(0, f"differing bits of results, {Path(driver[0]).name}", 0)
     if LONG or "gcc" in Path(driver[0]).name:
         # FD_SCRATCH(n) bytes before a page that nobody may touch, n from 0 on.
         assert all(seen == {"scratch": "0"} for seen in digests(driver, "scratch").values())
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.promise("P8")
+@pytest.mark.parametrize("name", needs if LONG else ["gcc"])
+def test_segments_and_who_adds_them_up(name, tmp_path, worst):
+    """Rows of up to 17 segments of 256, alone and shared by threads, who meet up to five times."""
+    driver = driver_of(name, tmp_path, "-DFD_SEGMENT_LENGTH=256")
+    runs = [("1", "nearest", "1"), ("3", "upward", "2")]
+    if LONG:
+        runs += [(threads, "flush", threads) for threads in ("2", "5", "16")]
+    for arguments in runs:
+        agreed(digests(driver, "all", *arguments), SEGMENTED_DIGEST, driver)
+    worst(0, f"differing bits of shared rows in short segments, {Path(driver[0]).name}", 0)
 
 
 # Together every number of threads from 1 to 64, each with some environment and some placement.
@@ -259,11 +278,31 @@ def test_every_number_of_threads(isa, divergences, name):
 
 
 @pytest.mark.promise("P7")
+@pytest.mark.parametrize("name", ["kl_divergence", "token_nll"])
+def test_a_row_of_a_hundred_million(name, worst):
+    """In 96 segments, the last one short, no two of them equal."""
+    block = np.random.default_rng(10).gamma(0.5, size=999_983) + 1e-3
+    room = np.tile(block.astype(np.float16), 101)
+    p, q = room[: 10**8], room[7 : 10**8 + 7]
+    found = []
+    for threads in (1, 2, 5):
+        with fd.num_threads(threads):
+            found.append(
+                fd.token_nll(p, 10**8 - 3) if name == "token_nll" else fd.kl_divergence(p, q)
+            )
+    assert found[0] > 0.5
+    for x in found[1:]:
+        same([x], found[:1])
+    worst(0, f"differing bits of a row of 10⁸, {name}, by 1, 2 and 5 threads", 0)
+
+
+@pytest.mark.promise("P7")
 @pytest.mark.parametrize("form", ["normalised", "logits"])
-def test_every_byte_offset(dtype, divergences, form):
+@pytest.mark.parametrize("n", [15, 16, 17, 63, 64, 65, 67, 255, 256, 257, 300])
+def test_every_byte_offset(dtype, divergences, form, n):
     """0 to 63 bytes from a line of the cache: no multiple of the elements' size, mostly."""
     options = {"from_logits": form == "logits"}
-    p, q = batch(dtype, form, 67, 9)
+    p, q = batch(dtype, form, n, 9)
     want = [d(p, q, **options) for d in divergences]
     room = np.empty(2 * (p.nbytes + 192), np.uint8)
     start = -room.ctypes.data % 64

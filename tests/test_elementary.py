@@ -9,8 +9,9 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-import shutil
+import re
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from layouts import DTYPES
+from needed import program
 from reference import mp, mpf
 
 import fastdiv as fd
@@ -46,8 +48,7 @@ class Elementary:
 
 @pytest.fixture(scope="module")
 def elementary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Elementary]:
-    if shutil.which(COMPILER[0]) is None:
-        pytest.skip(f"no C compiler: {COMPILER[0]} (set CC)")
+    program(COMPILER[0])
     folder = tmp_path_factory.mktemp("elementary")
     found = {}
     for isa in fd.available_isas():
@@ -91,6 +92,8 @@ class Function(NamedTuple):
     of_doubles: Callable[[np.ndarray], np.ndarray]
 
 
+# No subnormal is claimed: `split` takes the exponent's bits, and rows with subnormals are scaled
+# first, which is P2's (test_divergences.py, test_generalised_subnormal).
 NORMAL = float(np.finfo(np.float32).smallest_normal)
 LARGEST = float(np.finfo(np.float32).max)
 FLOAT = {
@@ -240,6 +243,19 @@ def test_double(elementary, worst, name, count):
     assert errors[at] <= 1, x[at]
 
 
+@pytest.mark.parametrize("storage", ["float16", "bfloat16"])
+def test_log1p_of_every_half(elementary, worst, storage):
+    """There is no log1p of floats: what needs one needs one a row, and that is this."""
+    with np.errstate(invalid="ignore"):
+        x = np.arange(2**16, dtype=np.uint16).view(DTYPES[storage]).astype(np.float64)
+    x = x[(x > -1) & (x < np.inf)]
+    assert x.size > 47_000
+    got = same_everywhere(elementary, "scalar_log1p", x).tolist()
+    errors = [double_ulps(y, mp.log1p(t)) for t, y in zip(x.tolist(), got, strict=True)]
+    worst(max(errors), f"ulp: scalar_log1p, all inputs of {storage}", 1)
+    assert max(errors) <= 1
+
+
 def test_ends(elementary):
     inf = np.inf
     for each in elementary.values():
@@ -252,3 +268,119 @@ def test_ends(elementary):
         assert each("scalar_expm1", np.float64([-inf, -800, 0])).tolist() == [-1, -1, 0]
         for name in ("exp", "log", "log1p", "expm1"):
             assert np.isnan(each(f"scalar_{name}", np.float64([np.nan]))).all()
+
+
+# --- the polynomials ------------------------------------------------------------------------------
+
+HEADER = (SOURCES / "coefficients.h").read_text()
+NUMBER = r"-?0x[0-9a-f.]+p[+-]\d+"
+# Of x, u = x² or z, as the comment of each says; not of 0.
+STANDS_FOR: dict[str, Callable[[mpf], mpf]] = {
+    "PHI": lambda r: ((1 + r) * mp.log1p(r) - r) / r**2,
+    "EXP": exact_psi,
+    "PSI": exact_psi,
+    "EXCESS": lambda r: ((1 + r) * mp.log1p(r) - r) / r**2,
+    "HALF_EXP": lambda x: (mp.exp(x / 2) - 1 - x / 2) / x**2,
+    "NEAR_SINH": lambda u: 2 * mp.sinh(mp.sqrt(u) / 2) / mp.sqrt(u),
+    "NEAR_ODD": lambda u: (
+        (mp.sqrt(u) * mp.cosh(mp.sqrt(u) / 2) - 2 * mp.sinh(mp.sqrt(u) / 2)) / mp.sqrt(u) ** 3
+    ),
+    "NEAR_JS": lambda u: (
+        (
+            mp.sqrt(u) * mp.sinh(mp.sqrt(u) / 2)
+            - 2 * mp.cosh(mp.sqrt(u) / 2) * mp.log(mp.cosh(mp.sqrt(u) / 2))
+        )
+        / u
+    ),
+    "NEAR_HELLINGER": lambda u: (2 * mp.sinh(mp.sqrt(u) / 4)) ** 2 / u,
+    "NEAR_KL": lambda x: (mp.exp(-x) - 1 + x) / x**2,
+    "FAR_JS": lambda z: (1 + z) * mp.log(2 / (1 + z)),
+}
+
+
+class Polynomial(NamedTuple):
+    """One of coefficients.h, with what its comment says."""
+
+    name: str
+    low: float
+    high: float
+    error: float  # relative, as a power of 2
+    coefficients: list[mpf]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+POLYNOMIALS = [
+    Polynomial(name, *map(float, said), [mpf(float.fromhex(c)) for c in re.findall(NUMBER, body)])
+    for *said, name, body in re.findall(
+        r"on \[(\S+), (\S+)\]: degree \d+, relative error 2\^(\S+) \*/\n"
+        r"static const \w+ (\w+)\[\d+\] = \{(.*)\};",
+        HEADER,
+    )
+]
+# The comment's exponent has four digits, and its domain's ends too.
+ROUNDED = 0.02
+
+
+def value(coefficients: list[mpf], x: mpf) -> mpf:
+    return mp.polyval(coefficients[::-1], x)
+
+
+@pytest.mark.parametrize("polynomial", POLYNOMIALS, ids=str)
+def test_polynomial(worst, polynomial):
+    """Exactly evaluated, it is as near to its function as the header says, and no nearer."""
+    name, low, high, error, coefficients = polynomial
+    function = STANDS_FOR[name.rpartition("_")[0]]
+    middle, half = mpf(low + high) / 2, mpf(high - low) / 2
+    points = [middle - half * mp.cos(mp.pi * (i + 0.5) / 700) for i in range(700)]
+    found = max(abs(value(coefficients, x) / function(x) - 1) for x in points)
+    found = float(found * mpf(2) ** -error)
+    worst(found, "of the error that coefficients.h says, every polynomial", 2**ROUNDED)
+    assert 0.9 <= found <= 2**ROUNDED
+
+
+def test_every_polynomial_is_tested():
+    tables = re.findall(r"const \w+ (\w+)\[", HEADER)
+    assert tables == [*(p.name for p in POLYNOMIALS), "JS_float"]
+    assert {p.name.rpartition("_")[0] for p in POLYNOMIALS} == set(STANDS_FOR)
+
+
+def jensen_shannon(z: mpf) -> mpf:
+    """Of weights whose difference is t times their sum, z = (1 − t²)/4."""
+    t = mp.sqrt(1 - 4 * z)
+    if t < 1e-9:
+        return (1 + t**2 / 6) / 4
+    less = 4 * z / (1 + t)
+    return ((1 + t) * mp.log(1 + t) + (less * mp.log(less) if less else 0)) / (4 * t**2)
+
+
+def test_polynomials_by_octave(worst):
+    """Of floats from 0 to 1/4, each with the column that its bits choose."""
+    shift, carry = (
+        float.fromhex(re.search(rf"JS_{name} ({NUMBER})", HEADER)[1]) for name in ("SHIFT", "CARRY")
+    )
+    error = float(re.search(r"degree 6, relative error 2\^(\S+)\.  A column", HEADER)[1])
+    body = HEADER.partition("JS_float[7][16]")[2]
+    rows = [[mpf(float.fromhex(c)) for c in re.findall(NUMBER, line)] for line in body.splitlines()]
+    table = [row for row in rows if row]
+    assert [len(row) for row in table] == [16] * 7
+    octaves = np.exp2(-np.arange(2.0, 19))[:, None] * np.linspace(0.5, 1, 160)
+    moved = np.unique(np.float32(octaves.ravel()))
+    moved = np.append(moved[(moved >= shift) & (moved <= 0.25)], np.float32([shift, 0.25 + shift]))
+    exponents = (moved.view(np.int32) + int(carry * 2**23)) >> 23
+    assert set(exponents - 127) == set(range(-17, -1))
+    found = 0.0
+    for x, exponent in zip(moved.tolist(), exponents.tolist(), strict=True):
+        column = [row[exponent % 16] for row in table]
+        got = value(column, mpf(x) - mpf(2) ** (exponent - 127))
+        found = max(found, float(abs(got / jensen_shannon(mpf(x) - mpf(shift)) - 1)))
+    worst(found / 2**error, "of the error that coefficients.h says, JS by octave", 2**ROUNDED)
+    assert 0.9 <= found / 2**error <= 2**ROUNDED
+
+
+def test_coefficients_are_made_again():
+    """By the program that the header names: byte for byte."""
+    tool = SOURCES / "tools" / "coefficients.py"
+    done = subprocess.run([sys.executable, str(tool)], capture_output=True, text=True, check=True)
+    assert done.stdout == HEADER

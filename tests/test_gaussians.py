@@ -92,6 +92,15 @@ def off(found, exact):
 
 # --- the contract ---------------------------------------------------------------------------------
 
+# The least k of P6's bound: for k = 1, 2, 3 the worst of 630 pairs each is 6.5 u·cond, found at
+# cond = 1, where 2k would be 4 or 6 but a dozen roundings are as many for any k; so 8 it is.
+LEAST_K = 4
+
+
+def allowed(scale):
+    """What P6 allows for one pair, in units, where `scale` is of Q."""
+    return 2 * max(len(scale), LEAST_K) * np.linalg.cond(scale)
+
 
 @pytest.mark.promise("P6")
 @pytest.mark.parametrize("condition", [1.0, 1e3, 1e6])
@@ -108,24 +117,18 @@ def test_kl_keeps_its_digits(k, condition, worst, each_isa):
     of_factors = [kl(a, square(b), c, square(d)) for a, b, c, d in zip(m0, l0, m1, l1, strict=True)]
     for _ in each_isa():
         found = fd.gaussian_kl(m0, s0, m1, s1)
-        share = [
-            off(x, y) / (2 * max(k, 4) * np.linalg.cond(s))
-            for x, y, s in zip(found, exact, s1, strict=True)
-        ]
+        share = [off(x, y) / allowed(s) for x, y, s in zip(found, exact, s1, strict=True)]
         worst(max(share), "2k·u·cond(Σ₁), from covariances", 1)
         assert max(share) <= 1
         found = fd.gaussian_kl(m0, l0, m1, l1, cholesky=True)
-        share = [
-            off(x, y) / (2 * max(k, 4) * np.linalg.cond(s))
-            for x, y, s in zip(found, of_factors, l1, strict=True)
-        ]
+        share = [off(x, y) / allowed(s) for x, y, s in zip(found, of_factors, l1, strict=True)]
         worst(max(share), "2k·u·cond(L₁), from factors", 1)
         assert max(share) <= 1
 
 
 @pytest.mark.promise("P6")
 def test_normal_kl_keeps_its_digits(worst, isa):
-    """Where even two units of a number would be too few, eight are promised."""
+    """What is promised of k < 4 is promised of one variable, whose condition is 1."""
     rng = np.random.default_rng(1)
     sigma_q, mu_q = np.exp(rng.standard_normal(400)), rng.standard_normal(400)
     closeness = 10.0 ** rng.uniform(-13, 0, 400)
@@ -136,8 +139,8 @@ def test_normal_kl_keeps_its_digits(worst, isa):
     for a, b, c, d, x in zip(mu_p, sigma_p, mu_q, sigma_q, found, strict=True):
         r, y = mp.mpf(b) / mp.mpf(d), (mp.mpf(a) - mp.mpf(c)) / mp.mpf(d)
         errors.append(off(x, (r * r - 1 - 2 * mp.log(r) + y * y) / 2))
-    worst(max(errors), "units, one variable", 8)
-    assert max(errors) <= 8
+    worst(max(errors), "units, one variable", allowed(np.eye(1)))
+    assert max(errors) <= allowed(np.eye(1))
 
 
 def test_a_million_times_wider_or_narrower():

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+from needed import program
+from sanitized import needs_plain_malloc
 
 from fastdiv import _core, _gaussian
 
@@ -39,11 +40,11 @@ def core(request: pytest.FixtureRequest) -> Path:
 
 @cache
 def readelf(core: Path, *options: str) -> str:
-    tool = shutil.which("readelf")
-    if tool is None:
-        pytest.skip("readelf (of binutils) is not installed")
     done = subprocess.run(
-        [tool, "--wide", *options, str(core)], capture_output=True, text=True, check=True
+        [program("readelf"), "--wide", *options, str(core)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout
 
@@ -92,10 +93,19 @@ def test_stacks_have_canaries(core):
     assert re.search(r"UND __stack_chk_fail\b", readelf(core, "--dyn-syms"))
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="whose names these are")
+@needs_plain_malloc
+def test_functions_are_fortified(core):
+    """The jump out of a kernel is checked; what is copied has a size that only the caller knows."""
+    symbols = readelf(core, "--dyn-syms")
+    assert re.search(r"UND __longjmp_chk\b", symbols)
+    assert not re.search(r"UND _?longjmp\b", symbols)
+
+
 @pytest.mark.skipif(MACHINE not in LANDING, reason=f"no control-flow protection on {MACHINE}")
 def test_indirect_calls_land_on_purpose(core):
-    """The compiler's half.  Whether the file is marked for it is also the C library's start files'
-    to say, and some have none.
+    """The compiler's half.  Whether the file is marked for it (IBT, of x86) is also the C library's
+    start files' to say, and some have none.
     """
     symbol = re.search(r"([0-9a-f]+)\s+\d+ FUNC .* PyInit_\w+$", readelf(core, "--dyn-syms"), re.M)
     assert symbol

@@ -158,6 +158,7 @@ def test_huge_strides(isa, dtype, divergences, sparse):
 # --- more elements than 32 bits count -------------------------------------------------------------
 
 MANY = 2**31 + 7
+# compare_logits needs scratch as long as the rows, 17 GB: its rows end at the machine's memory.
 
 
 def test_a_long_row_of_equal_logits():
@@ -167,6 +168,21 @@ def test_a_long_row_of_equal_logits():
     assert fd.token_nll(a, MANY - 1) == pytest.approx(math.log(MANY), rel=1e-7)
     with pytest.raises((ValueError, IndexError), match=str(MANY)):
         fd.token_nll(a, MANY)
+
+
+def test_long_rows_of_equal_weights():
+    p, q = (np.broadcast_to(np.float32(x), MANY) for x in (1, 2))
+    got = fd.kl_divergence(p, q, normalize=False)
+    assert got == pytest.approx(MANY * (1 - math.log(2)), rel=1e-7)
+
+
+def test_statistics_of_a_long_row():
+    """The last of as many equal logits has all others before it: its rank has 32 bits."""
+    found = fd.token_stats(np.broadcast_to(np.float32(3), MANY), MANY - 1)
+    assert found.rank == MANY
+    assert found.argmax == 0
+    for value, want in ((found.entropy, 0), (found.nll, 0), (found.logsumexp, 3)):
+        assert value == pytest.approx(want + math.log(MANY), rel=1e-7)
 
 
 def test_a_long_row_of_a_sparse_file(sparse):

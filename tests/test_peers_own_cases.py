@@ -69,7 +69,10 @@ def test_the_accuracy_page_is_written_by_its_run(monkeypatch, tmp_path):
     monkeypatch.setattr(accuracy_vs_peers, "PERTURBATIONS", [1.0, 1e-6])
     report = json.loads(json.dumps(accuracy_vs_peers.measure()))
     asked = {(cell["question"], cell["dtype"]) for cell in report["grid"]}
-    assert len(asked) == len(accuracy_vs_peers.QUESTIONS) * 3
+    assert len(asked) == len(accuracy_vs_peers.QUESTIONS) * len(accuracy_vs_peers.SMALLEST) == 24
+    for masked in (s for s in report["special"] if "−∞" in s["case"]):
+        error = masked["answers"]["fastdiv"][1]
+        assert error <= (1e-13 if masked["dtype"] == "float64" else 1e-6), masked
     for cell in report["grid"]:
         if cell["question"] != accuracy_vs_peers.LITERAL:
             bound = 1e-14 if cell["dtype"] == "float64" else 1e-6
@@ -83,6 +86,7 @@ def test_the_accuracy_page_is_written_by_its_run(monkeypatch, tmp_path):
     ]
     assert close["errors"]["NumPy"] > 1
     page = accuracy_vs_peers.page(report)
+    assert "Jensen-Shannon from logits, bfloat16" in page
     for question in accuracy_vs_peers.QUESTIONS:
         assert f"{question[1:]}, float64, rows of 100" in page
     accuracy_vs_peers.picture(report, tmp_path / "accuracy.png")

@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,16 +21,17 @@ import calls
 import numpy as np
 import pytest
 from calls import CALLS, WRONG, digest
+from needed import needs
 from sanitized import PLAIN, needs_plain_malloc
 
 import fastdiv as fd
-from fastdiv import _core
+from fastdiv import _core, _gaussian
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parent / "src_c"
 CC = os.environ.get("CC", "cc").split()[0]
 
-needs_compiler = pytest.mark.skipif(shutil.which(CC) is None, reason="there is no C compiler")
+needs_compiler = needs(CC)
 
 
 def python(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -249,7 +249,7 @@ def test_the_lock_stays_off():
 
 
 @pytest.mark.promise("P10")
-@pytest.mark.skipif(shutil.which("objdump") is None, reason="there is no objdump")
+@needs("objdump")
 def test_no_other_state():
     """All variables of the extension that can change: two atomic words and, per thread, five."""
     symbols = subprocess.run(
@@ -429,6 +429,9 @@ for line in sys.stdin:
 )
 
 
+LONGEST = 0.1  # seconds: the promise
+
+
 def latencies(jobs: list[tuple[str, str]]) -> dict[tuple[str, str], float]:
     """Seconds from the signal to the exception of jobs that have run for a while."""
     found = {}
@@ -463,16 +466,27 @@ def jobs() -> list[str]:
 @pytest.mark.promise("P11")
 @pytest.mark.skipif(platform.system() != "Linux", reason="clocks are compared across processes")
 def test_interruption(worst):
-    """The promise is 100 ms; a machine with other work may be late, by how much is told."""
+    """A machine with other work may let a process wait, so what is late is tried again.
+
+    That it is late each time is the job's own doing: what does not ask for signals in 100 ms of
+    work does so in no try.
+    """
     slowest = fd.available_isas()[0]
     pairs = [(fd.isa(), name) for name in jobs()]
     pairs += [(slowest, name) for name in jobs() if "renyi" in name or "compare" in name]
     found = latencies(pairs)
     assert len(found) > 20
+    for _ in range(4):
+        late = [job for job, seconds in found.items() if seconds > LONGEST]
+        if not late:
+            break
+        time.sleep(1)
+        again = latencies(late)
+        found |= {job: min(found[job], again[job]) for job in late}
     (isa, name), longest = max(found.items(), key=lambda item: item[1])
     print(json.dumps({" ".join(job): round(1e3 * x) for job, x in found.items()}, indent=1))
-    assert longest < 1, (isa, name)
-    worst(1e3 * longest, f"ms from Ctrl-C to KeyboardInterrupt ({name}, {isa})", 100)
+    worst(1e3 * longest, f"ms from Ctrl-C to KeyboardInterrupt ({name}, {isa})", 1e3 * LONGEST)
+    assert longest <= LONGEST, (isa, name)
 
 
 # --- memory that runs out ------------------------------------------------------------------------
@@ -542,6 +556,20 @@ def report(total):
     print([x for x in total if x[2]], file=sys.stderr)
     print(sum(x[1] for x in total), sum(x[1] > 0 for x in total), sum(x[2] for x in total))
 """
+
+
+@pytest.mark.promise("P11")
+@needs("objdump")
+@pytest.mark.parametrize("module", [_core, _gaussian], ids=lambda module: module.__name__)
+def test_allocations_that_can_fail(module):
+    """What failing.c stands before is all that the extension asks the C library for memory by."""
+    symbols = subprocess.run(
+        ["objdump", "-T", module.__file__], capture_output=True, text=True, check=True
+    ).stdout
+    names = set(re.findall(r"\*UND\*.*\s(\w+)$", symbols, re.MULTILINE))
+    found = {name for name in names if re.search(r"alloc|memalign|map|brk|dup", name)}
+    found = {name for name in found if not name.startswith(("Py", "_Py"))}
+    assert {"malloc"} <= found <= {"malloc", "calloc", "realloc"}
 
 
 @needs_plain_malloc
@@ -668,7 +696,7 @@ print(fd.compare_logits(x, x).kl)
 # --- references ----------------------------------------------------------------------------------
 
 TIMES = 1000
-IN_PYTHON = {"bounds", "compare_topk", "ComparisonMeter"}  # many milliseconds each
+IN_PYTHON = {"bounds", "compare_topk", "ComparisonMeter", "projection"}  # many milliseconds each
 
 
 def growth(call, times: int = TIMES) -> tuple[list[int], int]:
@@ -689,13 +717,22 @@ def growth(call, times: int = TIMES) -> tuple[list[int], int]:
     return [m - n for m, n in zip(after, before, strict=True)], blocks
 
 
+def keeps_a_block(call, times: int, blocks: int) -> bool:
+    """Whether one call in 20 keeps a block, or more: again and again, as no cache does."""
+    for _ in range(3):
+        if blocks <= times // 20 + 10:
+            return False
+        blocks = growth(call, times)[1]
+    return blocks > times // 20 + 10
+
+
 @pytest.mark.promise("P11")
 @pytest.mark.parametrize("name", calls.SMALL_CALLS)
 def test_references(name, worst):
     times = TIMES // 4 if name in IN_PYTHON else TIMES
     references, blocks = growth(calls.SMALL_CALLS[name], times)
     assert not any(references)
-    assert blocks < times / 2 + 100, "more than caches that are filled"
+    assert not keeps_a_block(calls.SMALL_CALLS[name], times, blocks)
     worst(float(max(map(abs, references))), f"references kept by {times} calls", 0)
 
 
@@ -711,7 +748,7 @@ def test_references_of_errors(name, worst):
 
     references, blocks = growth(call)
     assert not any(references)
-    assert blocks < TIMES / 2, "a block for every second call"
+    assert not keeps_a_block(call, TIMES, blocks)
     worst(float(max(map(abs, references))), f"references kept by {TIMES} calls that raise", 0)
 
 
@@ -720,5 +757,13 @@ def test_references_are_counted():
     kept: list[object] = []
     references, _ = growth(lambda: kept.append(calls.ONE))
     assert max(references) == TIMES
-    _, blocks = growth(lambda: kept.append(np.empty(3)))
-    assert blocks >= TIMES
+    count = itertools.count()
+
+    def now_and_then() -> None:
+        if next(count) % 10 == 0:
+            kept.append(np.empty(3))
+
+    for times in (TIMES, TIMES // 4):
+        _, blocks = growth(now_and_then, times)
+        assert keeps_a_block(now_and_then, times, blocks)
+        assert not keeps_a_block(lambda: None, times, TIMES)

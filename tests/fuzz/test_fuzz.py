@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from needed import program
 from sanitized import PLAIN
 
 pytestmark = pytest.mark.promise("P8")
@@ -32,8 +32,7 @@ def run(*command: str, environment: dict[str, str] | None = None) -> str:
 
 def test_row_kernels(tmp_path, worst):
     """Clang's libFuzzer with the address and undefined-behaviour sanitizers."""
-    if shutil.which("clang") is None:
-        pytest.skip("clang is not here")
+    program("clang")
     sources = [HERE / "row_kernels.c", *sorted(KERNELS.glob("*.c"))]
     objects = [str(tmp_path / f"{source.stem}.o") for source in sources]
 

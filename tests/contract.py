@@ -27,7 +27,8 @@ PROMISES = {
     "Bhattacharyya's, D = log(1+y)/c with c = α−1 or −1, have the condition of that logarithm as "
     "a factor: 16u·max(1, (1−e^(−cD))/(cD)). Entropies as given, whose terms change sign, are "
     "within 16u of the sum of the terms' sizes.",
-    "P3": "Divergences of normalised rows: ≤ 16u(1+√(2/KL)), row sums 0.1…1e6.",
+    "P3": "Divergences of normalised rows: ≤ 16u(1+√(2/KL)), row sums 0.1…1e6; the total variation "
+    "from 3e-17 on, below which it is within 2⁻¹⁰⁴.",
     "P4": "From float16, bfloat16, float32 logits: NLL, entropy, and KL ≥ 1e-12 within 1e-6; "
     "other divergences, and smaller KL, 16u(1+√(2/KL)), the total variation 16u(1+1/TV). "
     "From float64 logits, the largest of size A, 16u(1+A·√(2/KL)); NLL and entropy "

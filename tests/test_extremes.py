@@ -6,6 +6,7 @@ import ctypes
 import math
 import sys
 
+import ml_dtypes
 import numpy as np
 import pytest
 from reference import ORACLES, exact, excess, generalised_bound, mp, softmax
@@ -162,6 +163,29 @@ def test_masks_of_all_sizes(each_isa, of_two, dtype):
             else:
                 allowed = abs(want) * {"float32": 2e-6, "float64": 2e-13}[dtype]
                 assert abs(got - want) <= allowed, (a, b, isa, got)
+
+
+@pytest.mark.promise("P3")
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_variation_of_rows_that_are_equal_but_for_little(each_isa, dtype):
+    """One row is a multiple of the other but for a mass that it lacks: KL the other way is +inf."""
+    for small in (2.0**-12, 2.0**-24, 2.0**-34, 2.0**-45, 2.0**-52):
+        if (
+            not 0
+            < small.as_integer_ratio()[1]
+            < 1 / float(ml_dtypes.finfo(dtype).smallest_subnormal)
+        ):
+            continue
+        p, q = np.full((2, 40), [[7.0], [3.0]]).astype(dtype)
+        p[-1], q[-1] = small, 0
+        sums = [mp.fsum(exact(row)) for row in (p, q)]
+        shares = [[x / total for x in exact(row)] for row, total in zip((p, q), sums, strict=True)]
+        want = ORACLES["total_variation"](*shares)
+        unit = 2.0**-53 if dtype == "float64" else 2.0**-24
+        for isa in each_isa():
+            for rows in ((p, q), (q, p)):
+                got = mp.mpf(float(fd.total_variation(*rows)))
+                assert abs(got - want) <= 16 * unit * want, (small, isa, got, want)
 
 
 def test_an_infinite_limit_however_little_it_weighs(isa):

@@ -170,11 +170,7 @@ def test_masks_of_all_sizes(each_isa, of_two, dtype):
 def test_variation_of_rows_that_are_equal_but_for_little(each_isa, dtype):
     """One row is a multiple of the other but for a mass that it lacks: KL the other way is +inf."""
     for small in (2.0**-12, 2.0**-24, 2.0**-34, 2.0**-45, 2.0**-52):
-        if (
-            not 0
-            < small.as_integer_ratio()[1]
-            < 1 / float(ml_dtypes.finfo(dtype).smallest_subnormal)
-        ):
+        if small < float(ml_dtypes.finfo(dtype).smallest_subnormal):
             continue
         p, q = np.full((2, 40), [[7.0], [3.0]]).astype(dtype)
         p[-1], q[-1] = small, 0

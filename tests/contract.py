@@ -100,7 +100,8 @@ def worst(request: pytest.FixtureRequest) -> Callable[..., None]:
     """
 
     def report(figure: float, of: str, bound: float | None = None) -> None:
-        request.node.user_properties.append(("worst", (float(figure), of, bound)))
+        allowed = None if bound is None else float(bound)
+        request.node.user_properties.append(("worst", (float(figure), of, allowed)))
 
     return report
 

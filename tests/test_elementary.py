@@ -324,7 +324,7 @@ ROUNDED = 0.02
 
 
 def value(coefficients: list[mpf], x: mpf) -> mpf:
-    return mp.polyval(coefficients[::-1], x)
+    return mp.fdot((c, x**i) for i, c in enumerate(coefficients))
 
 
 @pytest.mark.parametrize("polynomial", POLYNOMIALS, ids=str)

@@ -320,7 +320,9 @@ def test_logits(each_isa, worst, dtype, kind):
 
 
 @pytest.mark.promise("P4")
-@pytest.mark.parametrize("n", [32_768, 262_144])
+@pytest.mark.parametrize(
+    "n", [32_768, pytest.param(151_936, marks=pytest.mark.exhaustive), 262_144]
+)
 def test_vocabularies(each_isa, worst, dtype, n):
     problems = []
     check_logits(each_isa, worst, dtype, "near, 0.1", (1, n), problems)

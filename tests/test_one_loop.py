@@ -110,9 +110,9 @@ LEFT_BY_FLOATS = {"late_peak_of_one", "rising", "falling", "under_the_others"}
 
 
 def allowed(name: str, dtype: str, kl: float) -> float:
-    """Of the loop 12 u, however near the rows are, which is less than P4; else P4."""
+    """Of the loop 8 u, 12 of rows that repeat themselves, however near the rows are; else P4."""
     if dtype == "float64" or name not in LEFT_BY_FLOATS:
-        return 12 * UNIT[dtype]
+        return (12 if name == "repeated" else 8) * UNIT[dtype]
     return 1e-6 if kl >= 1e-12 else 16 * UNIT[dtype] * (1 + np.sqrt(2 / kl))
 
 

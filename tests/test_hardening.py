@@ -31,6 +31,7 @@ LANDING = {
     "aarch64": {bytes.fromhex("5f2403d5"), bytes.fromhex("3f2303d5")},
 }
 MACHINE = platform.machine()
+KERNELS = Path(__file__).parent.parent / "src_c"
 
 
 @pytest.fixture(params=MODULES)
@@ -178,3 +179,14 @@ def test_import_and_calls_leave_the_floating_point_environment():
 
 def test_no_start_code_of_fast_math(core):
     assert "set_fast_math" not in readelf(core, "--symbols")
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "aarch64-linux-gnu-gcc"])
+def test_no_compiler_warns(compiler):
+    """Of what it sees before it optimises: a macro with two meanings, a type that does not fit."""
+    sources = [str(path) for path in sorted(KERNELS.rglob("*.c"))]
+    assert len(sources) > 10
+    flags = ["-std=c11", "-fsyntax-only", "-Wall", "-Wextra", "-Werror"]
+    command = [program(compiler), *flags, f"-I{KERNELS}", *sources]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

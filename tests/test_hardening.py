@@ -184,8 +184,8 @@ def test_no_start_code_of_fast_math(core):
 @pytest.mark.parametrize("compiler", ["gcc", "clang", "aarch64-linux-gnu-gcc"])
 def test_no_compiler_warns(compiler):
     """Of what it sees before it optimises: a macro with two meanings, a type that does not fit."""
-    sources = [str(path) for path in sorted(KERNELS.rglob("*.c"))]
-    assert len(sources) > 10
+    sources = [str(path) for path in sorted(KERNELS.rglob("*.c")) if path.parent.name != "tools"]
+    assert sources
     flags = ["-std=c11", "-fsyntax-only", "-Wall", "-Wextra", "-Werror"]
     command = [program(compiler), *flags, f"-I{KERNELS}", *sources]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -26,7 +26,7 @@
 FD_INLINE vd excess(vd t) {
     vdi k = i_and(i_sub(v_bits(t), v_bits(C(0x1.6a09e667f3bcdp-1))), vdi_set1(-EXPONENT_ONE));
     vd r = v_sub(i_float(i_sub(v_bits(t), k)), C(1.0)), power = i_float(i_add(v_bits(C(1.0)), k));
-    vd far = v_fma(v_mul(i_from_exponent(k), C(LN2)), t, v_sub(C(1.0), power));
+    vd far = v_fma(v_mul(i_value(k), C(LN2 / EXPONENT_ONE)), t, v_sub(C(1.0), power));
     return v_fma(v_mul(v_mul(power, r), r), POLYNOMIAL(EXCESS, r), far);
 }
 

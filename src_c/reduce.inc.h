@@ -7,10 +7,11 @@
  * `which` is a divergence, the cross-entropy, or COMPARED, all fields of the fused comparison; like `source` and `scaled` it is a constant at every
  * place of use, so the compiler makes one loop per divergence out of this text.
  */
-FD_INLINE V F(term)(int which, int logits, const frame *f, F(pair) o) {
+FD_INLINE V F(term)(int which, int logits, int unscaled, const frame *f, F(pair) o) {
     V p = o.p, q = o.q, d = o.d, x = o.x;
     const double parameter = f->parameter;
     (void)parameter;
+    (void)unscaled;
     switch (which) {
     case FD_cross_entropy:
         return logits ? v_mul(p, x) : v_mul(p, F(log_ratio)(C(f->q.total), q, d, C(1.0 / f->q.total)));
@@ -37,7 +38,7 @@ FD_INLINE V F(far_chi2)(int exchanged, F(pair) o, V t) {
 
 /* The limits of the generator take the place of terms in which p or q is 0. */
 FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
-    if (of_one_row(which)) return v_div(F(term)(which, logits, f, o), o.lift);
+    if (of_one_row(which)) return v_div(F(term)(which, logits, 0, f, o), o.lift);
     const double at_0 = limit_at_0(which, &f->own), at_inf = limit_at_infinity(which, &f->own);
     M p_is_0 = v_eq(o.p, C(0.0)), q_is_0 = v_eq(o.q, C(0.0)), both = m_and(p_is_0, q_is_0);
     const int squares = logits && (which == FD_chi2_divergence || which == FD_neyman_divergence);
@@ -53,7 +54,7 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
         safe.log_p = v_sel(either, C(1.0), o.log_p);
         safe.log_q = v_sel(either, C(1.0), o.log_q);
     }
-    V t = F(term)(which, logits, f, safe);
+    V t = F(term)(which, logits, 0, f, safe);
     t = v_div(t, o.lift);
     if (COMPUTES_DOUBLE && squares)
         t = F(far_chi2)(which == FD_neyman_divergence, o, t);
@@ -63,7 +64,7 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
         plain.q = v_div(safe.q, o.lift);
         plain.d = v_div(safe.d, o.lift);
         plain.lift = C(1.0);
-        t = v_sel(v_lt(t, C(INFINITY)), t, F(term)(which, logits, f, plain));
+        t = v_sel(v_lt(t, C(INFINITY)), t, F(term)(which, logits, 0, f, plain));
     }
 #if COMPUTES_DOUBLE
     if (!logits && which == FD_cross_entropy) t = v_sel(F(most_of)(f, safe.q), t, v_mul(safe.p, F(surprisal)(f, safe.log_q)));
@@ -72,7 +73,7 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
         M wrong = v_eq(v_sel(v_lt(t, C(INFINITY)), C(0.0), C(1.0)), C(1.0)); /* NaN too */
         if (m_any(wrong)) {
             F(pair) far = F(by_logarithms)(f, safe);
-            V by_logs = v_div(F(term)(which, 1, f, far), far.lift);
+            V by_logs = v_div(F(term)(which, 1, 0, f, far), far.lift);
             if (which == FD_chi2_divergence || which == FD_neyman_divergence) by_logs = F(far_chi2)(which == FD_neyman_divergence, far, by_logs);
             if (!underflow_counts(which)) by_logs = v_sel(v_lt(v_add(far.p, far.q), C(LEAST)), C(0.0), by_logs); /* of nothing */
             t = v_sel(wrong, by_logs, t);
@@ -180,6 +181,7 @@ FD_INLINE void F(careful_block)(int which, int source, int scaled, const frame *
 FD_INLINE void F(fast_add)(int which, int source, int scaled, const frame *f, V a, V b, int valid, int first, F(block) *s, V *least,
                            V *most) {
     int ignored;
+    const int unscaled = source != FD_LOGITS && !scaled && !is_entropy(which);
     F(pair) o = source == FD_LOGITS ? F(logits)(which, 0, f, a, b) : F(weights)(which, scaled, 0, f, a, b, &ignored);
     if (valid < N) {
         M in = VNAME(first)(valid);
@@ -191,7 +193,7 @@ FD_INLINE void F(fast_add)(int which, int source, int scaled, const frame *f, V 
     *least = v_min(v_min(o.p, o.q), *least);
     if (source != FD_LOGITS) *most = v_max(v_max(o.p, o.q), *most);
     FD_UNROLL for (int i = 0; i < members(which); i++) {
-        V t = F(term)(member(which, i), source == FD_LOGITS, f, o);
+        V t = F(term)(member(which, i), source == FD_LOGITS, unscaled, f, o);
         if (valid < N) t = v_sel(VNAME(first)(valid), t, C(0.0));
         s->A[i] = first ? t : v_add(s->A[i], t);
     }

@@ -60,7 +60,7 @@ static const T *F(as_stored)(fd_row row, ptrdiff_t first, int count, T *buffer) 
 }
 
 FD_INLINE const T *F(load)(fd_row row, ptrdiff_t first, int count, T *buffer) {
-    if (__builtin_expect(first >= FD_PIECE && first % FD_PIECE < LOAD, 0)) fd_pause();
+    if (__builtin_expect(first >= FD_PIECE && first % FD_PIECE < BLOCK, 0)) fd_pause();
     const T *a = F(as_stored)(row, first, count, buffer);
 #if COMPUTES_DOUBLE
     if (row.temperature != 0.0) {

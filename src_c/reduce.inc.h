@@ -1,7 +1,7 @@
 /* The row loop: sums of terms over two rows, written once for every divergence, source and compute type.
  *
- * 1. Blocks of LOAD elements become contiguous T (load.inc.h); inner blocks of 256 are summed in the lanes of V.
- * 2. If all of an inner block was inside the window, its lanes go into the row's compensated double lanes.
+ * 1. Blocks of 256 elements become contiguous T (load.inc.h) and are summed in the lanes of V.
+ * 2. If all of a block was inside the window, its lanes go into the row's compensated double lanes.
  * 3. Else it is summed again carefully: in T if zeros are all that is wrong, otherwise in double.
  *
  * `which` is a divergence, the cross-entropy, or COMPARED, all fields of the fused comparison; like `source` and `scaled` it is a constant at every
@@ -209,46 +209,43 @@ FD_INLINE void F(fast_add)(int which, int source, int scaled, const frame *f, V 
 
 FD_INLINE void F(pass_over)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t from, ptrdiff_t to, const frame *f,
                             row_lanes *into) {
-    T buffer_p[LOAD], buffer_q[LOAD];
+    T buffer_p[BLOCK], buffer_q[BLOCK];
     row_lanes row = row_zero(which);
-    for (ptrdiff_t start = from; start < to; start += LOAD) {
-        int count = to - start < LOAD ? (int)(to - start) : LOAD;
+    for (ptrdiff_t start = from; start < to; start += BLOCK) {
+        int count = to - start < BLOCK ? (int)(to - start) : BLOCK;
         const T *a = F(load)(p, start, count, buffer_p), *b = F(load)(q, start, count, buffer_q);
-        for (int i = 0; i < count; i += BLOCK, a += BLOCK, b += BLOCK) {
-            int m = count - i < BLOCK ? count - i : BLOCK;
-            const int long_chains = is_long(which) || AHEAD == 1;
-            F(block) all = F(block_zero)(which);
-            V least = C(1.0), most = C(1.0);
-            for (int j = 0; j < m;) {
-                F(block) s = F(block_zero)(which);
-                for (const int end = m - j < EIGHT ? m : j + EIGHT; j < end; j += 2 * N) {
-                    F(block) two = F(block_zero)(which);
-                    const T *x = a + j, *y = b + j;
-                    if (long_chains || end - j < 2 * N) {
-                        for (int k = 0; k < 2 && j + k * N < end; k++, x += N, y += N) {
-                            int some = end - j - k * N;
-                            if (some >= N)
-                                F(fast_add)(which, source, scaled, f, VNAME(load)(x), VNAME(load)(y), N, 0, &two, &least, &most);
-                            else
-                                F(fast_add)(which, source, scaled, f, VNAME(loadn)(x, some), VNAME(loadn)(y, some), some, 0, &two, &least, &most);
-                        }
-                    } else {
-                        FD_UNROLL for (int k = 0; k < 2; k++) {
-                            __builtin_prefetch((const char *)(x + k * N) + PREFETCH);
-                            __builtin_prefetch((const char *)(y + k * N) + PREFETCH);
-                        }
-                        FD_UNROLL for (int k = 0; k < 2; k++)
-                            F(fast_add)(which, source, scaled, f, VNAME(load)(x + k * N), VNAME(load)(y + k * N), N, k == 0, &two, &least, &most);
+        const int long_chains = is_long(which) || AHEAD == 1;
+        F(block) all = F(block_zero)(which);
+        V least = C(1.0), most = C(1.0);
+        for (int j = 0; j < count;) {
+            F(block) s = F(block_zero)(which);
+            for (const int end = count - j < EIGHT ? count : j + EIGHT; j < end; j += 2 * N) {
+                F(block) two = F(block_zero)(which);
+                const T *x = a + j, *y = b + j;
+                if (long_chains || end - j < 2 * N) {
+                    for (int k = 0; k < 2 && j + k * N < end; k++, x += N, y += N) {
+                        int some = end - j - k * N;
+                        if (some >= N)
+                            F(fast_add)(which, source, scaled, f, VNAME(load)(x), VNAME(load)(y), N, 0, &two, &least, &most);
+                        else
+                            F(fast_add)(which, source, scaled, f, VNAME(loadn)(x, some), VNAME(loadn)(y, some), some, 0, &two, &least, &most);
                     }
-                    F(block_join)(which, &s, &two);
+                } else {
+                    FD_UNROLL for (int k = 0; k < 2; k++) {
+                        __builtin_prefetch((const char *)(x + k * N) + PREFETCH);
+                        __builtin_prefetch((const char *)(y + k * N) + PREFETCH);
+                    }
+                    FD_UNROLL for (int k = 0; k < 2; k++)
+                        F(fast_add)(which, source, scaled, f, VNAME(load)(x + k * N), VNAME(load)(y + k * N), N, k == 0, &two, &least, &most);
                 }
-                F(block_join)(which, &all, &s);
+                F(block_join)(which, &s, &two);
             }
-            if (m_any(m_or(v_lt(least, C(LOW)), v_lt(C(HIGH), most))))
-                F(careful_block)(which, source, scaled, f, a, b, m, &row);
-            else
-                F(block_flush)(which, &row, &all);
+            F(block_join)(which, &all, &s);
         }
+        if (m_any(m_or(v_lt(least, C(LOW)), v_lt(C(HIGH), most))))
+            F(careful_block)(which, source, scaled, f, a, b, count, &row);
+        else
+            F(block_flush)(which, &row, &all);
     }
     row_put(which, into, &row);
 }

@@ -18,7 +18,7 @@
 
 #define NEAR 0.5
 #define TINY_RATIO 0x1p-900
-#define BLOCK 4 /* sums that are under way together: an addition waits for the last one */
+#define CHAINS 4 /* sums that are under way together: an addition waits for the last one */
 #define TRIANGLE(i) ((i) * ((i) + 1) / 2)
 
 /* u - 1 - log u of u = above / below, from it, from e = difference / below = u - 1 and from what they are made of.  In four steps, which
@@ -83,7 +83,7 @@ FD_INLINE void minus_dots(int rows, vd *const *a, const vd *x, ptrdiff_t n, vd *
     }
 }
 FD_INLINE void below_pivot(int rows, vd *a, ptrdiff_t i, ptrdiff_t j, vd inverse) {
-    vd *row[BLOCK], sum[BLOCK];
+    vd *row[CHAINS], sum[CHAINS];
     FD_UNROLL for (int g = 0; g < rows; g++) sum[g] = (row[g] = a + TRIANGLE(i + g))[j];
     minus_dots(rows, row, a + TRIANGLE(j), j, sum);
     FD_UNROLL for (int g = 0; g < rows; g++) row[g][j] = v_mul(sum[g], inverse);
@@ -101,7 +101,7 @@ FD_INLINE void pivot_of(problem *w, vd *a, vd *inverse, vd *bad, ptrdiff_t j) {
 }
 FD_INLINE void column_below(const problem *w, vd *a, const vd *inverse, ptrdiff_t j) {
     ptrdiff_t i = j + 1;
-    for (; i + BLOCK <= w->k; i += BLOCK) below_pivot(BLOCK, a, i, j, inverse[j]);
+    for (; i + CHAINS <= w->k; i += CHAINS) below_pivot(CHAINS, a, i, j, inverse[j]);
     for (; i < w->k; i++) below_pivot(1, a, i, j, inverse[j]);
 }
 /* That of Q, and that of P unless it is not asked for: both at once, as a root is long to wait for. */
@@ -142,15 +142,15 @@ FD_INLINE void whiten(const problem *w) {
         const vd *l = w->q + TRIANGLE(i);
         vd *row = w->e + TRIANGLE(i);
         PAUSE_IF_LARGE(w);
-        for (ptrdiff_t j = 0; j <= i; j += BLOCK) {
-            int columns = i + 1 - j < BLOCK ? (int)(i + 1 - j) : BLOCK;
-            vd sum[BLOCK];
-            FD_UNROLL for (int g = 0; g < BLOCK; g++) sum[g] = g < columns ? row[j + g] : vd_set1(0.0);
+        for (ptrdiff_t j = 0; j <= i; j += CHAINS) {
+            int columns = i + 1 - j < CHAINS ? (int)(i + 1 - j) : CHAINS;
+            vd sum[CHAINS];
+            FD_UNROLL for (int g = 0; g < CHAINS; g++) sum[g] = g < columns ? row[j + g] : vd_set1(0.0);
             ptrdiff_t m = j;
-            for (; m < i && m < j + BLOCK - 1; m++)
+            for (; m < i && m < j + CHAINS - 1; m++)
                 for (int g = 0; g <= m - j; g++) sum[g] = v_fnma(l[m], w->e[TRIANGLE(m) + j + g], sum[g]);
-            for (; m < i; m++) FD_UNROLL for (int g = 0; g < BLOCK; g++) sum[g] = v_fnma(l[m], w->e[TRIANGLE(m) + j + g], sum[g]);
-            FD_UNROLL for (int g = 0; g < BLOCK; g++) if (g < columns) row[j + g] = v_mul(sum[g], w->inverse[i]);
+            for (; m < i; m++) FD_UNROLL for (int g = 0; g < CHAINS; g++) sum[g] = v_fnma(l[m], w->e[TRIANGLE(m) + j + g], sum[g]);
+            FD_UNROLL for (int g = 0; g < CHAINS; g++) if (g < columns) row[j + g] = v_mul(sum[g], w->inverse[i]);
         }
     }
 }

@@ -8,13 +8,9 @@ FD_INLINE void store16_float(float *to, vf x) { vf_store(to, x); }
 #endif
 
 FD_INLINE void F(gathered)(const char *from, ptrdiff_t stride, int count, T *restrict buffer) {
-    const ptrdiff_t reach = stride < 0 ? -N * stride : N * stride, ahead = stride < 0 ? -PREFETCH : PREFETCH;
-    int i = 0;
-    for (; i + N <= count; i += N, from += N * stride) {
-        for (ptrdiff_t line = 0; line < reach; line += 64) __builtin_prefetch(from + (stride < 0 ? -line : line) + ahead);
-        for (int k = 0; k < N; k++) memcpy(buffer + i + k, from + k * stride, sizeof(T));
-    }
-    for (; i < count; i++, from += stride) memcpy(buffer + i, from, sizeof(T));
+    const ptrdiff_t forward = stride < 0 ? -1 : 1, size = stride * forward, line = size < 64 ? 64 : size;
+    for (ptrdiff_t i = 0; i < count * size; i += line) __builtin_prefetch(from + forward * (i + PREFETCH));
+    for (int i = 0; i < count; i++, from += stride) memcpy(buffer + i, from, sizeof(T));
 }
 
 /* Elements [first, first + count) of a row as a contiguous block of T: the row itself where it already is one, else converted

@@ -4,13 +4,12 @@
 #include "coefficients.h"
 
 #define LN2 0.693147180559945309417
-#define LOAD 2048
-/* Elements that are summed in the lanes of V; of so many vectors first, and then their sums: rounding goes the same way in all additions where
+/* Elements that are read at once and summed in the lanes of V, so few that the next ones are on their way meanwhile; of so many vectors first, and then their sums: rounding goes the same way in all additions where
  * elements are equal, and is felt once for each. */
 #define BLOCK 256
 #define FOUR (4 * N)
 #define EIGHT (8 * N)
-#define PREFETCH 2048 /* bytes; a prefetch past the end of a row is no access */
+#define PREFETCH 2048 /* bytes of each of two rows, and twice as many of one; a prefetch past the end of a row is no access */
 enum { COMPARED = -1, COMPARED_SHORT = -2, POWERS = -3, ENTROPY_POWERS = -4 }; /* sets of sums, see finish.inc.h */
 #ifndef AHEAD
 #define AHEAD 2 /* vectors whose instructions a compiler may interleave */

@@ -15,10 +15,10 @@ FD_INLINE T F(element)(fd_row row, ptrdiff_t i) {
 
 /* How many elements of [first, last) are above `limit`, or equal to it where `ties`. */
 FD_INLINE ptrdiff_t F(count_above)(fd_row row, ptrdiff_t first, ptrdiff_t last, T limit, int ties) {
-    T buffer[LOAD];
+    T buffer[BLOCK];
     ptrdiff_t above = 0;
-    for (ptrdiff_t start = first; start < last; start += LOAD) {
-        int count = last - start < LOAD ? (int)(last - start) : LOAD;
+    for (ptrdiff_t start = first; start < last; start += BLOCK) {
+        int count = last - start < BLOCK ? (int)(last - start) : BLOCK;
         const T *a = F(load)(row, start, count, buffer);
         for (int i = 0; i < count; i += N) {
             int some = count - i < N ? count - i : N;
@@ -39,10 +39,10 @@ static double F(rank)(fd_row row, ptrdiff_t n, int64_t label) {
 
 /* The indices of the `top` largest elements, descending; the first of equal ones comes before the others. */
 static void F(largest)(fd_row row, ptrdiff_t n, int top, ptrdiff_t *at) {
-    T buffer[LOAD], value[FD_TOP + 1];
+    T buffer[BLOCK], value[FD_TOP + 1];
     int found = 0;
-    for (ptrdiff_t start = 0; start < n; start += LOAD) {
-        int count = n - start < LOAD ? (int)(n - start) : LOAD;
+    for (ptrdiff_t start = 0; start < n; start += BLOCK) {
+        int count = n - start < BLOCK ? (int)(n - start) : BLOCK;
         const T *a = F(load)(row, start, count, buffer);
         for (int i = 0; i < count; i += N) {
             int some = count - i < N ? count - i : N;

@@ -7,27 +7,24 @@
  */
 typedef struct { lanes others; V largest, least; } F(row_parts);
 FD_INLINE F(row_parts) F(sum_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, double scale) {
-    T buffer[LOAD];
+    T buffer[BLOCK];
     F(row_parts) s = {lanes_zero(), C(0.0), C(0.0)};
-    for (ptrdiff_t start = from; start < to; start += LOAD) {
-        int count = to - start < LOAD ? (int)(to - start) : LOAD;
+    for (ptrdiff_t start = from; start < to; start += BLOCK) {
+        int count = to - start < BLOCK ? (int)(to - start) : BLOCK;
         const T *a = F(load)(row, start, count, buffer);
-        for (int i = 0; i < count; i += BLOCK) {
-            int end = count - i < BLOCK ? count : i + BLOCK;
-            V all = C(0.0);
-            for (int four = i; four < end; four += FOUR) {
-                V sum = C(0.0);
-                for (int j = four; j < end && j < four + FOUR; j += N) {
-                    V x = end - j < N ? VNAME(loadn)(a + j, end - j) : VNAME(load)(a + j);
-                    if (scale != 1.0) x = v_mul(x, C(scale));
-                    sum = v_add(sum, v_sel(v_lt(s.largest, x), s.largest, x)); /* a NaN x is added */
-                    s.largest = v_max(x, s.largest);
-                    s.least = v_min(x, s.least);
-                }
-                all = v_add(all, sum);
+        V all = C(0.0);
+        for (int four = 0; four < count; four += FOUR) {
+            V sum = C(0.0);
+            for (int j = four; j < count && j < four + FOUR; j += N) {
+                V x = count - j < N ? VNAME(loadn)(a + j, count - j) : VNAME(load)(a + j);
+                if (scale != 1.0) x = v_mul(x, C(scale));
+                sum = v_add(sum, v_sel(v_lt(s.largest, x), s.largest, x)); /* a NaN x is added */
+                s.largest = v_max(x, s.largest);
+                s.least = v_min(x, s.least);
             }
-            F(flush)(&s.others, all);
+            all = v_add(all, sum);
         }
+        F(flush)(&s.others, all);
     }
     return s;
 }
@@ -141,14 +138,14 @@ static int F(cross_entropy_raw)(fd_row p, fd_row q, ptrdiff_t n, double unused, 
  * its terms have either sign. */
 #if COMPUTES_DOUBLE
 static int truncated_kl(fd_row log_p, fd_row b, ptrdiff_t n, double floor, double *result) {
-    double buffer_p[LOAD], buffer_q[LOAD];
+    double buffer_p[BLOCK], buffer_q[BLOCK];
     log_sum_double t = log_sum_exp_double(b, n);
     *result = NAN;
     if (no_distribution(&t) || isnan(t.others)) return no_distribution(&t);
     vd zero = vd_set1(0.0), max_b = vd_set1(t.max), rest = vd_set1(scalar_log1p(t.others)), limit = vd_set1(floor);
     lanes sum = lanes_zero();
-    for (ptrdiff_t start = 0; start < n; start += LOAD) {
-        int count = n - start < LOAD ? (int)(n - start) : LOAD;
+    for (ptrdiff_t start = 0; start < n; start += BLOCK) {
+        int count = n - start < BLOCK ? (int)(n - start) : BLOCK;
         const double *from_p = load_double(log_p, start, count, buffer_p), *from_q = load_double(b, start, count, buffer_q);
         for (int i = 0; i < count; i += 8) {
             int some = count - i < 8 ? count - i : 8;

@@ -141,17 +141,17 @@ static void F(far_flush)(int which, const frame *f, F(distant) *far, row_lanes *
     far->count = 0;
 }
 
-/* The product of the roots of both exponentials, and the references of every 256 elements. */
+/* The product of the roots of both exponentials, and the references of every block. */
 typedef struct { T *both; reference *of_p, *of_q; } F(roots);
 static F(roots) F(roots_at)(void *scratch, ptrdiff_t n) {
-    ptrdiff_t blocks = (n + 255) / 256;
+    ptrdiff_t blocks = (n + BLOCK - 1) / BLOCK;
     reference *references = (reference *)(((uintptr_t)scratch + 63) / 64 * 64); /* a vector within one line of the cache */
     blocks = (blocks + 3) / 4 * 4;
     return (F(roots)){(T *)(references + 2 * blocks), references, references + blocks};
 }
 
 FD_INLINE row_lanes F(fused_over)(int which, fd_row a, fd_row b, ptrdiff_t n, ptrdiff_t from, ptrdiff_t to, const frame *f, F(roots) e) {
-    T buffer_a[LOAD], buffer_b[LOAD];
+    T buffer_a[BLOCK], buffer_b[BLOCK];
     row_lanes row = row_zero(which);
     const reference max_p = {f->max_a, 0.0}, max_q = {f->max_b, 0.0};
     reference last_p = {NAN, 0.0}, last_q = last_p;
@@ -159,28 +159,25 @@ FD_INLINE row_lanes F(fused_over)(int which, fd_row a, fd_row b, ptrdiff_t n, pt
     F(distant) far;
     far.count = 0;
     int expected = 0; /* far tokens come in groups */
-    for (ptrdiff_t start = from; start < to; start += LOAD) {
-        int count = to - start < LOAD ? (int)(to - start) : LOAD;
+    for (ptrdiff_t start = from; start < to; start += BLOCK) {
+        int count = to - start < BLOCK ? (int)(to - start) : BLOCK;
         const T *x = F(load)(a, start, count, buffer_a), *y = F(load)(b, start, count, buffer_b), *both = e.both + start;
-        for (int i = 0; i < count; i += 256) {
-            int m = count - i < 256 ? count - i : 256;
-            reference of_p = e.of_p[(start + i) / 256], of_q = e.of_q[(start + i) / 256];
-            if (isinf(of_p.exponent) || isinf(of_q.exponent)) {
-                F(careful_block)(which, FD_LOGITS, 0, f, x + i, y + i, m, &row);
-                continue;
-            }
-            if (of_p.from != last_p.from || of_q.from != last_q.from || of_p.exponent != last_p.exponent || of_q.exponent != last_q.exponent) {
-                last_p = of_p, last_q = of_q;
-                unit = sqrt(exp_between(of_p, max_p)) * sqrt(exp_between(of_q, max_q) * f->ratio);
-            }
-            const char *next_a = of_next_row(a, n, start + i), *next_b = of_next_row(b, n, start + i);
-            F(fused) s;
-            if (!expected) s = F(near_sums)(which, x + i, y + i, both + i, m, next_a, next_b, f, NULL);
-            if (expected || m_any(v_lt(C(FAR), s.most))) s = F(near_sums)(which, x + i, y + i, both + i, m, next_a, next_b, f, &far);
-            expected = m_any(v_lt(C(FAR), s.most));
-            F(fused_flush)(which, &row, &s, unit);
-            if (far.count >= 256) F(far_flush)(which, f, &far, &row);
+        reference of_p = e.of_p[start / BLOCK], of_q = e.of_q[start / BLOCK];
+        if (isinf(of_p.exponent) || isinf(of_q.exponent)) {
+            F(careful_block)(which, FD_LOGITS, 0, f, x, y, count, &row);
+            continue;
         }
+        if (of_p.from != last_p.from || of_q.from != last_q.from || of_p.exponent != last_p.exponent || of_q.exponent != last_q.exponent) {
+            last_p = of_p, last_q = of_q;
+            unit = sqrt(exp_between(of_p, max_p)) * sqrt(exp_between(of_q, max_q) * f->ratio);
+        }
+        const char *next_a = of_next_row(a, n, start), *next_b = of_next_row(b, n, start);
+        F(fused) s;
+        if (!expected) s = F(near_sums)(which, x, y, both, count, next_a, next_b, f, NULL);
+        if (expected || m_any(v_lt(C(FAR), s.most))) s = F(near_sums)(which, x, y, both, count, next_a, next_b, f, &far);
+        expected = m_any(v_lt(C(FAR), s.most));
+        F(fused_flush)(which, &row, &s, unit);
+        if (far.count >= BLOCK) F(far_flush)(which, f, &far, &row);
     }
     if (far.count) F(far_flush)(which, f, &far, &row);
     return row;

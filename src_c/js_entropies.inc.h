@@ -26,17 +26,17 @@
 FD_INLINE vd excess(vd t) {
     vdi k = i_and(i_sub(v_bits(t), v_bits(C(0x1.6a09e667f3bcdp-1))), vdi_set1(-EXPONENT_ONE));
     vd r = v_sub(i_float(i_sub(v_bits(t), k)), C(1.0)), power = i_float(i_add(v_bits(C(1.0)), k));
-    vd far = v_fma(v_mul(i_from_exponent(k), C(LN2)), t, v_sub(C(1.0), power));
+    vd far = v_fma(v_mul(i_value(k), C(LN2 / EXPONENT_ONE)), t, v_sub(C(1.0), power));
     return v_fma(v_mul(v_mul(power, r), r), POLYNOMIAL(EXCESS, r), far);
 }
 
 /* E of the mean of two rows; that of a row with itself is its own. */
 FD_INLINE double mean_excess(fd_row p, double half_p, fd_row q, double half_q, ptrdiff_t n) {
-    double buffer_p[LOAD], buffer_q[LOAD];
+    double buffer_p[BLOCK], buffer_q[BLOCK];
     const vd x = C(half_p), y = C(half_q);
     lanes sum = lanes_zero();
-    for (ptrdiff_t start = 0; start < n; start += LOAD) {
-        int count = n - start < LOAD ? (int)(n - start) : LOAD;
+    for (ptrdiff_t start = 0; start < n; start += BLOCK) {
+        int count = n - start < BLOCK ? (int)(n - start) : BLOCK;
         const double *a = load_double(p, start, count, buffer_p), *b = load_double(q, start, count, buffer_q);
         for (int i = 0; i < count; i += JS_BLOCK, a += JS_BLOCK, b += JS_BLOCK) {
             int m = count - i < JS_BLOCK ? count - i : JS_BLOCK, j = 0;
@@ -82,10 +82,10 @@ static int js_pair(fd_row p, fd_row q, ptrdiff_t n, double parameter, double *re
 
 /* The same in parts: `half` is n p / 2P, and E(x) is returned, or NaN for a row that is left to the exact sum. */
 static double js_prepare(fd_row row, ptrdiff_t n, double *half) {
-    double scale = js_scale(row, n), buffer[LOAD];
+    double scale = js_scale(row, n), buffer[BLOCK];
     if (scale == 0.0) return NAN;
-    for (ptrdiff_t start = 0; start < n; start += LOAD) {
-        int count = n - start < LOAD ? (int)(n - start) : LOAD;
+    for (ptrdiff_t start = 0; start < n; start += BLOCK) {
+        int count = n - start < BLOCK ? (int)(n - start) : BLOCK;
         const double *a = load_double(row, start, count, buffer);
         for (int i = 0; i < count; i++) half[start + i] = a[i] * scale;
     }

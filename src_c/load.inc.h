@@ -7,13 +7,25 @@ FD_INLINE void store16_double(double *to, vf x) {
 FD_INLINE void store16_float(float *to, vf x) { vf_store(to, x); }
 #endif
 
+FD_INLINE void F(gathered)(const char *from, ptrdiff_t stride, int count, T *restrict buffer) {
+    const ptrdiff_t forward = stride < 0 ? -1 : 1, size = stride * forward, line = size < 64 ? 64 : size;
+    for (ptrdiff_t i = 0; i < count * size; i += line) __builtin_prefetch(from + forward * (i + PREFETCH));
+    for (int i = 0; i < count; i++, from += stride) memcpy(buffer + i, from, sizeof(T));
+}
+
 /* Elements [first, first + count) of a row as a contiguous block of T: the row itself where it already is one, else converted
  * into `buffer`.  One conversion per storage type; strides, dtypes and temperatures end here. */
 static const T *F(as_stored)(fd_row row, ptrdiff_t first, int count, T *buffer) {
     const char *from = row.data + first * row.stride;
     if (row.dtype == NATIVE) {
         if (row.stride == (ptrdiff_t)sizeof(T)) return (const T *)from;
-        for (int i = 0; i < count; i++, from += row.stride) memcpy(buffer + i, from, sizeof(T));
+        const ptrdiff_t size = sizeof(T); /* of a stride that it knows a compiler makes permutations of vectors */
+        if (row.stride == -size)
+            F(gathered)(from, -size, count, buffer);
+        else if (row.stride == 2 * size)
+            F(gathered)(from, 2 * size, count, buffer);
+        else
+            F(gathered)(from, row.stride, count, buffer);
         return buffer;
     }
 #if COMPUTES_DOUBLE
@@ -44,7 +56,7 @@ static const T *F(as_stored)(fd_row row, ptrdiff_t first, int count, T *buffer) 
 }
 
 FD_INLINE const T *F(load)(fd_row row, ptrdiff_t first, int count, T *buffer) {
-    if (__builtin_expect(first >= FD_PIECE && first % FD_PIECE < LOAD, 0)) fd_pause();
+    if (__builtin_expect(first >= FD_PIECE && first % FD_PIECE < BLOCK, 0)) fd_pause();
     const T *a = F(as_stored)(row, first, count, buffer);
 #if COMPUTES_DOUBLE
     if (row.temperature != 0.0) {

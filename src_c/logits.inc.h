@@ -55,7 +55,7 @@ FD_INLINE F(found) F(sum_exp)(int without_max, int times, const T *a, int count,
     int j = 0;
     for (; j + FOUR <= count; j += FOUR)
         FD_UNROLL for (int k = 0; k < 4; k += TOGETHER) {
-            EACH(TOGETHER) __builtin_prefetch((const char *)(a + j + (k + g) * N) + PREFETCH);
+            EACH(TOGETHER) __builtin_prefetch((const char *)(a + j + (k + g) * N) + 2 * PREFETCH);
             EACH(TOGETHER) x[g] = VNAME(load)(a + j + (k + g) * N);
             F(add_exp)(without_max, times, TOGETHER, x, m, floor, from, exponent, keep ? keep + j + k * N : NULL, &f, f.sums + k);
         }
@@ -95,49 +95,47 @@ static T F(peak)(const T *a, int count) {
 /* With `keep` also e^((a - reference) / 2) of every element, or with `times` what was there times that; and the reference of every 256:
  * its exponent is infinite where they need care. */
 FD_INLINE F(log_sum) F(lse_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, int times, T *keep, reference *references) {
-    T buffer[LOAD], max = (T)-INFINITY;
+    T buffer[BLOCK], max = (T)-INFINITY;
     reference r = {0.0, 0.0};
     double limit = -INFINITY, ties = 0.0;
     lanes rest = lanes_zero();
     vd pending = vd_set1(0.0); /* the sum of the 256 elements at `at`, which have the maximum; with ties, without it */
     ptrdiff_t at = from;
-    for (ptrdiff_t start = from; start < to; start += LOAD) {
-        int count = to - start < LOAD ? (int)(to - start) : LOAD;
+    for (ptrdiff_t start = from; start < to; start += BLOCK) {
+        int count = to - start < BLOCK ? (int)(to - start) : BLOCK;
         const T *a = F(load)(row, start, count, buffer);
-        for (int i = 0; i < count; i += 256) {
-            int some = count - i < 256 ? count - i : 256, first = limit == -INFINITY;
-            T *roots = keep ? keep + start + i : NULL;
-            F(found) f = {.ties = 0};
-            if (!first) f = F(sum_exp)(0, times, a + i, some, max, r, roots);
-            T top = first ? F(peak)(a + i, some) : m_any(v_lt(VNAME(set1)(max), f.top)) ? F(largest_lane)(f.top) : max;
-            if (top == (T)INFINITY) return (F(log_sum)){NAN, NAN, 0, FD_INVALID};
-            if (top > max) rest = F(retired)(rest, pending, ties, (double)max, r);
-            int again = !first && (double)top > limit;
-            if (first || again) {
-                reference before = r;
-                limit = (double)top + HEADROOM;
-                r = F(reference_of)(first && limit == -INFINITY ? 0.0 : (double)top);
-                f = F(sum_exp)(1, times, a + i, some, top, r, roots);
-                vd fall = vd_set1(exp_between(before, r));
-                if (again) rest = (lanes){vd_mul(rest.high, fall), vd_mul(rest.low, fall)};
-            }
-            if (top > max) {
-                max = top;
-                at = start + i;
-                pending = F(folded)(F(sum_found)(&f));
-                ties = f.ties;
-            } else {
-                F(flush)(&rest, F(sum_found)(&f));
-            }
-            if (keep) {
-                references[(start + i) / 256] = r;
-                if ((times && again) || m_any(v_le(f.least, C(limit - HEADROOM - WINDOW)))) references[(start + i) / 256].exponent = INFINITY;
-            }
+        const int first = limit == -INFINITY;
+        T *roots = keep ? keep + start : NULL;
+        F(found) f = {.ties = 0};
+        if (!first) f = F(sum_exp)(0, times, a, count, max, r, roots);
+        T top = first ? F(peak)(a, count) : m_any(v_lt(VNAME(set1)(max), f.top)) ? F(largest_lane)(f.top) : max;
+        if (top == (T)INFINITY) return (F(log_sum)){NAN, NAN, 0, FD_INVALID};
+        if (top > max) rest = F(retired)(rest, pending, ties, (double)max, r);
+        int again = !first && (double)top > limit;
+        if (first || again) {
+            reference before = r;
+            limit = (double)top + HEADROOM;
+            r = F(reference_of)(first && limit == -INFINITY ? 0.0 : (double)top);
+            f = F(sum_exp)(1, times, a, count, top, r, roots);
+            vd fall = vd_set1(exp_between(before, r));
+            if (again) rest = (lanes){vd_mul(rest.high, fall), vd_mul(rest.low, fall)};
+        }
+        if (top > max) {
+            max = top;
+            at = start;
+            pending = F(folded)(F(sum_found)(&f));
+            ties = f.ties;
+        } else {
+            F(flush)(&rest, F(sum_found)(&f));
+        }
+        if (keep) {
+            references[start / BLOCK] = r;
+            if ((times && again) || m_any(v_le(f.least, C(limit - HEADROOM - WINDOW)))) references[start / BLOCK].exponent = INFINITY;
         }
     }
     if (isnan(lanes_total(&rest)) || isnan(halved(pending))) return (F(log_sum)){NAN, NAN, 0, 0};
     if (max == (T)-INFINITY) return (F(log_sum)){-INFINITY, 0.0, 0, 0};
-    int some = to - at < 256 ? (int)(to - at) : 256;
+    int some = to - at < BLOCK ? (int)(to - at) : BLOCK;
     const T *a = F(load)(row, at, some, buffer);
     if (ties == 0.0) {
         F(found) f = F(sum_exp)(1, 0, a, some, max, r, NULL);
@@ -229,9 +227,9 @@ static frame logits_frame(const log_sum_double *s, const log_sum_double *t) {
 
 /* Whether a has the less of the first two elements that differ: an order of rows whose sums are the same. */
 static int F(first_less)(fd_row a, fd_row b, ptrdiff_t n) {
-    T buffer_a[LOAD], buffer_b[LOAD];
-    for (ptrdiff_t start = 0; start < n; start += LOAD) {
-        int count = n - start < LOAD ? (int)(n - start) : LOAD;
+    T buffer_a[BLOCK], buffer_b[BLOCK];
+    for (ptrdiff_t start = 0; start < n; start += BLOCK) {
+        int count = n - start < BLOCK ? (int)(n - start) : BLOCK;
         const T *x = F(load)(a, start, count, buffer_a), *y = F(load)(b, start, count, buffer_b);
         for (int i = 0; i < count; i++)
             if (x[i] != y[i]) return x[i] < y[i];

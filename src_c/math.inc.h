@@ -4,7 +4,7 @@
  *         exponent's bits.  Below 1 ulp.  A second float `low` carries what y alone can't hold.
  * split   p/q = 2^k (1 + r), 2^(-0.586) <= 1 + r <= 2^0.586, k from the difference of the bits of p and q: a float's bits are
  *         its logarithm but for 0.0861.  Both must be positive and normal.  With d = p - q given, r is right to its last bits
- *         for p as near to q as can be, and no logarithm is needed to find out that they are near.
+ *         for p as near to q as can be, and no logarithm is needed to find out that they are near; `unscaled`, d is what p - q is rounded to.
  * kl      p log(p/q) - p + q = t r^2 PHI(r) + (k log2 p + q - t), t = 2^k q: for k = 0 the bracket is exactly 0, and else the sum
  *         of both loses at most two bits.
  * js      (p log(2p/(p + q)) + q log(2q/(p + q))) / 2 = d t g, t = d / (p + q), with g smooth in z = (1 - t^2) / 4 but for z log z:
@@ -125,14 +125,15 @@ FD_INLINE V F(ordered_difference)(int larger, V a, V b, V *low) {
     return high;
 }
 
-typedef struct { V k, t, d; } F(ratio);
+typedef struct { V k, t, d; } F(ratio); /* k times EXPONENT_ONE: the number that the bits of 2^k are away from those of 1 */
 
-FD_INLINE F(ratio) F(split)(V p, V q, V d) {
+FD_INLINE F(ratio) F(split)(int unscaled, V p, V q, V d) {
     F(ratio) s;
     INTEGERS k = i_and(i_add(i_sub(v_bits(p), v_bits(q)), INAME(set1)(EXPONENT_ONE / 2)), INAME(set1)(-EXPONENT_ONE));
     s.t = i_float(i_add(v_bits(q), k));
-    s.k = i_from_exponent(k);
-    s.d = v_sel(v_eq(s.k, C(0.0)), d, v_sub(p, s.t));
+    s.k = i_value(k);
+    V moved = v_sub(p, s.t);
+    s.d = unscaled ? moved : v_sel(v_eq(s.k, C(0.0)), d, moved);
     return s;
 }
 
@@ -140,38 +141,38 @@ FD_INLINE V F(phi)(V r) { return POLYNOMIAL(PHI, r); }
 /* (phi(r) - 1/2) / r */
 FD_INLINE V F(phi_slope)(V r) { return F(polynomial)(F(PHI) + 1, LENGTH(F(PHI)) - 2, r); }
 
-FD_INLINE V F(kl)(V p, V q, V d) {
-    F(ratio) s = F(split)(p, q, d);
+FD_INLINE V F(kl)(int unscaled, V p, V q, V d) {
+    F(ratio) s = F(split)(unscaled, p, q, d);
     V r = v_div(s.d, s.t);
-    V far = v_fma(v_mul(s.k, C(LN2)), p, v_sub(q, s.t));
+    V far = v_fma(v_mul(s.k, C(LN2 / EXPONENT_ONE)), p, v_sub(q, s.t));
     return v_fma(v_mul(s.d, r), F(phi)(r), far);
 }
-#define KL(p, q, d) F(kl)(p, q, d)
+#define KL(p, q, d) F(kl)(unscaled, p, q, d)
 
 /* log(p/q); p may be a constant, then so is inverse_p = 1/p. */
 FD_INLINE V F(log_ratio)(V p, V q, V d, V inverse_p) {
-    F(ratio) s = F(split)(p, q, d);
+    F(ratio) s = F(split)(0, p, q, d);
     V r = v_div(s.d, s.t), phi = v_fma(F(phi_slope)(r), r, C(0.5));
 #if COMPUTES_DOUBLE /* what adding k log2 rounds away is kept: it counts where the rest has the other sign */
-    V high = v_mul(s.k, C(LN2_HIGH)), first = v_mul(s.d, inverse_p), sum = v_add(high, first);
-    V low = v_fma(s.k, C(LN2_LOW), v_sub(first, v_sub(sum, high)));
+    V high = v_mul(s.k, C(LN2_HIGH / EXPONENT_ONE)), first = v_mul(s.d, inverse_p), sum = v_add(high, first);
+    V low = v_fma(s.k, C(LN2_LOW / EXPONENT_ONE), v_sub(first, v_sub(sum, high)));
     return v_add(sum, v_fma(v_mul(first, r), phi, low));
 #else
     V near = v_mul(v_fma(v_mul(s.d, r), phi, s.d), inverse_p);
-    return v_fma(s.k, C(LN2), near);
+    return v_fma(s.k, C(LN2 / EXPONENT_ONE), near);
 #endif
 }
 
 /* log(p/q) as two numbers. */
 FD_INLINE V F(log_pieces)(V p, V q, V d, V *low) {
-    F(ratio) s = F(split)(p, q, d);
+    F(ratio) s = F(split)(0, p, q, d);
     V inverse = v_div(C(1.0), s.t), r = v_mul(s.d, inverse), rest = v_mul(v_fnma(r, s.t, s.d), inverse);
     /* log(1 + r) = r - r^2 / 2 + r^3 ((phi(r) - 1/2) / r + 1/2) / (1 + r), where only the last is rounded more than once */
     V square = v_mul(r, r), half = v_mul(C(0.5), square), half_rest = v_mul(C(0.5), v_fms(r, r, square));
     V cubic = v_mul(v_mul(r, square), v_div(v_mul(v_add(F(phi_slope)(r), C(0.5)), s.t), p));
-    V high = v_mul(s.k, C(LN2_HIGH)), first = v_add(high, r), sum = v_sub(first, half); /* each the larger one first, or 0 */
+    V high = v_mul(s.k, C(LN2_HIGH / EXPONENT_ONE)), first = v_add(high, r), sum = v_sub(first, half); /* each the larger one first, or 0 */
     V lost = v_add(v_sub(r, v_sub(first, high)), v_sub(v_sub(first, sum), half));
-    *low = v_add(lost, v_add(v_add(v_sub(rest, half_rest), cubic), v_mul(s.k, C(LN2_LOW))));
+    *low = v_add(lost, v_add(v_add(v_sub(rest, half_rest), cubic), v_mul(s.k, C(LN2_LOW / EXPONENT_ONE))));
     V x = v_add(sum, *low);
     *low = v_sub(*low, v_sub(x, sum));
     return x;
@@ -193,7 +194,7 @@ FD_INLINE V F(kl_log)(V p, V d, V x) {
 #if COMPUTES_DOUBLE
 FD_INLINE V F(js)(V p, V q, V d) {
     V m = v_fma(C(0.5), p, v_mul(C(0.5), q)), half = v_mul(C(0.5), d);
-    return v_mul(C(0.5), v_add(F(kl)(p, m, half), F(kl)(q, m, NEG(half))));
+    return v_mul(C(0.5), v_add(F(kl)(0, p, m, half), F(kl)(0, q, m, NEG(half))));
 }
 #else
 FD_INLINE V F(js)(V p, V q, V d) {
@@ -212,8 +213,8 @@ FD_INLINE V F(js)(V p, V q, V d) {
 FD_INLINE V F(weighted_js)(double w, V p, V q, V d) {
     V m = v_fma(C(w), p, v_mul(C(1.0 - w), q));
     /* What has no weight may be infinite. */
-    V of_p = w > 0.0 ? v_mul(C(w), F(kl)(p, m, v_mul(C(1.0 - w), d))) : C(0.0);
-    return w < 1.0 ? v_fma(C(1.0 - w), F(kl)(q, m, v_mul(C(-w), d)), of_p) : of_p;
+    V of_p = w > 0.0 ? v_mul(C(w), F(kl)(0, p, m, v_mul(C(1.0 - w), d))) : C(0.0);
+    return w < 1.0 ? v_fma(C(1.0 - w), F(kl)(0, q, m, v_mul(C(-w), d)), of_p) : of_p;
 }
 #define WEIGHTED_JS(p, q, d) F(weighted_js)(parameter, p, q, d)
 

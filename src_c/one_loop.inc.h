@@ -13,6 +13,7 @@
  * to the loops that can do anything.
  */
 #define FAR 2.0
+#define MEND 2048 /* tokens after which c is mended first */
 #define FAR_BIT ((int64_t)1 << (8 * sizeof(T) - 2)) /* set where a number is FAR or more, or none; below it are the bits of its size */
 
 #if COMPUTES_DOUBLE
@@ -189,32 +190,29 @@ static int F(any_bit)(INTEGERS x, int64_t bits) {
 }
 
 FD_INLINE void F(near_over)(fd_row a, fd_row b, ptrdiff_t from, ptrdiff_t to, double given, shifted_sums *into) {
-    T buffer_a[LOAD], buffer_b[LOAD];
+    T buffer_a[BLOCK], buffer_b[BLOCK];
     shifted_sums s = {.r = {NAN, 0.0}};
     F(three_lanes) sum = {lanes_zero(), lanes_zero(), lanes_zero()};
     F(distant) far;
     far.count = 0;
     int expected = 0; /* far tokens come in groups */
-    ptrdiff_t mended = LOAD; /* where c is mended next: ever further away, so that not more than as much again is done twice */
-    for (ptrdiff_t start = from; start < to && !s.lost; start += LOAD) {
-        int count = to - start < LOAD ? (int)(to - start) : LOAD;
+    ptrdiff_t mended = MEND; /* where next: ever further away, so that not more than as much again is done twice */
+    for (ptrdiff_t start = from; start < to && !s.lost; start += BLOCK) {
+        int count = to - start < BLOCK ? (int)(to - start) : BLOCK;
         const T *x = F(load)(a, start, count, buffer_a), *y = F(load)(b, start, count, buffer_b);
         if (isnan(s.r.from)) {
-            F(look_at)(x, y, count < 256 ? count : 256, given, &s);
+            F(look_at)(x, y, count, given, &s);
             if (s.lost) break;
         }
-        for (int i = 0; i < count; i += BLOCK) {
-            int m = count - i < BLOCK ? count - i : BLOCK;
-            F(three) f;
-            F(seen) seen;
-            if (!expected) f = F(near_tokens)(x + i, y + i, m, &s, &seen, NULL);
-            if (expected || F(any_bit)(seen.y, FAR_BIT)) f = F(near_tokens)(x + i, y + i, m, &s, &seen, &far);
-            expected = F(any_bit)(seen.y, FAR_BIT);
-            s.differ |= F(any_bit)(seen.y, FAR_BIT | (FAR_BIT - 1));
-            s.lost |= m_any(v_lt(seen.least, C(MAGIC + 1.0))) | m_any(v_lt(C(MAGIC + 2.0 * EXPONENT_BIAS), seen.most));
-            F(three_flush)(&sum, &f);
-            if (far.count >= 256) F(far_tokens)(&s, &far, &sum);
-        }
+        F(three) f;
+        F(seen) seen;
+        if (!expected) f = F(near_tokens)(x, y, count, &s, &seen, NULL);
+        if (expected || F(any_bit)(seen.y, FAR_BIT)) f = F(near_tokens)(x, y, count, &s, &seen, &far);
+        expected = F(any_bit)(seen.y, FAR_BIT);
+        s.differ |= F(any_bit)(seen.y, FAR_BIT | (FAR_BIT - 1));
+        s.lost |= m_any(v_lt(seen.least, C(MAGIC + 1.0))) | m_any(v_lt(C(MAGIC + 2.0 * EXPONENT_BIAS), seen.most));
+        F(three_flush)(&sum, &f);
+        if (far.count >= BLOCK) F(far_tokens)(&s, &far, &sum);
         if (start + count < to && start + count - from < mended) continue;
         if (far.count) F(far_tokens)(&s, &far, &sum);
         F(take_totals)(&s, &sum);
@@ -223,7 +221,7 @@ FD_INLINE void F(near_over)(fd_row a, fd_row b, ptrdiff_t from, ptrdiff_t to, do
         s.lost |= !(t > -1.0 && t < INFINITY);
         if (s.lost || !isnan(given) || start + count >= to || 8.0 * t * t <= s.S / s.Z) continue;
         if (move_to(&s, F(two_pieces)(s.c - scalar_log1p(t))) > s.S) { /* again, from a c that is better */
-            start = from - LOAD;
+            start = from - BLOCK;
             s.Z = s.W = s.S = 0.0;
         }
     }
@@ -254,3 +252,4 @@ static int F(kl_in_one_loop)(fd_row a, fd_row b, ptrdiff_t n, double *result) {
 }
 #undef FAR
 #undef FAR_BIT
+#undef MEND

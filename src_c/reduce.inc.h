@@ -1,16 +1,17 @@
 /* The row loop: sums of terms over two rows, written once for every divergence, source and compute type.
  *
- * 1. Blocks of LOAD elements become contiguous T (load.inc.h); inner blocks of 256 are summed in the lanes of V.
- * 2. If all of an inner block was inside the window, its lanes go into the row's compensated double lanes.
+ * 1. Blocks of 256 elements become contiguous T (load.inc.h) and are summed in the lanes of V.
+ * 2. If all of a block was inside the window, its lanes go into the row's compensated double lanes.
  * 3. Else it is summed again carefully: in T if zeros are all that is wrong, otherwise in double.
  *
  * `which` is a divergence, the cross-entropy, or COMPARED, all fields of the fused comparison; like `source` and `scaled` it is a constant at every
  * place of use, so the compiler makes one loop per divergence out of this text.
  */
-FD_INLINE V F(term)(int which, int logits, const frame *f, F(pair) o) {
+FD_INLINE V F(term)(int which, int logits, int unscaled, const frame *f, F(pair) o) {
     V p = o.p, q = o.q, d = o.d, x = o.x;
     const double parameter = f->parameter;
     (void)parameter;
+    (void)unscaled;
     switch (which) {
     case FD_cross_entropy:
         return logits ? v_mul(p, x) : v_mul(p, F(log_ratio)(C(f->q.total), q, d, C(1.0 / f->q.total)));
@@ -37,7 +38,7 @@ FD_INLINE V F(far_chi2)(int exchanged, F(pair) o, V t) {
 
 /* The limits of the generator take the place of terms in which p or q is 0. */
 FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
-    if (of_one_row(which)) return v_div(F(term)(which, logits, f, o), o.lift);
+    if (of_one_row(which)) return v_div(F(term)(which, logits, 0, f, o), o.lift);
     const double at_0 = limit_at_0(which, &f->own), at_inf = limit_at_infinity(which, &f->own);
     M p_is_0 = v_eq(o.p, C(0.0)), q_is_0 = v_eq(o.q, C(0.0)), both = m_and(p_is_0, q_is_0);
     const int squares = logits && (which == FD_chi2_divergence || which == FD_neyman_divergence);
@@ -53,7 +54,7 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
         safe.log_p = v_sel(either, C(1.0), o.log_p);
         safe.log_q = v_sel(either, C(1.0), o.log_q);
     }
-    V t = F(term)(which, logits, f, safe);
+    V t = F(term)(which, logits, 0, f, safe);
     t = v_div(t, o.lift);
     if (COMPUTES_DOUBLE && squares)
         t = F(far_chi2)(which == FD_neyman_divergence, o, t);
@@ -63,7 +64,7 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
         plain.q = v_div(safe.q, o.lift);
         plain.d = v_div(safe.d, o.lift);
         plain.lift = C(1.0);
-        t = v_sel(v_lt(t, C(INFINITY)), t, F(term)(which, logits, f, plain));
+        t = v_sel(v_lt(t, C(INFINITY)), t, F(term)(which, logits, 0, f, plain));
     }
 #if COMPUTES_DOUBLE
     if (!logits && which == FD_cross_entropy) t = v_sel(F(most_of)(f, safe.q), t, v_mul(safe.p, F(surprisal)(f, safe.log_q)));
@@ -72,7 +73,7 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
         M wrong = v_eq(v_sel(v_lt(t, C(INFINITY)), C(0.0), C(1.0)), C(1.0)); /* NaN too */
         if (m_any(wrong)) {
             F(pair) far = F(by_logarithms)(f, safe);
-            V by_logs = v_div(F(term)(which, 1, f, far), far.lift);
+            V by_logs = v_div(F(term)(which, 1, 0, f, far), far.lift);
             if (which == FD_chi2_divergence || which == FD_neyman_divergence) by_logs = F(far_chi2)(which == FD_neyman_divergence, far, by_logs);
             if (!underflow_counts(which)) by_logs = v_sel(v_lt(v_add(far.p, far.q), C(LEAST)), C(0.0), by_logs); /* of nothing */
             t = v_sel(wrong, by_logs, t);
@@ -180,6 +181,7 @@ FD_INLINE void F(careful_block)(int which, int source, int scaled, const frame *
 FD_INLINE void F(fast_add)(int which, int source, int scaled, const frame *f, V a, V b, int valid, int first, F(block) *s, V *least,
                            V *most) {
     int ignored;
+    const int unscaled = source != FD_LOGITS && !scaled && !is_entropy(which);
     F(pair) o = source == FD_LOGITS ? F(logits)(which, 0, f, a, b) : F(weights)(which, scaled, 0, f, a, b, &ignored);
     if (valid < N) {
         M in = VNAME(first)(valid);
@@ -191,7 +193,7 @@ FD_INLINE void F(fast_add)(int which, int source, int scaled, const frame *f, V 
     *least = v_min(v_min(o.p, o.q), *least);
     if (source != FD_LOGITS) *most = v_max(v_max(o.p, o.q), *most);
     FD_UNROLL for (int i = 0; i < members(which); i++) {
-        V t = F(term)(member(which, i), source == FD_LOGITS, f, o);
+        V t = F(term)(member(which, i), source == FD_LOGITS, unscaled, f, o);
         if (valid < N) t = v_sel(VNAME(first)(valid), t, C(0.0));
         s->A[i] = first ? t : v_add(s->A[i], t);
     }
@@ -207,46 +209,43 @@ FD_INLINE void F(fast_add)(int which, int source, int scaled, const frame *f, V 
 
 FD_INLINE void F(pass_over)(int which, int source, int scaled, fd_row p, fd_row q, ptrdiff_t from, ptrdiff_t to, const frame *f,
                             row_lanes *into) {
-    T buffer_p[LOAD], buffer_q[LOAD];
+    T buffer_p[BLOCK], buffer_q[BLOCK];
     row_lanes row = row_zero(which);
-    for (ptrdiff_t start = from; start < to; start += LOAD) {
-        int count = to - start < LOAD ? (int)(to - start) : LOAD;
+    for (ptrdiff_t start = from; start < to; start += BLOCK) {
+        int count = to - start < BLOCK ? (int)(to - start) : BLOCK;
         const T *a = F(load)(p, start, count, buffer_p), *b = F(load)(q, start, count, buffer_q);
-        for (int i = 0; i < count; i += BLOCK, a += BLOCK, b += BLOCK) {
-            int m = count - i < BLOCK ? count - i : BLOCK;
-            const int long_chains = is_long(which) || AHEAD == 1;
-            F(block) all = F(block_zero)(which);
-            V least = C(1.0), most = C(1.0);
-            for (int j = 0; j < m;) {
-                F(block) s = F(block_zero)(which);
-                for (const int end = m - j < EIGHT ? m : j + EIGHT; j < end; j += 2 * N) {
-                    F(block) two = F(block_zero)(which);
-                    const T *x = a + j, *y = b + j;
-                    if (long_chains || end - j < 2 * N) {
-                        for (int k = 0; k < 2 && j + k * N < end; k++, x += N, y += N) {
-                            int some = end - j - k * N;
-                            if (some >= N)
-                                F(fast_add)(which, source, scaled, f, VNAME(load)(x), VNAME(load)(y), N, 0, &two, &least, &most);
-                            else
-                                F(fast_add)(which, source, scaled, f, VNAME(loadn)(x, some), VNAME(loadn)(y, some), some, 0, &two, &least, &most);
-                        }
-                    } else {
-                        FD_UNROLL for (int k = 0; k < 2; k++) {
-                            __builtin_prefetch((const char *)(x + k * N) + PREFETCH);
-                            __builtin_prefetch((const char *)(y + k * N) + PREFETCH);
-                        }
-                        FD_UNROLL for (int k = 0; k < 2; k++)
-                            F(fast_add)(which, source, scaled, f, VNAME(load)(x + k * N), VNAME(load)(y + k * N), N, k == 0, &two, &least, &most);
+        const int long_chains = is_long(which) || AHEAD == 1;
+        F(block) all = F(block_zero)(which);
+        V least = C(1.0), most = C(1.0);
+        for (int j = 0; j < count;) {
+            F(block) s = F(block_zero)(which);
+            for (const int end = count - j < EIGHT ? count : j + EIGHT; j < end; j += 2 * N) {
+                F(block) two = F(block_zero)(which);
+                const T *x = a + j, *y = b + j;
+                if (long_chains || end - j < 2 * N) {
+                    for (int k = 0; k < 2 && j + k * N < end; k++, x += N, y += N) {
+                        int some = end - j - k * N;
+                        if (some >= N)
+                            F(fast_add)(which, source, scaled, f, VNAME(load)(x), VNAME(load)(y), N, 0, &two, &least, &most);
+                        else
+                            F(fast_add)(which, source, scaled, f, VNAME(loadn)(x, some), VNAME(loadn)(y, some), some, 0, &two, &least, &most);
                     }
-                    F(block_join)(which, &s, &two);
+                } else {
+                    FD_UNROLL for (int k = 0; k < 2; k++) {
+                        __builtin_prefetch((const char *)(x + k * N) + PREFETCH);
+                        __builtin_prefetch((const char *)(y + k * N) + PREFETCH);
+                    }
+                    FD_UNROLL for (int k = 0; k < 2; k++)
+                        F(fast_add)(which, source, scaled, f, VNAME(load)(x + k * N), VNAME(load)(y + k * N), N, k == 0, &two, &least, &most);
                 }
-                F(block_join)(which, &all, &s);
+                F(block_join)(which, &s, &two);
             }
-            if (m_any(m_or(v_lt(least, C(LOW)), v_lt(C(HIGH), most))))
-                F(careful_block)(which, source, scaled, f, a, b, m, &row);
-            else
-                F(block_flush)(which, &row, &all);
+            F(block_join)(which, &all, &s);
         }
+        if (m_any(m_or(v_lt(least, C(LOW)), v_lt(C(HIGH), most))))
+            F(careful_block)(which, source, scaled, f, a, b, count, &row);
+        else
+            F(block_flush)(which, &row, &all);
     }
     row_put(which, into, &row);
 }

@@ -16,9 +16,9 @@ FD_INLINE pair_double pair_at(int which, int source, const frame *f, const doubl
     return source == FD_LOGITS ? logits_double(which, 1, f, x, y) : weights_double(which, source == FD_NORMALIZED, 1, f, x, y, &unused);
 }
 #define EACH_VECTOR(p, q)                                                                                                      \
-    double buffer_p[LOAD], buffer_q[LOAD];                                                                                     \
-    for (ptrdiff_t start = from; start < to; start += LOAD)                                                                    \
-        for (int count = to - start < LOAD ? (int)(to - start) : LOAD, i = 0, once = 1; once; once = 0)                        \
+    double buffer_p[BLOCK], buffer_q[BLOCK];                                                                                     \
+    for (ptrdiff_t start = from; start < to; start += BLOCK)                                                                    \
+        for (int count = to - start < BLOCK ? (int)(to - start) : BLOCK, i = 0, once = 1; once; once = 0)                        \
             for (const double *a = load_double(p, start, count, buffer_p), *b = load_double(q, start, count, buffer_q);        \
                  i < count; i += 8)
 

@@ -31,7 +31,7 @@
 #define i_or(a, b) _Generic((a), vfi: vfi_or, vdi: vdi_or)(a, b)
 #define i_float(a) _Generic((a), vfi: vfi_float, vdi: vdi_float)(a)
 #define i_to_exponent(a) _Generic((a), vfi: vfi_to_exponent, vdi: vdi_to_exponent)(a)       /* integer k -> k << mantissa */
-#define i_from_exponent(a) _Generic((a), vfi: vfi_from_exponent, vdi: vdi_from_exponent)(a) /* k << mantissa -> (float)k */
+#define i_value(a) _Generic((a), vfi: vfi_value, vdi: vdi_value)(a) /* of k << mantissa, with which it is exact */
 
 /* The lanes of a that are in m, one behind the other, into an array of as many elements as there are lanes. */
 #ifndef FD_HAS_COMPRESS

@@ -15,12 +15,12 @@ FD_INLINE __m256i first_epi32(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 FD_INLINE __m256i first_epi64(int n) { return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)); }
-/* AVX2 has no arithmetic shift of 64-bit lanes and no conversion from them; an exponent lives in the upper half. */
-FD_INLINE __m256d exponent_epi64(__m256i x) {
+/* AVX2 has no conversion from 64-bit lanes; an exponent lives in the upper half. */
+FD_INLINE __m256d value_epi64(__m256i x) {
     __m256i upper = _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7));
-    return _mm256_cvtepi32_pd(_mm_srai_epi32(_mm256_castsi256_si128(upper), 20));
+    return _mm256_mul_pd(_mm256_cvtepi32_pd(_mm256_castsi256_si128(upper)), _mm256_set1_pd(0x1p32));
 }
-FD_INLINE __m256 exponent_epi32(__m256i x) { return _mm256_cvtepi32_ps(_mm256_srai_epi32(x, 23)); }
+FD_INLINE __m256 value_epi32(__m256i x) { return _mm256_cvtepi32_ps(x); }
 
 #define BINARY(P, V, R, NAME, INTRINSIC) FD_INLINE R P##_##NAME(V x, V y) { return (R){INTRINSIC(x.a, y.a), INTRINSIC(x.b, y.b)}; }
 #define TERNARY(P, V, NAME, INTRINSIC)                                                                                         \
@@ -73,7 +73,7 @@ FD_INLINE __m256 exponent_epi32(__m256i x) { return _mm256_cvtepi32_ps(_mm256_sr
     BINARY(P##i, IV, IV, or, _mm256_or_si256)                                                                                  \
     FD_INLINE IV P##i_set1(I x) { __m256i v = SET1(x); return (IV){v, v}; }                                                    \
     FD_INLINE IV P##i_to_exponent(IV x) { return (IV){_mm256_slli_##E(x.a, MANTISSA), _mm256_slli_##E(x.b, MANTISSA)}; }       \
-    FD_INLINE V P##i_from_exponent(IV x) { return (V){exponent_##E(x.a), exponent_##E(x.b)}; }
+    FD_INLINE V P##i_value(IV x) { return (V){value_##E(x.a), value_##E(x.b)}; }
 
 FLOATING(vf, vf, mf, vfi, float, int32_t, ps, epi32, _mm256_set1_epi32, , 23)
 FLOATING(vd, vd, md, vdi, double, int64_t, pd, epi64, _mm256_set1_epi64x, d, 52)

@@ -47,7 +47,7 @@ typedef struct { __m512i v; } vdi;
     FD_INLINE IV P##i_or(IV a, IV b) { return (IV){_mm512_or_si512(a.v, b.v)}; }                                               \
     FD_INLINE IV P##i_set1(I x) { return (IV){_mm512_set1_##E(x)}; }                                                           \
     FD_INLINE IV P##i_to_exponent(IV a) { return (IV){_mm512_slli_##E(a.v, MANTISSA)}; }                                       \
-    FD_INLINE V P##i_from_exponent(IV a) { return _mm512_cvt##E##_##S(_mm512_srai_##E(a.v, MANTISSA)); }
+    FD_INLINE V P##i_value(IV a) { return _mm512_cvt##E##_##S(a.v); }
 
 FLOATING(vf, vf, mf, vfi, float, int32_t, ps, epi32, __m512i, 16, __mmask16, 23)
 FLOATING(vd, vd, md, vdi, double, int64_t, pd, epi64, __m512i, 8, __mmask8, 52)

@@ -68,7 +68,7 @@ typedef struct { int64x2_t v[4]; } vdi;
     FD_INLINE IV P##i_or(IV a, IV b) FOUR(IV, vorrq_##IS(a.v[i], b.v[i]))                                                      \
     FD_INLINE IV P##i_set1(I x) FOUR(IV, vdupq_n_##IS(x))                                                                      \
     FD_INLINE IV P##i_to_exponent(IV a) FOUR(IV, vshlq_n_##IS(a.v[i], MANTISSA))                                               \
-    FD_INLINE V P##i_from_exponent(IV a) FOUR(V, vcvtq_##S##_##IS(vshrq_n_##IS(a.v[i], MANTISSA)))                             \
+    FD_INLINE V P##i_value(IV a) FOUR(V, vcvtq_##S##_##IS(a.v[i]))                             \
     FD_INLINE M P##_first(int n) {                                                                                             \
         static const T lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};                                      \
         return P##_lt(P##_load(lane), P##_set1((T)n));                                                                         \

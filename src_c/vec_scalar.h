@@ -54,7 +54,7 @@ typedef struct { int64_t v[8]; } vdi;
     FD_INLINE IV P##i_or(IV a, IV b) { IV r; LANES(N) r.v[i] = a.v[i] | b.v[i]; return r; }                                    \
     FD_INLINE IV P##i_set1(I x) { IV r; LANES(N) r.v[i] = x; return r; }                                                       \
     FD_INLINE IV P##i_to_exponent(IV a) { IV r; LANES(N) r.v[i] = (I)((u##I)a.v[i] << MANTISSA); return r; }                   \
-    FD_INLINE V P##i_from_exponent(IV a) { V r; LANES(N) r.v[i] = (T)(a.v[i] >> MANTISSA); return r; }
+    FD_INLINE V P##i_value(IV a) { V r; LANES(N) r.v[i] = (T)a.v[i]; return r; }
 
 FLOATING(vf, vf, mf, vfi, float, int32_t, 16, 23, fmaf, sqrtf, fabsf)
 FLOATING(vd, vd, md, vdi, double, int64_t, 8, 52, fma, sqrt, fabs)

@@ -24,13 +24,13 @@
 /* u - 1 - log u of u = above / below, from it, from e = difference / below = u - 1 and from what they are made of.  In four steps, which
  * several vectors may take together; u is scaled where it is tiny, and `all` and `shift` say by what. */
 typedef struct { vd u, all, shift, r, found; ratio_double s; } excess_of;
-FD_INLINE void split_excess(excess_of *x, vd e) { x->s = split_double(vd_set1(1.0), x->u, v_sub(vd_set1(0.0), e)); }
+FD_INLINE void split_excess(excess_of *x, vd e) { x->s = split_double(0, vd_set1(1.0), x->u, v_sub(vd_set1(0.0), e)); }
 FD_INLINE void divide_excess(excess_of *x, vd above, vd difference) {
     md same = v_eq(x->s.k, vd_set1(0.0)); /* then r = -e / u, without the rounding of either */
     x->r = v_div(v_sel(same, v_sub(vd_set1(0.0), difference), x->s.d), v_sel(same, above, x->s.t));
 }
 FD_INLINE void sum_excess(excess_of *x) {
-    x->found = v_fma(v_mul(x->s.d, x->r), phi_double(x->r), v_fma(v_add(x->s.k, x->shift), vd_set1(LN2), v_sub(x->all, x->s.t)));
+    x->found = v_fma(v_mul(x->s.d, x->r), phi_double(x->r), v_fma(v_add(x->s.k, x->shift), vd_set1(LN2 / EXPONENT_ONE), v_sub(x->all, x->s.t)));
 }
 FD_INLINE vd end_excess(const excess_of *x, vd above) {
     vd zero = vd_set1(0.0), found = v_sel(v_lt(x->u, vd_set1(INFINITY)), x->found, x->u);
@@ -43,7 +43,7 @@ FD_INLINE excess_of start_excess(vd u, vd above, vd below) {
     if (m_any(tiny)) {
         x.u = v_sel(tiny, v_div(v_mul(above, vd_set1(0x1p500)), v_mul(below, vd_set1(0x1p-500))), u);
         x.all = v_sel(tiny, zero, u);
-        x.shift = v_sel(tiny, vd_set1(1000.0), zero);
+        x.shift = v_sel(tiny, vd_set1(1000.0 * EXPONENT_ONE), zero);
     }
     return x;
 }

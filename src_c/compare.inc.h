@@ -75,6 +75,14 @@ static int F(whole)(F(log_sum) s, log_sum_double *result) {
     return COMPUTES_DOUBLE || !(s.others < 0x1p-60);
 }
 
+/* The sum of p is known already, and that of q is the difference less. */
+static sums F(compared_sums)(int some, fd_row a, fd_row b, ptrdiff_t n, frame f, F(roots) e, double P) {
+    sums s = some ? F(fused_pass)(COMPARED_SHORT, a, b, n, f, e) : F(fused_pass)(COMPARED, a, b, n, f, e);
+    s.P = P;
+    s.Q = P - s.S;
+    return s;
+}
+
 static int row_compare_double(fd_row, fd_row, ptrdiff_t, const fd_token *, double[FD_COMPARISONS]);
 #define WANTED(field) (token->wanted >> FD_COMPARE_##field & 1)
 static int F(row_compare)(fd_row a, fd_row b, ptrdiff_t n, const fd_token *token, double result[FD_COMPARISONS]) {
@@ -93,9 +101,18 @@ static int F(row_compare)(fd_row a, fd_row b, ptrdiff_t n, const fd_token *token
     if (fused) {
         frame f = logits_frame(&s, &t);
         int some = fused < 1 << members(COMPARED_SHORT);
-        sums total = some ? F(fused_pass)(COMPARED_SHORT, a, b, n, f, e) : F(fused_pass)(COMPARED, a, b, n, f, e);
-        total.P = 1.0 + s.others; /* known already; and the other sum is the difference less */
-        total.Q = total.P - total.S;
+        sums total = F(compared_sums)(some, a, b, n, f, e, 1.0 + s.others);
+#if COMPUTES_DOUBLE
+        for (int tries = 0; tries < MOVES; tries++) {
+            finish(FD_total_variation, total.A[FD_COMPARE_tv], &total, &f.own, &again);
+            if (!again) break;
+            f = moved_frame(f, &total);
+            total = F(compared_sums)(some, a, b, n, f, e, 1.0 + s.others);
+        }
+#else
+        double js = finish(FD_js_divergence, total.A[FD_COMPARE_js], &total, &f.own, &again);
+        if (js > 0.0 && js < NEAREST) return row_compare_double(a, b, n, token, result);
+#endif
         for (int i = 0; i < (some ? members(COMPARED_SHORT) : FD_FUSED); i++) {
             double r = of_one_row(compared[i]) ? total.A[i] / (1.0 + s.others) : finish(member(COMPARED, i), total.A[i], &total, &f.own, &again);
             result[i] = member(COMPARED, i) == compared[i] ? r : sqrt(r);

@@ -6,27 +6,35 @@
  * logits               log1p(others of b) + sum p (max b - b): both >= 0.
  */
 typedef struct { lanes others; V largest, least; } F(row_parts);
+typedef struct { F(row_parts) s; const T *a; double scale; } F(summed);
+FD_INLINE V F(smaller)(F(summed) *c, V x) { /* of it and the largest one of its lane before it; a NaN is added */
+    if (c->scale != 1.0) x = v_mul(x, C(c->scale));
+    V other = v_sel(v_lt(c->s.largest, x), c->s.largest, x);
+    c->s.largest = v_max(x, c->s.largest);
+    return other;
+}
+FD_INLINE V F(others_1)(F(summed) *c, int j) {
+    V x = VNAME(load)(c->a + j);
+    c->s.least = v_min(x, c->s.least);
+    return F(smaller)(c, x);
+}
+FD_INLINE V F(others_some)(F(summed) *c, int j, int some) {
+    V x = VNAME(loadn)(c->a + j, some);
+    c->s.least = v_min(v_sel(VNAME(first)(some), x, C(INFINITY)), c->s.least);
+    return F(smaller)(c, x);
+}
+SUM_BY_HALVES(others, F(summed))
 FD_INLINE F(row_parts) F(sum_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, double scale) {
     T buffer[BLOCK];
-    F(row_parts) s = {lanes_zero(), C(0.0), C(0.0)};
+    F(summed) c = {{lanes_zero(), C(0.0), C(INFINITY)}, NULL, scale};
     for (ptrdiff_t start = from; start < to; start += BLOCK) {
         int count = to - start < BLOCK ? (int)(to - start) : BLOCK;
-        const T *a = F(load)(row, start, count, buffer);
-        V all = C(0.0);
-        for (int four = 0; four < count; four += FOUR) {
-            V sum = C(0.0);
-            for (int j = four; j < count && j < four + FOUR; j += N) {
-                V x = count - j < N ? VNAME(loadn)(a + j, count - j) : VNAME(load)(a + j);
-                if (scale != 1.0) x = v_mul(x, C(scale));
-                sum = v_add(sum, v_sel(v_lt(s.largest, x), s.largest, x)); /* a NaN x is added */
-                s.largest = v_max(x, s.largest);
-                s.least = v_min(x, s.least);
-            }
-            all = v_add(all, sum);
-        }
-        F(flush)(&s.others, all);
+        c.a = F(load)(row, start, count, buffer);
+        lanes sum = c.s.others;
+        F(others)(&c, count, &sum);
+        c.s.others = sum;
     }
-    return s;
+    return c.s;
 }
 static void F(sum_join)(F(row_parts) *s, const F(row_parts) *more) {
     lanes_join(&s->others, &more->others);
@@ -36,19 +44,23 @@ static void F(sum_join)(F(row_parts) *s, const F(row_parts) *more) {
 }
 FD_INLINE row_sum F(sum_row)(fd_row row, ptrdiff_t n, double scale) {
     T high[N], low[N];
-    F(row_parts) r = {lanes_zero(), C(0.0), C(0.0)}, part;
+    F(row_parts) r = {lanes_zero(), C(0.0), C(INFINITY)}, part;
     BY_SEGMENTS(n, r, part, *into = F(sum_over)(row, from, to, scale), F(sum_join));
     row_sum s = {.others = lanes_total(&r.others)};
     v_store(high, r.largest);
     v_store(low, r.least);
+    double rest = 0.0;
     for (int k = 0; k < N; k++) {
         double x = (double)high[k];
-        s.others += x < s.largest ? x : s.largest;
+        rest += add_kept(&s.others, x < s.largest ? x : s.largest);
         s.largest = x > s.largest ? x : s.largest;
         s.invalid |= low[k] < 0;
+        s.zeros |= low[k] == 0;
     }
+    s.total = s.others;
+    s.low = add_kept(&s.total, s.largest) + rest;
+    if (isfinite(s.others)) s.others += rest;
     s.invalid |= isinf(s.largest);
-    s.total = s.largest + s.others;
     return s;
 }
 

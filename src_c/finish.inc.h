@@ -254,7 +254,7 @@ FD_INLINE int of_one_row(int which) { return which == FD_surprisal_p || which ==
 FD_INLINE int is_entropy(int which) { return which == FD_cross_entropy || which == ENTROPY_POWERS; }
 
 /* The sum of one row, that of all but its largest element apart. */
-typedef struct { double largest, others, total; int invalid; } row_sum;
+typedef struct { double largest, others, total, low; int invalid, zeros; } row_sum; /* total + low: more than total has room for */
 
 /* What remains to be done with the sums of a set of terms. */
 static double combined(int which, int source, double r, const sums *s) {

@@ -62,7 +62,7 @@ static int far_bhattacharyya(int source, fd_row p, fd_row q, ptrdiff_t n, double
 }
 FD_INLINE int near_or_far(int which, int status, ROWS) {
     (void)parameter;
-    if (which != FD_bhattacharyya_distance || status) return status;
+    if (which != FD_bhattacharyya_distance) return status;
     for (; count > 0; count--, r++, p.data += step_p, q.data += step_q)
         if (isnan(*r)) status |= far_bhattacharyya(FD_NORMALIZED, p, q, n, r);
     return status;

@@ -76,6 +76,9 @@ static frame compared_rows(int source, fd_row *p, fd_row *q, ptrdiff_t n, int *s
     f.high = scale * ratio;
     f.low = scale * (fma(-ratio, t.total, s.total) / t.total);
     f.low += f.high * drift_of(source, *p, *q, n, &f);
+    double sum = f.high + f.low; /* where p/q is not near 1 its logarithm has the first piece alone */
+    f.low -= sum - f.high;
+    f.high = sum;
     return f;
 }
 
@@ -228,7 +231,7 @@ static int entropy_family(int renyi, int source, fd_row p, ptrdiff_t n, double a
         if (f.q.invalid || (source == FD_NORMALIZED && f.q.total == 0.0)) status = FD_INVALID;
         stop = status || isnan(f.q.total);
         top = source == FD_RAW ? scalar_log(f.q.largest) : -scalar_log1p(f.q.others / f.q.largest);
-        if (source == FD_RAW) f.q = (row_sum){-1.0, 0.0, 1.0, 0};
+        if (source == FD_RAW) f.q = (row_sum){.largest = -1.0, .total = 1.0};
     }
     if (stop) return status;
     if (isinf(alpha)) {

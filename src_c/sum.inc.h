@@ -73,3 +73,31 @@ FD_INLINE void flush_folded_double(lanes *sum, vd x) { lanes_add(sum, x); }
 FD_INLINE void flush_folded_float(lanes *sum, vd x) { sum->high = vd_add(sum->high, x); }
 FD_INLINE void flush_double(lanes *sum, vd x) { flush_folded_double(sum, x); }
 FD_INLINE void flush_float(lanes *sum, vf x) { flush_folded_float(sum, folded_float(x)); }
+
+/* A sum over at most BLOCK elements by halves, of which equal summands are not rounded at all: name_16(c, j) is that of the summands
+ * name_1(c, j), name_1(c, j + N), ... of 16 vectors, and name(c, count, sum) adds all of them and name_some(c, j, some), the first of a
+ * last one. */
+#define HALVES(both, half, vectors, context)                                                                                   \
+    FD_INLINE V F(both)(context *c, int j) {                                                                                   \
+        V first = F(half)(c, j);                                                                                               \
+        return v_add(first, F(half)(c, j + vectors / 2 * N));                                                                  \
+    }
+#define IF_LEFT(name, vectors)                                                                                                 \
+    if ((count - j) & (vectors * N)) {                                                                                         \
+        F(flush)(sum, F(name##_##vectors)(c, j));                                                                              \
+        j += vectors * N;                                                                                                      \
+    }
+#define SUM_BY_HALVES(name, context)                                                                                           \
+    HALVES(name##_2, name##_1, 2, context)                                                                                     \
+    HALVES(name##_4, name##_2, 4, context)                                                                                     \
+    HALVES(name##_8, name##_4, 8, context)                                                                                     \
+    HALVES(name##_16, name##_8, 16, context)                                                                                   \
+    FD_INLINE void F(name)(context *c, int count, lanes *sum) {                                                                \
+        int j = 0;                                                                                                             \
+        for (; j + 16 * N <= count; j += 16 * N) F(flush)(sum, F(name##_16)(c, j));                                            \
+        IF_LEFT(name, 8)                                                                                                       \
+        IF_LEFT(name, 4)                                                                                                       \
+        IF_LEFT(name, 2)                                                                                                       \
+        IF_LEFT(name, 1)                                                                                                       \
+        if (j < count) F(flush)(sum, F(name##_some)(c, j, count - j));                                                         \
+    }

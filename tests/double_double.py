@@ -182,7 +182,8 @@ def reverse_kl_divergence(p: DoubleDouble, q: DoubleDouble) -> DoubleDouble:
 
 
 def jeffreys_divergence(p: DoubleDouble, q: DoubleDouble) -> DoubleDouble:
-    return kl_divergence(p, q) + kl_divergence(q, p)
+    there, back = kl_divergence(p, q), kl_divergence(q, p)
+    return (there + back).where(np.isfinite(there.high) & np.isfinite(back.high), np.inf)
 
 
 def js_divergence(p: DoubleDouble, q: DoubleDouble) -> DoubleDouble:
@@ -209,8 +210,9 @@ def js_distance(p: DoubleDouble, q: DoubleDouble) -> DoubleDouble:
 
 
 def chi2_divergence(p: DoubleDouble, q: DoubleDouble) -> DoubleDouble:
-    difference = p - q
-    return total(difference * (difference / q))
+    difference, some = p - q, q.high > 0
+    terms = difference * (difference / q.where(some, 1.0))
+    return _total_or_infinite(terms.where(some, np.where(p.high > 0, np.inf, 0.0)))
 
 
 def neyman_divergence(p: DoubleDouble, q: DoubleDouble) -> DoubleDouble:

@@ -115,6 +115,24 @@ def test_batches(isa, statistic):
 
 
 @pytest.mark.promise("P7")
+@pytest.mark.parametrize("form", FORMS)
+def test_beside_refused_rows(dtype, divergences, form):
+    """What is no distribution has nothing to do with the other rows that one call computes."""
+    p, q = (x.copy() for x in batch(dtype, form, 20, 24))
+    nothing, wrong = (-np.inf, np.inf) if form == "logits" else (0.0, -1.0)
+    p[5:8, ::2] = q[5:8, 1::2] = nothing  # nothing in common
+    p[3], q[9], p[10, 0], q[17, 1] = nothing, nothing, wrong, wrong
+    refused = (3, 9, 10, 17)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for divergence in divergences:
+            whole = divergence(p, q, **FORMS[form])
+            assert np.isnan(whole[[10]]).all()
+            alone = [divergence(p[i], q[i], **FORMS[form]) for i in range(24)]
+            others = [i for i in range(24) if i not in refused]
+            same([whole[others]], [np.array(alone)[others]])
+
+
+@pytest.mark.promise("P7")
 def test_threads(isa, statistic):
     function, make = statistic
     p, q = make(2051, 150)

@@ -241,6 +241,16 @@ def _soft_masked(rng, shape):
     return a, b
 
 
+def _one_masked(rng, shape):
+    """One of the rows has a token that the other one masks, and is near or the same otherwise."""
+    a, b = _near(rng, shape, 10.0 ** rng.uniform(-14, 0, (shape[0], 1)))
+    b[::4] = a[::4]
+    b[::3] += 0.75
+    a[:, 1] = a.max(axis=1) - rng.choice([5, 14, 30, 60], shape[0])
+    b[:, 1] = rng.choice([-np.inf, -3e4], shape[0])
+    return a, b
+
+
 KINDS = {
     f"near, {size:g}": (lambda rng, shape, size=size: _near(rng, shape, size))
     for size in (10, 2, 1, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-13)
@@ -258,6 +268,7 @@ KINDS = {
         _shifted,
         _masked,
         _soft_masked,
+        _one_masked,
     )
 }
 FIELDS = {

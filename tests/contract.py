@@ -31,8 +31,9 @@ PROMISES = {
     "from 3e-17 on, below which it is within 2⁻¹⁰⁴.",
     "P4": "From float16, bfloat16, float32 logits: NLL, entropy, and KL ≥ 1e-12 within 1e-6; "
     "other divergences, and smaller KL, 16u(1+√(2/KL)), the total variation 16u(1+1/TV). "
-    "From float64 logits, the largest of size A, 16u(1+A·√(2/KL)); NLL and entropy "
-    "16u(1+A·min(1, √(2/x))) of their own value x. Vocabularies to 262,144, shifts to 1e4, masks.",
+    "From float64 logits, the largest of size A, 16u(1+A·√(2/KL)), the total variation from 3e-17 "
+    "on, below which it is within 2⁻¹⁰⁴; NLL and entropy 16u(1+A·min(1, √(2/x))) of their own "
+    "value x. Vocabularies to 262,144, shifts to 1e4, masks.",
     "P5": "Sign and range: ≥ +0, exactly 0 for equal rows, JS ≤ ln 2, TV and H² ≤ 1, on ≥ 10⁵ "
     "generated cases.",
     "P6": "KL of Gaussians, at any closeness: ≤ 2k·u·cond(L₁) from factors, ≤ 2k·u·cond(Σ₁) from "

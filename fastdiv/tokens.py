@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core
-from fastdiv.evaluation import in_units, temperature_of, units, weight_of
+from fastdiv.evaluation import (
+    in_units,
+    refuse_masked,
+    temperature_of,
+    units,
+    unmasked,
+    weight_of,
+)
 
 __all__ = [
     "LogitComparison",
@@ -48,7 +55,7 @@ def _labels(
     function: str, labels: ArrayLike, shape: tuple[int, ...], vocabulary: int, ignore_index: int
 ) -> NDArray[np.int64]:
     """Check labels before any row is read; what is ignored becomes IGNORED."""
-    given = np.asarray(labels)
+    given = unmasked(function, "labels", labels)
     if given.dtype.kind not in "iu":
         raise TypeError(f"{function}: labels have dtype {given.dtype}; they are integers")
     try:
@@ -67,6 +74,15 @@ def _labels(
             f" takes 0…{vocabulary - 1}, or ignore_index={ignore_index}"
         )
     return np.where(ignored, IGNORED, given.astype(np.int64, copy=False)).astype(np.int64)
+
+
+def _kernel(
+    function: str, rows: tuple[ArrayLike, ...], arguments: tuple[str, ...], *options: Any
+) -> Any:
+    """Call the kernel, which would drop the masks of arrays in a list."""
+    for argument, x in zip(arguments, rows, strict=True):
+        refuse_masked(function, argument, x)
+    return _core.tokens(function, rows, arguments, *options)
 
 
 def token_nll(
@@ -137,7 +153,7 @@ def token_nll(
     vocabulary = _vocabulary("token_nll", "logits", logits, vocab_size)
     checked = _labels("token_nll", labels, np.shape(logits)[:-1], vocabulary, ignore_index)
     numbers = (checked, temperature_of("token_nll", temperature))
-    result = _core.tokens("token_nll", (logits,), ("logits",), numbers, out, dtype, vocab_size)
+    result = _kernel("token_nll", (logits,), ("logits",), numbers, out, dtype, vocab_size)
     return in_units(result, unit, out)
 
 
@@ -204,7 +220,7 @@ def perplexity(
         labels,
         ignore_index=ignore_index,
         vocab_size=vocab_size,
-        temperature=float(temperature),
+        temperature=float(temperature_of("perplexity", temperature)),
         dtype=dtype,
     )
     try:
@@ -381,7 +397,7 @@ def _computed(
             ) from None
     label = np.int64(IGNORED) if labels is None else labels
     numbers = (label, bits, np.int64(top_k), weights, temperatures)
-    result = _core.tokens(function, rows, arguments, numbers, None, dtype, vocab_size)
+    result = _kernel(function, rows, arguments, numbers, None, dtype, vocab_size)
     fields = {name: x for name, x in zip(known, result, strict=True) if name in names}
     for name in _INTEGERS & fields.keys():
         fields[name] = fields[name].astype(np.int64)
@@ -610,7 +626,7 @@ def logsumexp(
     >>> fd.logsumexp([1000.0, 1000.0])
     np.float64(1000.6931471805599)
     """
-    return _core.tokens("logsumexp", (logits,), ("logits",), (), out, dtype, None, axis, keepdims)
+    return _kernel("logsumexp", (logits,), ("logits",), (), out, dtype, None, axis, keepdims)
 
 
 def truncated_kl(
@@ -655,7 +671,7 @@ def truncated_kl(
     >>> fd.truncated_kl([-0.1, -2.5, -17.0], [3.0, 1.0, -9.0])
     np.float64(-0.006252800698672286)
     """
-    return _core.tokens(
+    return _kernel(
         "truncated_kl",
         (log_p, logits_q),
         ("log_p", "logits_q"),

@@ -27,6 +27,8 @@ from typing import NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdiv.evaluation import unmasked
+
 __all__ = [
     "Window",
     "chunk_windows",
@@ -296,7 +298,7 @@ def labels(
 
 
 def _tokens(function: str, tokens: ArrayLike, window: Window) -> NDArray[np.int64]:
-    given = np.asarray(tokens)
+    given = unmasked(function, "tokens", tokens)
     if given.dtype.kind not in "iu" and given.size:
         raise TypeError(f"{function}: tokens have dtype {given.dtype}; they are integers")
     if given.ndim != 1:

@@ -136,11 +136,11 @@ def check_batches(function: str, **shapes: tuple[int, ...]) -> None:
         ) from None
 
 
-def integer_of(function: str, argument: str, value: int, least: int) -> int:
+def integer_of(function: str, argument: str, value: Any, least: int | None = None) -> int:
     """Read a whole number."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
         raise TypeError(f"{function}: {argument} is {value!r}; it takes an integer")
-    if value < least:
+    if least is not None and value < least:
         raise ValueError(f"{function}: {argument} is {value}; it takes at least {least}")
     return int(value)
 

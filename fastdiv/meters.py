@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.columns import Column, Columns, as_column, pack, to_arrow, to_numpy, unpack, write
-from fastdiv.evaluation import temperature_of, unmasked, weight_of
+from fastdiv.evaluation import integer_of, temperature_of, unmasked, weight_of
 from fastdiv.meter_reports import (
     QUANTILES,
     CandidateComparison,
@@ -39,7 +39,14 @@ from fastdiv.meter_reports import (
 )
 from fastdiv.tails import llama_cpp_quantile
 from fastdiv.text import bits_per_byte, byte_perplexity, text_size, word_perplexity
-from fastdiv.tokens import _BY_DEFAULT, _OF_LABELS, LogitComparison, compare_logits, token_nll
+from fastdiv.tokens import (
+    _BY_DEFAULT,
+    _OF_LABELS,
+    LogitComparison,
+    compare_logits,
+    ignored_label,
+    token_nll,
+)
 from fastdiv.uncertainty import (
     Bucket,
     ConfidenceInterval,
@@ -104,7 +111,7 @@ _ROWS_NAMED = 100
 
 
 class _Options(TypedDict):
-    ignore_index: int
+    ignore_index: int | None
     vocab_size: int | None
     dtype: str | None
     temperature: float
@@ -135,7 +142,7 @@ class _Meter:
         self,
         *,
         tail: Tail = "none",
-        ignore_index: int = -100,
+        ignore_index: int | None = -100,
         vocab_size: int | None = None,
         dtype: str | None = None,
         temperature: float = 1.0,
@@ -145,8 +152,8 @@ class _Meter:
         self.vocab: int | None = None
         self.extra: dict[str, Json] = {}
         self._options = _Options(
-            ignore_index=ignore_index,
-            vocab_size=vocab_size,
+            ignore_index=ignored_label(name, ignore_index),
+            vocab_size=None if vocab_size is None else integer_of(name, "vocab_size", vocab_size),
             dtype=dtype,
             temperature=float(temperature_of(name, temperature)),
         )
@@ -215,7 +222,9 @@ class _Meter:
     # --- updates ---
 
     def _counted(self, labels: ArrayLike, rows: ArrayLike) -> NDArray[np.bool_]:
-        return np.broadcast_to(np.not_equal(labels, self._options["ignore_index"]), np.shape(rows))
+        ignored = self._options["ignore_index"]
+        counted = True if ignored is None else np.not_equal(labels, ignored)
+        return np.broadcast_to(counted, np.shape(rows))
 
     def _vocab_of(self, logits: ArrayLike) -> int:
         width: int = np.shape(logits)[-1]
@@ -665,8 +674,8 @@ class PerplexityMeter(_Meter):
 
     Parameters
     ----------
-    ignore_index : int, default -100
-        Rows with this label are not counted.
+    ignore_index : int or None, default -100
+        Rows with this label are not counted; None: every row is.
     vocab_size : int, optional
         Only the first so many logits of a row are the vocabulary; the rest is padding.
     dtype : {"bfloat16"}, optional
@@ -693,7 +702,7 @@ class PerplexityMeter(_Meter):
     def __init__(
         self,
         *,
-        ignore_index: int = -100,
+        ignore_index: int | None = -100,
         vocab_size: int | None = None,
         dtype: str | None = None,
         temperature: float = 1.0,
@@ -873,8 +882,8 @@ class ComparisonMeter(_Meter):
     tail : {"none", "bucket", "llama.cpp"}
         What the columns say about tokens whose probability is not known; see
         :mod:`fastdiv.tails`. It is "none" wherever all logits of both models are there.
-    ignore_index : int, default -100
-        Rows with this label are not counted.
+    ignore_index : int or None, default -100
+        Rows with this label are not counted; None: every row is.
     vocab_size : int, optional
         Only the first so many logits of a row are the vocabulary; the rest is padding.
     dtype : {"bfloat16"}, optional
@@ -922,7 +931,7 @@ class ComparisonMeter(_Meter):
         self,
         *,
         tail: Tail = "none",
-        ignore_index: int = -100,
+        ignore_index: int | None = -100,
         vocab_size: int | None = None,
         dtype: str | None = None,
         temperature: float = 1.0,

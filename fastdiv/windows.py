@@ -27,7 +27,7 @@ from typing import NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv.evaluation import unmasked
+from fastdiv.evaluation import integer_of, unmasked
 
 __all__ = [
     "Window",
@@ -284,7 +284,8 @@ def labels(
     array([-100, -100, -100,   16,   17,   18])
     """
     ids = _tokens("labels", tokens, window)
-    found = np.full(window.end - window.begin, ignore_index, np.int64)
+    ignored = integer_of("labels", "ignore_index", ignore_index)
+    found = np.full(window.end - window.begin, ignored, np.int64)
     rows = window.rows
     if not shifted:
         rows = slice(rows.start + 1, rows.stop + 1)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core, frames, generators, sparse
-from fastdiv.evaluation import check_rows, legible, measure, placed
+from fastdiv.evaluation import array_of, check_rows, legible, measure, placed
 from fastdiv.generators import Generator, c_function_address
 from fastdiv.tokens import logsumexp
 
@@ -139,8 +139,7 @@ def f_divergence(
         )  # fmt: skip
         return result if out is not None else frames.labelled(result, labels, name)
     operands = tuple(
-        np.asarray(_core.array_of(x, name, argument, dtype))
-        for argument, x in zip("pq", (p, q), strict=True)
+        array_of(name, argument, x, dtype) for argument, x in zip("pq", (p, q), strict=True)
     )
     if validate:
         check_rows(name, operands, axis, from_logits, dtype)

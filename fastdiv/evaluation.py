@@ -7,7 +7,9 @@ give their labels to the result; Dask arrays stay lazy.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ __all__ = [
     "dense",
     "in_units",
     "integer_of",
+    "is_masked",
     "legible",
     "measure",
     "numbers_of",
@@ -31,12 +34,17 @@ __all__ = [
     "placed",
     "real_numbers",
     "refuse",
+    "refuse_masked",
     "row_name",
     "seed_of",
     "temperature_of",
     "units",
+    "unmasked",
     "weight_of",
 ]
+
+_MASKS = "numpy.ma"  # takes long to import, and whoever has a masked array has imported it
+_AXES = 64  # more have no arrays of NumPy's, so no lists are nested deeper
 
 
 def array_of(function: str, argument: str, values: Any, dtype: str | None = None) -> NDArray[Any]:
@@ -46,9 +54,8 @@ def array_of(function: str, argument: str, values: Any, dtype: str | None = None
             f"{function}: {argument} is a tensor that requires its gradient; it takes"
             f" {argument}.detach()"
         )
+    refuse_masked(function, argument, values)
     if isinstance(values, (list, tuple)):
-        if any(isinstance(x, np.ma.MaskedArray) for x in values):
-            raise TypeError(f"{function}: {argument} holds masked arrays; fill them first")
         try:
             values = np.asarray(values)
         except (OverflowError, RuntimeError, TypeError, ValueError):
@@ -57,6 +64,40 @@ def array_of(function: str, argument: str, values: Any, dtype: str | None = None
                 " takes an array"
             ) from None
     return np.asarray(_core.array_of(values, function, argument, dtype))
+
+
+def is_masked(x: object) -> bool:
+    """Tell whether it is a masked array."""
+    return _of_masked(type(x))
+
+
+def _of_masked(kind: type) -> bool:
+    if kind is np.ndarray or not issubclass(kind, np.ndarray):
+        return False
+    return _MASKS in sys.modules and issubclass(kind, np.ma.MaskedArray)
+
+
+def refuse_masked(function: str, argument: str, values: Any) -> None:
+    """Raise TypeError for a masked array, or lists of them: NumPy would drop the mask."""
+    if _MASKS not in sys.modules:
+        return
+    if is_masked(values):
+        # It says so in the words that the kernels have for their rows.
+        _core.array_of(values.view(np.ma.MaskedArray), function, argument)
+    level = [values] if isinstance(values, (list, tuple)) else []
+    for _ in range(_AXES):
+        kinds = set(map(type, chain.from_iterable(level)))
+        if any(map(_of_masked, kinds)):
+            raise TypeError(f"{function}: {argument} holds masked arrays; fill them first")
+        if not any(issubclass(kind, (list, tuple)) for kind in kinds):
+            return
+        level = [x for x in chain.from_iterable(level) if isinstance(x, (list, tuple))]
+
+
+def unmasked(function: str, argument: str, values: Any) -> NDArray[Any]:
+    """Read an array of whatever dtype, as it is; TypeError for a masked one."""
+    refuse_masked(function, argument, values)
+    return np.asarray(values)
 
 
 def along_last(function: str, argument: str, x: NDArray[Any], axis: int) -> NDArray[Any]:
@@ -95,11 +136,11 @@ def check_batches(function: str, **shapes: tuple[int, ...]) -> None:
         ) from None
 
 
-def integer_of(function: str, argument: str, value: int, least: int) -> int:
+def integer_of(function: str, argument: str, value: Any, least: int | None = None) -> int:
     """Read a whole number."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
         raise TypeError(f"{function}: {argument} is {value!r}; it takes an integer")
-    if value < least:
+    if least is not None and value < least:
         raise ValueError(f"{function}: {argument} is {value}; it takes at least {least}")
     return int(value)
 
@@ -208,7 +249,7 @@ def real_numbers(function: str, argument: str, values: ArrayLike) -> NDArray[np.
 
 def numbers_of(function: str, argument: str, value: ArrayLike, takes: str) -> NDArray[np.float64]:
     """Read a number, or an array of them, that comes with the rows; not NaN."""
-    array = np.asarray(value)
+    array = unmasked(function, argument, value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{function}: {argument} is {value!r}; it takes {takes}")
     array = array.astype(np.float64)
@@ -262,6 +303,8 @@ def measure(
     unit = 1.0 if base is None else units(name, base)
     labels = None
     if not _core.are_arrays(rows):
+        for argument, x in zip("pq", rows, strict=False):
+            refuse_masked(_public(name), argument, x)
         if any(sparse.is_sparse(x) for x in rows):
             options = (normalize, from_logits, keepdims, out, dtype, validate, numbers)
             return _of_sparse_rows(name, rows, axis, unit, *options)
@@ -289,6 +332,11 @@ def measure(
     return result if out is not None else frames.labelled(result, labels, name)
 
 
+def _public(name: str) -> str:
+    """Return the function that its kernel is called by."""
+    return "js_divergence" if name == "weighted_js_divergence" else name
+
+
 def _explain(
     name: str,
     rows: tuple[Any, ...],
@@ -299,7 +347,7 @@ def _explain(
     """Raise the error that names what does not fit, where the kernel's own speaks of gufuncs."""
     if any(lazy.is_lazy(x) for x in rows):
         return
-    name = "js_divergence" if name == "weighted_js_divergence" else name
+    name = _public(name)
     found = [
         along_last(name, argument, array_of(name, argument, x, dtype), axis)
         for argument, x in zip("pq", rows, strict=False)

@@ -53,6 +53,8 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdiv.evaluation import is_masked, unmasked
+
 __all__ = [
     "GENERATORS",
     "Generator",
@@ -127,7 +129,7 @@ class Interval:
         -------
         bool or ndarray of bool
         """
-        x = np.asarray(t, np.float64)
+        x = unmasked("Interval.contains", "t", t).astype(np.float64, copy=False)
         above = x >= self.lower if self.lower_closed else x > self.lower
         return above & (x <= self.upper if self.upper_closed else x < self.upper)
 
@@ -171,7 +173,7 @@ class _OnHalfLine:
     at_infinity: float
 
     def __call__(self, u: ArrayLike) -> Any:
-        x = np.asarray(u, np.float64)
+        x = unmasked("Generator", "u", u).astype(np.float64, copy=False)
         result = np.full(x.shape, np.nan)
         inner = (x > 0) & (x < np.inf)
         with np.errstate(all="ignore"):
@@ -192,7 +194,7 @@ class _Conjugate:
     at_upper: float
 
     def __call__(self, t: ArrayLike) -> Any:
-        x = np.asarray(t, np.float64)
+        x = unmasked("Generator", "t", t).astype(np.float64, copy=False)
         result = np.full(x.shape, np.nan)
         inner = (x > self.slope_at_zero) & (x < self.upper)
         with np.errstate(all="ignore"):
@@ -211,10 +213,9 @@ class _Activation:
     domain: Interval
 
     def __call__(self, v: ArrayLike) -> Any:
+        x = unmasked("Generator", "v", v).astype(np.float64, copy=False)
         with np.errstate(all="ignore"):
-            return np.clip(self.formula(np.asarray(v, np.float64)), -_LARGEST, self.domain.largest)[
-                ()
-            ]
+            return np.clip(self.formula(x), -_LARGEST, self.domain.largest)[()]
 
 
 @dataclass(frozen=True)
@@ -821,9 +822,12 @@ class _ArrayFunction:
         flat = np.array(u, np.float64).ravel()
         takes = "it takes a float64 array and returns one of the same shape"
         try:
-            result = np.asarray(self.function(flat))
+            found = self.function(flat)
+            result = np.asarray(found)
         except (TypeError, ValueError) as error:
             raise TypeError(f"{self.what} does not take an array ({error}); {takes}") from error
+        if is_masked(found):
+            raise TypeError(f"{self.what} returned a masked array; {takes}")
         if result.shape != flat.shape:
             raise TypeError(
                 f"{self.what} returned shape {result.shape} for an array of shape {flat.shape};"

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv.columns import Column, Columns, as_column, pack, to_arrow, to_numpy, unpack, write
-from fastdiv.evaluation import temperature_of, weight_of
+from fastdiv.evaluation import integer_of, temperature_of, unmasked, weight_of
 from fastdiv.meter_reports import (
     QUANTILES,
     CandidateComparison,
@@ -39,7 +39,14 @@ from fastdiv.meter_reports import (
 )
 from fastdiv.tails import llama_cpp_quantile
 from fastdiv.text import bits_per_byte, byte_perplexity, text_size, word_perplexity
-from fastdiv.tokens import _BY_DEFAULT, _OF_LABELS, LogitComparison, compare_logits, token_nll
+from fastdiv.tokens import (
+    _BY_DEFAULT,
+    _OF_LABELS,
+    LogitComparison,
+    compare_logits,
+    ignored_label,
+    token_nll,
+)
 from fastdiv.uncertainty import (
     Bucket,
     ConfidenceInterval,
@@ -104,7 +111,7 @@ _ROWS_NAMED = 100
 
 
 class _Options(TypedDict):
-    ignore_index: int
+    ignore_index: int | None
     vocab_size: int | None
     dtype: str | None
     temperature: float
@@ -135,19 +142,20 @@ class _Meter:
         self,
         *,
         tail: Tail = "none",
-        ignore_index: int = -100,
+        ignore_index: int | None = -100,
         vocab_size: int | None = None,
         dtype: str | None = None,
         temperature: float = 1.0,
     ) -> None:
+        name = type(self).__name__
         self.tail: Tail = tail
         self.vocab: int | None = None
         self.extra: dict[str, Json] = {}
         self._options = _Options(
-            ignore_index=ignore_index,
-            vocab_size=vocab_size,
+            ignore_index=ignored_label(name, ignore_index),
+            vocab_size=None if vocab_size is None else integer_of(name, "vocab_size", vocab_size),
             dtype=dtype,
-            temperature=float(temperature_of(type(self).__name__, temperature)),
+            temperature=float(temperature_of(name, temperature)),
         )
         self._columns = Columns()
         self._rows = 0
@@ -214,7 +222,9 @@ class _Meter:
     # --- updates ---
 
     def _counted(self, labels: ArrayLike, rows: ArrayLike) -> NDArray[np.bool_]:
-        return np.broadcast_to(np.not_equal(labels, self._options["ignore_index"]), np.shape(rows))
+        ignored = self._options["ignore_index"]
+        counted = True if ignored is None else np.not_equal(labels, ignored)
+        return np.broadcast_to(counted, np.shape(rows))
 
     def _vocab_of(self, logits: ArrayLike) -> int:
         width: int = np.shape(logits)[-1]
@@ -222,6 +232,28 @@ class _Meter:
 
     def _where(self, message: str) -> str:
         return f"{type(self).__name__}.update: {message}"
+
+    def _unmasked(self, argument: str, values: ArrayLike | None) -> NDArray[Any]:
+        return unmasked(f"{type(self).__name__}.update", argument, values)
+
+    def _column(self, argument: str, values: ArrayLike) -> Column:
+        return as_column(self._unmasked(argument, values))
+
+    def _labels(self, labels: ArrayLike | None) -> Column | None:
+        return None if labels is None else self._column("labels", labels)
+
+    def _columns_of(self, given: Mapping[str, ArrayLike | None]) -> dict[str, Column]:
+        return {name: self._column(name, x) for name, x in given.items() if x is not None}
+
+    def _spread(self, argument: str, values: ArrayLike | None, rows: ArrayLike) -> ArrayLike | None:
+        if values is None:
+            return None
+        return np.broadcast_to(self._unmasked(argument, values), np.shape(rows))
+
+    def _mask(self, counted: ArrayLike | None) -> NDArray[np.bool_] | None:
+        if counted is None:
+            return None
+        return self._unmasked("counted", counted).astype(np.bool_).ravel()
 
     def _append(
         self,
@@ -293,7 +325,7 @@ class _Meter:
         return (naming, given), ids, positions
 
     def _offsets(self, offsets: ArrayLike | None, rows: int) -> NDArray[np.int64]:
-        found = np.asarray(offsets)
+        found = self._unmasked("offsets", offsets)
         if found.dtype.kind not in "iu":
             raise TypeError(self._where(f"offsets have dtype {found.dtype}; they are integers"))
         found = found.astype(np.int64)
@@ -304,7 +336,7 @@ class _Meter:
         return found
 
     def _integers(self, argument: str, values: ArrayLike, rows: int) -> NDArray[np.int64]:
-        found = np.asarray(values)
+        found = self._unmasked(argument, values)
         if found.dtype.kind not in "iu" and found.size:
             raise TypeError(self._where(f"{argument} have dtype {found.dtype}; they are integers"))
         if found.size != rows:
@@ -642,8 +674,8 @@ class PerplexityMeter(_Meter):
 
     Parameters
     ----------
-    ignore_index : int, default -100
-        Rows with this label are not counted.
+    ignore_index : int or None, default -100
+        Rows with this label are not counted; None: every row is.
     vocab_size : int, optional
         Only the first so many logits of a row are the vocabulary; the rest is padding.
     dtype : {"bfloat16"}, optional
@@ -670,7 +702,7 @@ class PerplexityMeter(_Meter):
     def __init__(
         self,
         *,
-        ignore_index: int = -100,
+        ignore_index: int | None = -100,
         vocab_size: int | None = None,
         dtype: str | None = None,
         temperature: float = 1.0,
@@ -720,10 +752,10 @@ class PerplexityMeter(_Meter):
             nll,
             vocab=self._vocab_of(logits),
             counted=self._counted(labels, nll),
-            labels=_spread(labels, nll),
-            sequence_ids=_spread(sequence_ids, nll),
+            labels=self._spread("labels", labels, nll),
+            sequence_ids=self._spread("sequence_ids", sequence_ids, nll),
             offsets=offsets,
-            positions=_spread(positions, nll),
+            positions=self._spread("positions", positions, nll),
             texts=texts,
             words=words,
             size=size,
@@ -760,12 +792,15 @@ class PerplexityMeter(_Meter):
             More columns to keep, one number per row (entropy, rank, …); None is none.
         """
         counts = self._text_counts(texts, words, size)
-        columns = {"nll": as_column(nll).astype(np.float64, copy=False), **_given(further or {})}
+        columns: dict[str, Column] = {
+            "nll": self._column("nll", nll).astype(np.float64, copy=False),
+            **self._columns_of(further or {}),
+        }
         self._append(
             columns,
             vocab=vocab,
-            counted=_mask(counted),
-            batch=_Batch(_labels(labels), sequence_ids, offsets, positions),
+            counted=self._mask(counted),
+            batch=_Batch(self._labels(labels), sequence_ids, offsets, positions),
         )
         if counts is not None:
             self._words, self._bytes = (
@@ -847,8 +882,8 @@ class ComparisonMeter(_Meter):
     tail : {"none", "bucket", "llama.cpp"}
         What the columns say about tokens whose probability is not known; see
         :mod:`fastdiv.tails`. It is "none" wherever all logits of both models are there.
-    ignore_index : int, default -100
-        Rows with this label are not counted.
+    ignore_index : int or None, default -100
+        Rows with this label are not counted; None: every row is.
     vocab_size : int, optional
         Only the first so many logits of a row are the vocabulary; the rest is padding.
     dtype : {"bfloat16"}, optional
@@ -896,7 +931,7 @@ class ComparisonMeter(_Meter):
         self,
         *,
         tail: Tail = "none",
-        ignore_index: int = -100,
+        ignore_index: int | None = -100,
         vocab_size: int | None = None,
         dtype: str | None = None,
         temperature: float = 1.0,
@@ -971,10 +1006,10 @@ class ComparisonMeter(_Meter):
             columns,
             vocab=self._vocab_of(base),
             counted=None if labels is None else self._counted(labels, columns.kl),
-            labels=_spread(labels, columns.kl),
-            sequence_ids=_spread(sequence_ids, columns.kl),
+            labels=self._spread("labels", labels, columns.kl),
+            sequence_ids=self._spread("sequence_ids", sequence_ids, columns.kl),
             offsets=offsets,
-            positions=_spread(positions, columns.kl),
+            positions=self._spread("positions", positions, columns.kl),
         )
 
     def update_columns(
@@ -1006,10 +1041,10 @@ class ComparisonMeter(_Meter):
             As :meth:`update`, of the rows one after the other; labels are kept as a column.
         """
         self._append(
-            _given({**columns._asdict(), "p_tail": p_tail}),
+            self._columns_of({**columns._asdict(), "p_tail": p_tail}),
             vocab=vocab,
-            counted=_mask(counted),
-            batch=_Batch(_labels(labels), sequence_ids, offsets, positions),
+            counted=self._mask(counted),
+            batch=_Batch(self._labels(labels), sequence_ids, offsets, positions),
         )
 
     def compute(
@@ -1168,22 +1203,6 @@ def _noise(
 def _no_rows() -> dict[str, Column]:
     columns: dict[str, Column] = {of.column: np.empty(0) for of in _DIVERGENCES.values()}
     return {**columns, "same_top": np.empty(0, np.bool_), "row": np.empty(0, np.int64)}
-
-
-def _given(columns: Mapping[str, ArrayLike | None]) -> dict[str, Column]:
-    return {name: as_column(x) for name, x in columns.items() if x is not None}
-
-
-def _labels(labels: ArrayLike | None) -> Column | None:
-    return None if labels is None else as_column(labels)
-
-
-def _spread(values: ArrayLike | None, rows: ArrayLike) -> ArrayLike | None:
-    return None if values is None else np.broadcast_to(values, np.shape(rows))
-
-
-def _mask(values: ArrayLike | None) -> NDArray[np.bool_] | None:
-    return None if values is None else np.asarray(values, np.bool_).ravel()
 
 
 def _sum_of(x: int | None, y: int | None) -> int | None:

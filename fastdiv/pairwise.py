@@ -451,7 +451,7 @@ def _rows(
         return _Sparse(x, y, half, dtype, validate)
     arrays = []
     for argument, rows in given:
-        array = np.asarray(_core.array_of(rows, "pairwise", argument, dtype))
+        array = evaluation.array_of("pairwise", argument, rows, dtype)
         if validate:
             evaluation.check_rows("pairwise", (array,), -1, from_logits, dtype, argument)
         if out is not None and np.may_share_memory(array, out):

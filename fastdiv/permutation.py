@@ -18,6 +18,7 @@ from fastdiv.evaluation import (
     order_of,
     real_numbers,
     refuse,
+    refuse_masked,
     seed_of,
     weight_of,
 )
@@ -254,6 +255,7 @@ def _batches(permutations: int, numbers: int) -> Iterator[int]:
 
 
 def _checked(name: str, found: Any, count: int) -> _Floats:
+    refuse_masked(name, "the statistic", found)
     try:
         values = np.asarray(found, np.float64)
     except (TypeError, ValueError, RuntimeError):
@@ -304,11 +306,11 @@ def _observations(name: str, x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], 
 
 def _observed(name: str, argument: str, values: ArrayLike) -> NDArray[Any]:
     """Read observations: numbers, words, times, or anything else that can be compared."""
+    refuse_masked(name, argument, values)
     try:
-        if not isinstance(values, np.ma.MaskedArray):
-            found = np.asarray(values)
-            if found.dtype.name != "bfloat16":
-                return found
+        found = np.asarray(values)
+        if found.dtype.name != "bfloat16":
+            return found
     except (TypeError, ValueError, RuntimeError):
         pass
     return legible(array_of(name, argument, values))

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv.evaluation import real_numbers
+from fastdiv.evaluation import real_numbers, unmasked
 
 __all__ = ["Floats", "Sequences", "floats_of", "grouped", "mean_of", "pair_of", "total"]
 
@@ -121,7 +121,7 @@ class Sequences:
     """
 
     def __init__(self, sequence_ids: ArrayLike) -> None:
-        given = np.asarray(sequence_ids).ravel()
+        given = unmasked("Sequences", "sequence_ids", sequence_ids).ravel()
         if given.dtype.kind not in "biu" and given.size:
             raise TypeError(f"Sequences: sequence_ids have dtype {given.dtype}; they are integers")
         if given.dtype.kind == "u" and (given > np.iinfo(np.int64).max).any():
@@ -170,7 +170,7 @@ class Sequences:
         -------
         ndarray of int64
         """
-        ordered = np.asarray(hits, np.bool_).ravel()
+        ordered = unmasked("Sequences.counts", "hits", hits).astype(np.bool_, copy=False).ravel()
         ordered = ordered if self._order is None else ordered[self._order]
         before = np.concatenate([[0], np.cumsum(ordered)])
         found: NDArray[np.int64] = before[self.starts + self.sizes] - before[self.starts]

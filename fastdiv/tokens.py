@@ -10,12 +10,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core
-from fastdiv.evaluation import in_units, temperature_of, units, weight_of
+from fastdiv.evaluation import (
+    in_units,
+    integer_of,
+    refuse_masked,
+    temperature_of,
+    units,
+    unmasked,
+    weight_of,
+)
 
 __all__ = [
     "LogitComparison",
     "TokenStatistics",
     "compare_logits",
+    "ignored_label",
     "logsumexp",
     "perplexity",
     "token_nll",
@@ -34,9 +43,7 @@ def _vocabulary(function: str, argument: str, logits: Any, vocab_size: int | Non
         raise ValueError(f"{function}: {argument} has an empty vocabulary (shape {shape})")
     if vocab_size is None:
         return int(shape[-1])
-    if not isinstance(vocab_size, (int, np.integer)):
-        raise TypeError(f"{function}: vocab_size is {vocab_size!r}; it takes an integer")
-    if not 0 < vocab_size <= shape[-1]:
+    if not 0 < integer_of(function, "vocab_size", vocab_size) <= shape[-1]:
         raise ValueError(
             f"{function}: vocab_size {vocab_size} is not in 1…{shape[-1]}, the length of a row of"
             f" {argument}"
@@ -44,11 +51,25 @@ def _vocabulary(function: str, argument: str, logits: Any, vocab_size: int | Non
     return int(vocab_size)
 
 
+def ignored_label(function: str, ignore_index: int | None) -> int | None:
+    """Read the label of tokens that are left out; None if there is no such label."""
+    if ignore_index is None:
+        return None
+    try:
+        return integer_of(function, "ignore_index", ignore_index)
+    except TypeError as error:
+        raise TypeError(f"{error} or None") from None
+
+
 def _labels(
-    function: str, labels: ArrayLike, shape: tuple[int, ...], vocabulary: int, ignore_index: int
+    function: str,
+    labels: ArrayLike,
+    shape: tuple[int, ...],
+    vocabulary: int,
+    ignore_index: int | None,
 ) -> NDArray[np.int64]:
     """Check labels before any row is read; what is ignored becomes IGNORED."""
-    given = np.asarray(labels)
+    given = unmasked(function, "labels", labels)
     if given.dtype.kind not in "iu":
         raise TypeError(f"{function}: labels have dtype {given.dtype}; they are integers")
     try:
@@ -57,23 +78,33 @@ def _labels(
         raise ValueError(
             f"{function}: labels have shape {given.shape}, which does not match the {shape} tokens"
         ) from None
-    ignored = given == ignore_index
+    ignored = np.zeros(given.shape, np.bool_) if ignore_index is None else given == ignore_index
     wrong = ~ignored & ((given < 0) | (given >= vocabulary))
     if wrong.any():
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
         row = index[0] if len(index) == 1 else index if index else 0
+        other = "" if ignore_index is None else f", or ignore_index={ignore_index}"
         raise IndexError(
             f"{function}: the label of row {row} is {given[index]}; a vocabulary of {vocabulary}"
-            f" takes 0…{vocabulary - 1}, or ignore_index={ignore_index}"
+            f" takes 0…{vocabulary - 1}{other}"
         )
     return np.where(ignored, IGNORED, given.astype(np.int64, copy=False)).astype(np.int64)
+
+
+def _kernel(
+    function: str, rows: tuple[ArrayLike, ...], arguments: tuple[str, ...], *options: Any
+) -> Any:
+    """Call the kernel, which would drop the masks of arrays in a list."""
+    for argument, x in zip(arguments, rows, strict=True):
+        refuse_masked(function, argument, x)
+    return _core.tokens(function, rows, arguments, *options)
 
 
 def token_nll(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    ignore_index: int = -100,
+    ignore_index: int | None = -100,
     vocab_size: int | None = None,
     temperature: ArrayLike = 1.0,
     base: float | None = None,
@@ -90,8 +121,8 @@ def token_nll(
         Unnormalised log-probabilities; float16, bfloat16, float32, float64. −inf is probability 0.
     labels : array_like of int, shape (...)
         The token that each row should predict; broadcasts against the rows.
-    ignore_index : int, default -100
-        Rows with this label get 0 and are not read.
+    ignore_index : int or None, default -100
+        Rows with this label get 0 and are not read; None: no label is ignored.
     vocab_size : int, optional
         Only the first so many logits of a row are the vocabulary; the rest is padding.
     temperature : array_like, default 1.0
@@ -135,9 +166,10 @@ def token_nll(
     """
     unit = units("token_nll", base)
     vocabulary = _vocabulary("token_nll", "logits", logits, vocab_size)
-    checked = _labels("token_nll", labels, np.shape(logits)[:-1], vocabulary, ignore_index)
+    ignored = ignored_label("token_nll", ignore_index)
+    checked = _labels("token_nll", labels, np.shape(logits)[:-1], vocabulary, ignored)
     numbers = (checked, temperature_of("token_nll", temperature))
-    result = _core.tokens("token_nll", (logits,), ("logits",), numbers, out, dtype, vocab_size)
+    result = _kernel("token_nll", (logits,), ("logits",), numbers, out, dtype, vocab_size)
     return in_units(result, unit, out)
 
 
@@ -145,7 +177,7 @@ def perplexity(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    ignore_index: int = -100,
+    ignore_index: int | None = -100,
     vocab_size: int | None = None,
     temperature: float = 1.0,
     dtype: str | None = None,
@@ -160,8 +192,8 @@ def perplexity(
         Unnormalised log-probabilities; float16, bfloat16, float32, float64.
     labels : array_like of int, shape (...)
         The token that each row should predict.
-    ignore_index : int, default -100
-        Tokens with this label are not counted.
+    ignore_index : int or None, default -100
+        Tokens with this label are not counted; None: all are.
     vocab_size : int, optional
         Only the first so many logits of a row are the vocabulary.
     temperature : float, default 1.0
@@ -193,7 +225,8 @@ def perplexity(
     """
     vocabulary = _vocabulary("perplexity", "logits", logits, vocab_size)
     shape = np.shape(logits)[:-1]
-    checked = _labels("perplexity", labels, shape, vocabulary, ignore_index)
+    ignored = ignored_label("perplexity", ignore_index)
+    checked = _labels("perplexity", labels, shape, vocabulary, ignored)
     counted = int(
         np.count_nonzero(np.broadcast_to(checked, np.broadcast_shapes(checked.shape, shape)) + 1)
     )
@@ -204,7 +237,7 @@ def perplexity(
         labels,
         ignore_index=ignore_index,
         vocab_size=vocab_size,
-        temperature=float(temperature),
+        temperature=float(temperature_of("perplexity", temperature)),
         dtype=dtype,
     )
     try:
@@ -381,7 +414,7 @@ def _computed(
             ) from None
     label = np.int64(IGNORED) if labels is None else labels
     numbers = (label, bits, np.int64(top_k), weights, temperatures)
-    result = _core.tokens(function, rows, arguments, numbers, None, dtype, vocab_size)
+    result = _kernel(function, rows, arguments, numbers, None, dtype, vocab_size)
     fields = {name: x for name, x in zip(known, result, strict=True) if name in names}
     for name in _INTEGERS & fields.keys():
         fields[name] = fields[name].astype(np.int64)
@@ -396,7 +429,7 @@ def token_stats(
     *,
     fields: Iterable[str] | None = None,
     temperature: ArrayLike = 1.0,
-    ignore_index: int = -100,
+    ignore_index: int | None = -100,
     vocab_size: int | None = None,
     dtype: str | None = None,
 ) -> TokenStatistics:
@@ -414,8 +447,8 @@ def token_stats(
         Names of the fields to compute; all that there can be by default.
     temperature : array_like, default 1.0
         T, by which all logits of a row are divided; broadcasts against the rows.
-    ignore_index : int, default -100
-        Rows with this label get 0 for nll and rank.
+    ignore_index : int or None, default -100
+        Rows with this label get 0 for nll and rank; None: no label is ignored.
     vocab_size : int, optional
         Only the first so many logits of a row are the vocabulary; the rest is padding.
     dtype : {'bfloat16'}, optional
@@ -457,10 +490,11 @@ def token_stats(
     vocabulary = _vocabulary("token_stats", "logits", logits, vocab_size)
     known = _core.STATISTICS
     names = _wanted("token_stats", fields, known, known, _OF_LABEL, labels is not None)
+    ignored = ignored_label("token_stats", ignore_index)
     checked = None
     if labels is not None:
         shape = _batch(np.shape(logits)[:-1], temperature)
-        checked = _labels("token_stats", labels, shape, vocabulary, ignore_index)
+        checked = _labels("token_stats", labels, shape, vocabulary, ignored)
     arguments = ("logits",)
     options = (known, names, checked, temperature, 0.5, 1, dtype, vocab_size)
     return TokenStatistics(**_computed("token_stats", (logits,), arguments, *options))
@@ -475,7 +509,7 @@ def compare_logits(
     weight: ArrayLike = 0.5,
     temperature: ArrayLike = 1.0,
     top_k: int = 10,
-    ignore_index: int = -100,
+    ignore_index: int | None = -100,
     vocab_size: int | None = None,
     dtype: str | None = None,
 ) -> LogitComparison:
@@ -502,8 +536,8 @@ def compare_logits(
         not 1 computes in float64.
     top_k : int, default 10
         How many tokens `top_k_overlap` looks at, 1…128; all of a smaller vocabulary.
-    ignore_index : int, default -100
-        Tokens with this label get 0 as nll, delta_p and rank.
+    ignore_index : int or None, default -100
+        Tokens with this label get 0 as nll, delta_p and rank; None: no label is ignored.
     vocab_size : int, optional
         Only the first so many logits of a row are the vocabulary: cuts padding, also of two models
         that are padded differently.
@@ -551,12 +585,17 @@ def compare_logits(
     vocabulary = _vocabulary("compare_logits", "base", base, vocab_size)
     known = _core.COMPARISONS
     names = _wanted("compare_logits", fields, _BY_DEFAULT, known, _OF_LABELS, labels is not None)
-    if not (isinstance(top_k, (int, np.integer)) and 1 <= top_k <= _core.LARGEST_TOP_K):
+    if (
+        isinstance(top_k, bool)
+        or not isinstance(top_k, (int, np.integer))
+        or not 1 <= top_k <= _core.LARGEST_TOP_K
+    ):
         raise ValueError(f"compare_logits: top_k is {top_k!r}; it takes 1…{_core.LARGEST_TOP_K}")
+    ignored = ignored_label("compare_logits", ignore_index)
     checked = None
     if labels is not None:
         shape = _batch(np.shape(base)[:-1], temperature, weight)
-        checked = _labels("compare_logits", labels, shape, vocabulary, ignore_index)
+        checked = _labels("compare_logits", labels, shape, vocabulary, ignored)
     arguments = ("base", "candidate")
     options = (known, names, checked, temperature, weight, top_k, dtype, vocab_size)
     return LogitComparison(**_computed("compare_logits", (base, candidate), arguments, *options))
@@ -610,7 +649,7 @@ def logsumexp(
     >>> fd.logsumexp([1000.0, 1000.0])
     np.float64(1000.6931471805599)
     """
-    return _core.tokens("logsumexp", (logits,), ("logits",), (), out, dtype, None, axis, keepdims)
+    return _kernel("logsumexp", (logits,), ("logits",), (), out, dtype, None, axis, keepdims)
 
 
 def truncated_kl(
@@ -655,7 +694,7 @@ def truncated_kl(
     >>> fd.truncated_kl([-0.1, -2.5, -17.0], [3.0, 1.0, -9.0])
     np.float64(-0.006252800698672286)
     """
-    return _core.tokens(
+    return _kernel(
         "truncated_kl",
         (log_p, logits_q),
         ("log_p", "logits_q"),

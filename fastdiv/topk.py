@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv import _core
-from fastdiv.evaluation import legible
+from fastdiv.evaluation import array_of, legible, refuse_masked, unmasked
 from fastdiv.full_rows import FullPair, full_bounds
 from fastdiv.intervals import (
     GENERATORS,
@@ -114,6 +113,7 @@ class TopKRows:
             ("tokens", "i"),
         ):
             array = getattr(self, name)
+            refuse_masked("TopKRows", name, array)
             if not isinstance(array, np.ndarray) or array.dtype != np.dtype(kind + "8"):
                 found = getattr(array, "dtype", type(array).__name__)
                 raise TypeError(f"TopKRows: {name} is {found}; it takes an array of {kind}8")
@@ -361,7 +361,7 @@ def compare_topk(
 
 
 def _rows_of(function: str, argument: str, values: ArrayLike) -> NDArray[Any]:
-    array: NDArray[Any] = _core.array_of(values, function, argument)
+    array = array_of(function, argument, values)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(
             f"{function}: {argument} has shape {array.shape}; it takes (rows, vocabulary) or"
@@ -375,7 +375,7 @@ def _labels_of(
 ) -> NDArray[np.int64]:
     if labels is None:
         return np.full(rows, IGNORED)
-    given = np.asarray(labels)
+    given = unmasked(function, "labels", labels)
     if given.dtype.kind not in "iu":
         raise TypeError(f"{function}: labels have dtype {given.dtype}; they are integers")
     if given.shape != (rows,):

@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdiv import _core
+from fastdiv.evaluation import unmasked
 from fastdiv.sums import Floats, Sequences, floats_of, grouped, mean_of, pair_of, total
 from fastdiv.tail_probabilities import binomial_cdf, binomial_upper, student_t_quantile
 
@@ -1010,7 +1011,9 @@ def by_bucket(
         raise ValueError(
             f"by_bucket: by is {place[row]} in row {row}; the edges hold {limits[0]}…{limits[-1]}"
         )
-    ids = None if sequence_ids is None else np.asarray(sequence_ids).ravel()
+    ids = None
+    if sequence_ids is not None:
+        ids = unmasked("by_bucket", "sequence_ids", sequence_ids).ravel()
     if ids is not None and ids.size != x.size:
         raise ValueError(f"by_bucket: {ids.size} sequence_ids for {x.size} rows; one for each")
     number = np.minimum(np.searchsorted(limits, place, side="right") - 1, limits.size - 2)
@@ -1265,7 +1268,7 @@ def _resampled_rows(
 
 
 def _reduced(found: Any, count: int) -> Floats:
-    result = np.asarray(found, np.float64)
+    result = unmasked("bootstrap", "statistic", found).astype(np.float64)
     if result.shape != (count,):
         raise ValueError(
             f"bootstrap: statistic gave shape {result.shape} for {count} resamples; it reduces the"

@@ -27,6 +27,8 @@ from typing import NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdiv.evaluation import integer_of, unmasked
+
 __all__ = [
     "Window",
     "chunk_windows",
@@ -282,7 +284,8 @@ def labels(
     array([-100, -100, -100,   16,   17,   18])
     """
     ids = _tokens("labels", tokens, window)
-    found = np.full(window.end - window.begin, ignore_index, np.int64)
+    ignored = integer_of("labels", "ignore_index", ignore_index)
+    found = np.full(window.end - window.begin, ignored, np.int64)
     rows = window.rows
     if not shifted:
         rows = slice(rows.start + 1, rows.stop + 1)
@@ -296,7 +299,7 @@ def labels(
 
 
 def _tokens(function: str, tokens: ArrayLike, window: Window) -> NDArray[np.int64]:
-    given = np.asarray(tokens)
+    given = unmasked(function, "tokens", tokens)
     if given.dtype.kind not in "iu" and given.size:
         raise TypeError(f"{function}: tokens have dtype {given.dtype}; they are integers")
     if given.ndim != 1:

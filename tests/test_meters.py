@@ -209,6 +209,19 @@ def test_ignored_rows_are_in_no_statistic() -> None:
     assert one.to_dict() == two.to_dict()
 
 
+@pytest.mark.parametrize("ignored", [None, np.int64(77), np.uint8(77)])
+def test_what_is_ignored_is_saved(ignored: Any) -> None:
+    base, labels = RNG.normal(size=(6, 9)), np.array([1, 0, 3, 0, 5, 6])
+    meter, other = PerplexityMeter(ignore_index=ignored, vocab_size=np.int64(9)), PerplexityMeter()
+    again = PerplexityMeter.from_state(meter.state())
+    for each in (meter, again, other):
+        each.update(base, labels)
+    assert meter.tokens == 6
+    assert meter.to_dict() == again.to_dict() == other.to_dict()
+    with pytest.raises(IndexError):
+        again.update(base, np.full(6, -100))
+
+
 def test_padding_is_no_vocabulary() -> None:
     base, candidate = RNG.normal(size=(2, 6, 9))
     labels = np.arange(6)

@@ -11,7 +11,20 @@ import numpy as np
 import pytest
 
 import fastdiv as fd
-from fastdiv import bounds, coding, joint, plug_in, projection, transport, variational
+from fastdiv import (
+    bounds,
+    coding,
+    generators,
+    joint,
+    plug_in,
+    projection,
+    transport,
+    uncertainty,
+    variational,
+    windows,
+)
+from fastdiv.io.saving import save_logits, write_tokens_table
+from fastdiv.io.store import write_store
 from fastdiv.permutation import permutation_test
 
 X = np.linspace(-4, 4, 21)
@@ -109,6 +122,163 @@ def test_bfloat16_is_read(function, good, rows):
             want = function(**{**good, argument: given.astype(np.float64)})
             if isinstance(found, tuple):
                 np.testing.assert_allclose(found, want, rtol=1e-7)
+
+
+LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0]])
+TWO = [[0.5, 0.5], [0.2, 0.8]]
+KNOWN = fd.top_k(LOGITS, 2)
+TEXT = windows.Window(-1, 1, 0, 2)
+
+
+def _meter(kind: Any, *rows: Any) -> Any:
+    return lambda **given: kind().update(*rows, **given)
+
+
+def _columns_of_nll(**given: Any) -> None:
+    fd.PerplexityMeter().update_columns(**{"nll": [0.5, 1.0], "vocab": 3, **given})
+
+
+def _columns_of_kl(**given: Any) -> None:
+    found = fd.compare_logits(LOGITS, LOGITS, fields=["kl"])
+    fd.ComparisonMeter().update_columns(found, vocab=3, **given)
+
+
+# Where errors of the arguments come from, a function that takes them by name, what they are, beside
+# what else: numbers, labels and whatever comes with rows.
+BESIDE_ROWS: list[tuple[str, Any, str, Any, dict[str, Any]]] = [
+    ("token_nll", fd.token_nll, "labels", [0, 1], {"logits": LOGITS}),
+    ("token_nll", fd.token_nll, "temperature", [1, 2], {"logits": LOGITS, "labels": [0, 1]}),
+    ("perplexity", fd.perplexity, "labels", [0, 1], {"logits": LOGITS}),
+    ("token_stats", fd.token_stats, "labels", [0, 1], {"logits": LOGITS}),
+    ("token_stats", fd.token_stats, "temperature", [1, 2], {"logits": LOGITS}),
+    *(
+        ("compare_logits", fd.compare_logits, argument, good, {"base": LOGITS, "candidate": LOGITS})
+        for argument, good in (("labels", [0, 1]), ("weight", [0.5, 1]), ("temperature", [1, 2]))
+    ),
+    ("top_k", fd.top_k, "labels", [0, 1], {"logits": LOGITS, "k": 2}),
+    ("compare_topk", fd.compare_topk, "labels", [0, 1], {"base": KNOWN, "candidate": LOGITS}),
+    ("js_divergence", fd.js_divergence, "weight", [0.5, 1], {"p": TWO, "q": TWO}),
+    ("alpha_divergence", fd.alpha_divergence, "alpha", [0.5, 1], {"p": TWO, "q": TWO}),
+    ("renyi_divergence", fd.renyi_divergence, "alpha", [0.5, 1], {"p": TWO, "q": TWO}),
+    ("renyi_entropy", fd.renyi_entropy, "alpha", [0.5, 1], {"p": TWO}),
+    ("tsallis_entropy", fd.tsallis_entropy, "alpha", [0.5, 1], {"p": TWO}),
+    ("token_nll", _meter(fd.PerplexityMeter, LOGITS), "labels", [0, 1], {}),
+    ("compare_logits", _meter(fd.ComparisonMeter, LOGITS, LOGITS), "labels", [0, 1], {}),
+    *(
+        ("ComparisonMeter.update", update, argument, good, beside)
+        for update in (_meter(fd.ComparisonMeter, LOGITS, LOGITS), _columns_of_kl)
+        for argument, good, beside in (
+            ("sequence_ids", [0, 1], {}),
+            ("offsets", [0, 2], {}),
+            ("positions", [0, 1], {"sequence_ids": [0, 1]}),
+        )
+    ),
+    *(
+        ("ComparisonMeter.update", _columns_of_kl, argument, good, {})
+        for argument, good in (("labels", [0, 1]), ("counted", [True, False]), ("p_tail", [0, 1]))
+    ),
+    *(
+        ("PerplexityMeter.update", _columns_of_nll, argument, good, {})
+        for argument, good in (("labels", [0, 1]), ("counted", [True, False]), ("nll", [0.5, 1]))
+    ),
+    ("Sequences", uncertainty.mean, "sequence_ids", [0, 1], {"x": [0.5, 1]}),
+    ("Sequences", uncertainty.Sequences, "sequence_ids", [0, 1], {}),
+    (
+        "by_bucket",
+        uncertainty.by_bucket,
+        "sequence_ids",
+        [0, 1],
+        {"values": [0.5, 1], "by": [1, 2], "edges": [0, 3]},
+    ),
+    ("inputs", windows.inputs, "tokens", [5, 6], {"window": TEXT, "prefix": 0}),
+    ("labels", windows.labels, "tokens", [5, 6], {"window": TEXT}),
+    ("Interval.contains", generators.kl.conjugate_domain.contains, "t", [0.5, 1], {}),
+    ("Generator", generators.kl.f, "u", [0.5, 1], {}),
+    ("Generator", generators.kl.derivative, "u", [0.5, 1], {}),
+    ("Generator", generators.kl.conjugate, "t", [0.5, 1], {}),
+    ("Generator", generators.kl.activation, "v", [0.5, 1], {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("where", "function", "argument", "good", "beside"),
+    BESIDE_ROWS,
+    ids=[f"{where}-{argument}" for where, _, argument, _, _ in BESIDE_ROWS],
+)
+def test_masked_arrays_beside_rows(where, function, argument, good, beside):
+    """A mask says that a number is not to be used, which is not to be forgotten in silence."""
+    function(**{argument: good}, **beside)
+    masked = np.ma.array(good, mask=[True, False])
+    with pytest.raises(TypeError, match=f"^{where}: {argument} is a masked array; fill it"):
+        function(**{argument: masked}, **beside)
+    with pytest.raises(TypeError, match=f"^{where}: {argument} holds masked arrays; fill them"):
+        function(**{argument: [masked]}, **beside)
+
+
+def test_masked_rows_in_lists(divergence):
+    masked = np.ma.array([1.0, 2.0], mask=[True, False])
+    good = [[1.0, 2.0], [2.0, 1.0]]
+    name = rf"^(weighted_)?{divergence.function.__name__}"
+    for wrong in ([masked, masked], [[1.0, 2.0], masked], ([1.0, np.ma.masked], [2.0, 1.0])):
+        with pytest.raises(TypeError, match=f"{name}: p holds masked arrays; fill them"):
+            divergence(wrong, good)
+        if not divergence.unary:
+            with pytest.raises(TypeError, match=f"{name}: q holds masked arrays; fill them"):
+                divergence(good, [wrong])
+
+
+def test_masked_rows_in_lists_elsewhere():
+    masked = [np.ma.array(row, mask=[True, False, False]) for row in LOGITS]
+    for argument, call in (
+        ("logits", lambda x: fd.token_nll(x, [0, 1])),
+        ("logits", lambda x: fd.perplexity(x, [0, 1])),
+        ("logits", fd.token_stats),
+        ("logits", fd.logsumexp),
+        ("base", lambda x: fd.compare_logits(x, LOGITS)),
+        ("candidate", lambda x: fd.compare_logits(LOGITS, x)),
+        ("log_p", lambda x: fd.truncated_kl(x, LOGITS)),
+        ("logits_q", lambda x: fd.truncated_kl(LOGITS, x)),
+        ("logits", lambda x: fd.top_k(x, 2)),
+        ("candidate", lambda x: fd.compare_topk(KNOWN, x)),
+        ("x", fd.pairwise),
+        ("y", lambda y: fd.pairwise(LOGITS, y)),
+        ("p", lambda x: fd.f_divergence(x, LOGITS, lambda u: (u - 1) ** 2)),
+        ("q", lambda x: fd.f_divergence(LOGITS, x, lambda u: (u - 1) ** 2)),
+        ("x", lambda x: permutation_test(x, LOGITS, lambda x, y: 0.0, samples=True)),
+    ):
+        with pytest.raises(TypeError, match=rf"^\w+: {argument} holds masked arrays; fill them"):
+            call(masked)
+        with pytest.raises(TypeError, match=rf"^\w+: {argument} is a masked array; fill it"):
+            call(np.ma.array(LOGITS, mask=LOGITS > 2))
+
+
+def test_masked_arrays_that_functions_of_the_user_return():
+    def masked(*_: Any) -> Any:
+        return np.ma.array([1.0], mask=[True])
+
+    message = "statistic is a masked array; fill it"
+    with pytest.raises(TypeError, match=f"^bootstrap: {message}"):
+        uncertainty.bootstrap(masked, [0.5, 1.0], resamples=2)
+    with pytest.raises(TypeError, match=f"^permutation_test: the {message}"):
+        permutation_test([0.5, 1.0], [2.0], masked, samples=True, vectorized=True, permutations=1)
+    with pytest.raises(TypeError, match=r"lambda.* returned a masked array; it takes a float64"):
+        fd.f_divergence([[1, 2]], [[2, 1]], lambda u: np.ma.array((u - 1) ** 2, mask=u > 1.5))
+
+
+def test_masked_arrays_are_not_written(tmp_path):
+    masked = np.ma.array(LOGITS, mask=LOGITS > 2)
+    path = tmp_path / "rows"
+    for write in (
+        lambda: save_logits(path.with_suffix(".npy"), masked),
+        lambda: save_logits(path.with_suffix(".npy"), [masked]),
+        lambda: save_logits(path.with_suffix(".npy"), iter([masked])),
+        lambda: write_tokens_table(path.with_suffix(".npz"), {"kl": masked[0]}),
+        lambda: write_store(path.with_suffix(".fd"), [masked], vocab=3),
+        lambda: write_store(path.with_suffix(".fd"), [LOGITS], vocab=3, labels=masked[0]),
+    ):
+        with pytest.raises(TypeError, match=r"masked arrays?; fill"):
+            write()
+    assert not any(tmp_path.iterdir())
 
 
 PAIRS = [

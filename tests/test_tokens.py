@@ -416,6 +416,7 @@ def test_weight_is_that_of_the_base(isa, pair):
         ({"top_k": 0}, "top_k is 0; it takes 1…128"),
         ({"top_k": 129}, "top_k is 129"),
         ({"top_k": 2.5}, "top_k is 2.5"),
+        ({"top_k": True}, "top_k is True"),
         ({"vocab_size": 9}, "vocab_size 9 is not in 1…3"),
     ],
 )
@@ -428,6 +429,12 @@ def test_bad_options(options, problem):
 def test_types_of_options():
     with pytest.raises(TypeError, match=r"compare_logits: vocab_size is '3'; it takes an integer"):
         fd.compare_logits(np.zeros(3), np.zeros(3), vocab_size="3")
+    for wrong in (True, np.True_, 3.0):
+        message = rf"vocab_size is {wrong!r}; it takes an integer"
+        with pytest.raises(TypeError, match=f"^token_nll: {message}"):
+            fd.token_nll(np.zeros(3), 0, vocab_size=wrong)
+        with pytest.raises(TypeError, match=f"^PerplexityMeter: {message}"):
+            fd.PerplexityMeter(vocab_size=wrong)
     with pytest.raises(TypeError, match="token_stats: temperature is 'hot'"):
         fd.token_stats(np.zeros(3), temperature="hot")
 
@@ -616,6 +623,37 @@ def test_other_ignore_index(isa, function, logits, labels, ignored):
     labels[1, 2] = -100
     with pytest.raises(IndexError, match="-100"):
         function(logits, labels, ignore_index=ignored)
+
+
+def fields_of(found):
+    return found if isinstance(found, tuple) else (found,)
+
+
+def test_none_ignores_nothing(function, logits, labels):
+    """It is what PyTorch's own metrics mean by it."""
+    for ignored in (np.int32(-1), np.uint8(255)):  # whose labels there are not
+        given, want = (function(logits, labels, ignore_index=x) for x in (None, ignored))
+        for x, y in zip(*map(fields_of, (given, want)), strict=True):
+            np.testing.assert_array_equal(x, y)
+    for label in (-1, -100):  # what stands for no label elsewhere
+        labels[1, 1] = label
+        with pytest.raises(IndexError, match=rf"is {label}; a vocabulary of 50 takes 0…49$"):
+            function(logits, labels, ignore_index=None)
+
+
+@pytest.mark.parametrize("wrong", ["a", 1.5, np.float32(1), True, np.True_, [1], np.array([1])])
+def test_ignore_index_is_an_integer_or_none(function, logits, labels, wrong):
+    name = re.escape(f"ignore_index is {wrong!r}; it takes an integer or None")
+    with pytest.raises(TypeError, match=rf"^\w+: {name}$"):
+        function(logits, labels, ignore_index=wrong)
+    for name_of, call in (
+        ("compare_logits", lambda x: fd.compare_logits(logits, logits, ignore_index=x)),
+        ("token_stats", lambda x: fd.token_stats(logits, ignore_index=x)),
+        ("PerplexityMeter", lambda x: fd.PerplexityMeter(ignore_index=x)),
+        ("ComparisonMeter", lambda x: fd.ComparisonMeter(ignore_index=x)),
+    ):
+        with pytest.raises(TypeError, match=f"^{name_of}: {name}$"):
+            call(wrong)
 
 
 def test_nothing_to_average(logits, labels):

@@ -108,6 +108,9 @@ def test_ignore_index() -> None:
     (window,) = windows.chunk_windows(4, 4)
     assert windows.labels([5, 6, 7, 8], window, ignore_index=-1).tolist() == [-1, -1, 8, -1]
     assert windows.labels([5, 6, 7, 8], window).dtype == np.int64
+    for wrong in ("a", 1.5, None, True):
+        with pytest.raises(TypeError, match=rf"^labels: ignore_index is {wrong!r}; it takes an i"):
+            windows.labels([5, 6, 7, 8], window, ignore_index=wrong)  # type: ignore[arg-type]
 
 
 def test_windows_are_plain_tuples() -> None:

@@ -65,4 +65,5 @@ class Answer:
         with console.capture() as captured:
             for part in self._parts:
                 console.print(Text(part, overflow="fold") if isinstance(part, str) else part)
-        return captured.get()
+        # Tables fill their lines with blanks, which whoever copies them would copy, too.
+        return "\n".join(line.rstrip(" ") for line in captured.get().split("\n"))

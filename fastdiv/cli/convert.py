@@ -205,7 +205,8 @@ def _answer(source: Source, output: Path, kind: str, json_output: str | None) ->
     table.add_row("rows", f"{source.rows:,} of {source.reader.vocab:,} logits")
     table.add_row("read", f"{printable_path(source.path)}, {_size(before)}")
     table.add_row("written", f"{printable_path(output)}, {_size(after)}, {kind}")
-    table.add_row("", f"{dense / after:.1f} times smaller than float16" if after < dense else "")
+    if after < dense:
+        table.add_row("", f"{dense / after:.1f} times smaller than float16")
     parts: list[RenderableType] = [table]
     if kind == "store":
         store = StoreReader(output)

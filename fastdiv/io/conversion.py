@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdiv.evaluation import refuse_masked, unmasked
 from fastdiv.io.rows import BLOCK_BYTES, LogitsReader, RowBlock
 
 __all__ = ["FLOAT_TYPES", "FloatType", "LogitsSource", "Rows", "converted", "rows_of"]
@@ -57,6 +58,7 @@ def rows_of(name: str, source: LogitsSource) -> Rows:
     ValueError
         No rows, or rows of different lengths.
     """
+    refuse_masked(name, "source", source)
     total, labels, has_floor = None, None, False
     blocks: Iterable[object]
     if isinstance(source, np.ndarray):
@@ -73,7 +75,7 @@ def rows_of(name: str, source: LogitsSource) -> Rows:
         blocks = source.blocks(max(1, BLOCK_BYTES // source.row_bytes))
     else:
         blocks = source
-    pieces = (b.values if isinstance(b, RowBlock) else np.asarray(b) for b in blocks)
+    pieces = (b.values if isinstance(b, RowBlock) else unmasked(name, "a block", b) for b in blocks)
     first = next(pieces, None)
     if first is None or first.ndim != 2 or not first.size:
         raise ValueError(f"{name}: there are no logits of shape (tokens, vocabulary) to write")

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from fastdiv.evaluation import unmasked
 from fastdiv.io.conversion import LogitsSource, converted, rows_of
 from fastdiv.io.replacing import replacing
 from fastdiv.io.rows import (
@@ -267,7 +268,7 @@ def write_llama_cpp(
     name = "write_llama_cpp"
     if window not in (16, 24):
         raise ValueError(f"{name}: window = {window}; takes 16 (llama.cpp) or 24 (ik_llama.cpp)")
-    tokens = np.asarray(tokens)
+    tokens = unmasked(name, "tokens", tokens)
     if n_ctx < 3 or not tokens.size or tokens.size % n_ctx:
         raise ValueError(
             f"{name}: {tokens.size} tokens in contexts of n_ctx = {n_ctx}; takes whole contexts of "

@@ -18,6 +18,7 @@ from typing import IO, Literal, Protocol, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdiv.evaluation import unmasked
 from fastdiv.io.arrow import required_pyarrow
 from fastdiv.io.conversion import FLOAT_TYPES, FloatType, LogitsSource, Rows, converted, rows_of
 from fastdiv.io.llama_cpp import write_llama_cpp
@@ -355,7 +356,7 @@ def write_tokens_table(path: FilePath, columns: Mapping[str, ArrayLike]) -> None
     suffix = PurePath(os.fsdecode(path)).suffix.lower()
     if suffix not in _TABLES:
         raise ValueError(f"{name}: {printable_path(path)} ends in none of {', '.join(_TABLES)}")
-    arrays = {title: np.asarray(column) for title, column in columns.items()}
+    arrays = {title: unmasked(name, title, column) for title, column in columns.items()}
     if not arrays:
         raise ValueError(f"{name}: there are no columns")
     first = next(iter(arrays.values()))

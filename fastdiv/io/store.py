@@ -49,8 +49,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdiv import _core
-from fastdiv.evaluation import legible
+from fastdiv.evaluation import array_of, legible, unmasked
 from fastdiv.intervals import UNIT, specht
 from fastdiv.io.rows import FileFormatError, FilePath, RowBlock, file_size, read_head
 from fastdiv.topk import TopKRows, concatenated, kept_rows, largest_mask, log_softmax
@@ -176,7 +175,9 @@ def write_store(
         )
     if not 1 <= vocab < 1 << 31:
         raise ValueError(f"{name}: vocab is {vocab}; it takes 1…{(1 << 31) - 1}")
-    given = None if labels is None else _checked_labels(np.asarray(labels), vocab, 0)
+    given = None
+    if labels is not None:
+        given = _checked_labels(unmasked("write_store", "labels", labels), vocab, 0)
     writer = _Writer(vocab, None if k is not None else max_error, k, tail_ratio, compression)
     target = Path(os.fsdecode(path))
     # In the same directory, so that renaming it is one step.
@@ -244,7 +245,7 @@ class _Writer:
             if block.floor is not None:
                 raise ValueError("write_store: a block has floors; a store takes all logits")
             own, block = block.labels, block.values
-        values = _core.array_of(block, "write_store", "blocks", dtype)
+        values = array_of("write_store", "blocks", block, dtype)
         if values.ndim != 2 or values.shape[1] < self.vocab:
             raise ValueError(
                 f"write_store: the block from row {self.rows} on has shape {values.shape}; it takes"

@@ -4,8 +4,8 @@
 #include "coefficients.h"
 
 #define LN2 0.693147180559945309417
-/* Elements that are read at once and summed in the lanes of V, so few that the next ones are on their way meanwhile; of so many vectors first, and then their sums: rounding goes the same way in all additions where
- * elements are equal, and is felt once for each. */
+/* Elements that are read at once and summed in the lanes of V: so few that the next ones are on their way meanwhile.  Inside a block sums are
+ * of so many vectors first, and then of those: rounding goes the same way in all additions of equal elements, and is felt once for each. */
 #define BLOCK 256
 #define FOUR (4 * N)
 #define EIGHT (8 * N)

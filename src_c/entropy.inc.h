@@ -57,9 +57,9 @@ FD_INLINE row_sum F(sum_row)(fd_row row, ptrdiff_t n, double scale) {
         s.invalid |= low[k] < 0;
         s.zeros |= low[k] == 0;
     }
+    double lost = isfinite(s.others) ? add_kept(&s.others, rest) : 0.0;
     s.total = s.others;
-    s.low = add_kept(&s.total, s.largest) + rest;
-    if (isfinite(s.others)) s.others += rest;
+    s.low = add_kept(&s.total, s.largest) + lost;
     s.invalid |= isinf(s.largest);
     return s;
 }

@@ -34,6 +34,14 @@ static vd each_log(vd x) { /* x >= 0 */
     return v_sel(v_le(x, C(0.0)), C(-INFINITY), v_sel(v_eq(x, C(INFINITY)), x, r));
 }
 static double scalar_log(double x) { return first_lane(each_log(vd_set1(x))); }
+/* A bit for each lane, the lowest for the first. */
+static int lane_bits(md m) {
+    double lane[8];
+    int bits = 0;
+    vd_store(lane, vd_sel(m, C(1.0), C(0.0)));
+    for (int k = 0; k < 8; k++) bits |= (lane[k] != 0.0) << k;
+    return bits;
+}
 FD_INLINE md m_not(md m) { return v_eq(v_sel(m, C(0.0), C(1.0)), C(1.0)); }
 /* log(1 + x) - x = x^2 (PHI(x) - 1) / (1 + x), given 1 + x too, which x can't tell near -1. */
 FD_INLINE vd log1p_minus(vd x, vd one_plus_x) {

@@ -92,6 +92,15 @@ static T F(peak)(const T *a, int count) {
     return F(largest_lane)(top);
 }
 
+/* The first place of x among the elements. */
+static int F(index_of)(const T *a, int count, T x) {
+    const V all = VNAME(set1)(x);
+    int j = 0;
+    while (j + N <= count && !m_any(v_eq(VNAME(load)(a + j), all))) j += N;
+    while (j < count && a[j] != x) j++;
+    return j;
+}
+
 /* With `keep` also e^((a - reference) / 2) of every element, or with `times` what was there times that; and the reference of every 256:
  * its exponent is infinite where they need care. */
 FD_INLINE F(log_sum) F(lse_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, int times, T *keep, reference *references) {
@@ -117,8 +126,10 @@ FD_INLINE F(log_sum) F(lse_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, int t
             limit = (double)top + HEADROOM;
             r = F(reference_of)(first && limit == -INFINITY ? 0.0 : (double)top);
             f = F(sum_exp)(1, times, a, count, top, r, roots);
-            vd fall = vd_set1(exp_between(before, r));
-            if (again) rest = (lanes){vd_mul(rest.high, fall), vd_mul(rest.low, fall)};
+            if (again) {
+                vd fall = vd_set1(exp_between(before, r));
+                rest = (lanes){vd_mul(rest.high, fall), vd_mul(rest.low, fall)};
+            }
         }
         if (top > max) {
             max = top;
@@ -133,8 +144,10 @@ FD_INLINE F(log_sum) F(lse_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, int t
             if ((times && again) || m_any(v_le(f.least, C(limit - HEADROOM - WINDOW)))) references[start / BLOCK].exponent = INFINITY;
         }
     }
-    if (isnan(lanes_total(&rest)) || isnan(halved(pending))) return (F(log_sum)){NAN, NAN, 0, 0};
-    if (max == (T)-INFINITY) return (F(log_sum)){-INFINITY, 0.0, 0, 0};
+    if (max == (T)-INFINITY) {
+        lanes_add(&rest, pending);
+        return isnan(lanes_total(&rest)) ? (F(log_sum)){NAN, NAN, 0, 0} : (F(log_sum)){-INFINITY, 0.0, 0, 0};
+    }
     int some = to - at < BLOCK ? (int)(to - at) : BLOCK;
     const T *a = F(load)(row, at, some, buffer);
     if (ties == 0.0) {
@@ -143,8 +156,10 @@ FD_INLINE F(log_sum) F(lse_over)(fd_row row, ptrdiff_t from, ptrdiff_t to, int t
         ties = f.ties;
     }
     lanes_add(&rest, pending);
-    while (*a != max) a++, at++;
-    return (F(log_sum)){(double)max, lanes_total(&rest) * exp_between(r, (reference){(double)max, 0.0}) + (ties - 1.0), at, 0};
+    double sum = lanes_total(&rest);
+    if (isnan(sum)) return (F(log_sum)){NAN, NAN, 0, 0};
+    ptrdiff_t argmax = at + F(index_of)(a, some, max);
+    return (F(log_sum)){(double)max, sum * exp_between(r, (reference){(double)max, 0.0}) + (ties - 1.0), argmax, 0};
 }
 
 static void F(lse_join)(F(log_sum) *whole, const F(log_sum) *part, double *low) {

@@ -295,44 +295,66 @@ FD_INLINE int F(next_frame)(frame *f, const sums *s, int again, int tries) {
     return 1;
 }
 
-/* Weights, as they stand or normalised, of which the first pass has these sums. */
-FD_INLINE int F(divergence_from)(sums s, frame f, int which, int source, fd_row p, fd_row q, ptrdiff_t n, double *result) {
+/* A pair of rows whose divergence takes more than one pass: its sums, as of the last one, and what they were added up in. */
+typedef struct { fd_row a, b; double scale, high, low, r; int again; sums s; } F(underway);
+
+/* The first sums of such a pair, weights as they stand or normalised; 0 if it goes no further. */
+FD_INLINE int F(goes_on)(int which, int source, F(underway) *w, ptrdiff_t n, const frame *f, double *result, int *status) {
+    sums s = w->s;
     *result = NAN;
-    if (s.invalid) return FD_INVALID;
+    if (s.invalid) {
+        *status |= FD_INVALID;
+        return 0;
+    }
 #if !COMPUTES_DOUBLE
     /* Sums of any size, and products of differences so small that they underflow, are double's. */
-    if (!in_range(&s, SUM_LIMIT) || (s.A[0] < TINY && (s.A[0] > 0.0 || s.S != 0.0)))
-        return in_double(which, source)(p, q, n, f.parameter, result);
+    if (!in_range(&s, SUM_LIMIT) || (s.A[0] < TINY && (s.A[0] > 0.0 || s.S != 0.0))) {
+        *status |= in_double(which, source)(w->a, w->b, n, f->parameter, result);
+        return 0;
+    }
 #endif
     if (source == FD_RAW) {
         *result = combined(which, source, s.A[0], &s);
         return 0;
     }
-    if (!(s.P > 0.0 && s.Q > 0.0)) return s.P == 0.0 || s.Q == 0.0 ? FD_INVALID : 0; /* nothing, or NaN */
+    if (!(s.P > 0.0 && s.Q > 0.0)) { /* nothing, or NaN */
+        *status |= s.P == 0.0 || s.Q == 0.0 ? FD_INVALID : 0;
+        return 0;
+    }
 #if COMPUTES_DOUBLE
     /* What is so small is read larger: it may be further from the other row than one factor reaches. */
-    if (s.P < 1.0 / SUM_LIMIT) p.temperature = 1.0 / LARGER;
-    if (s.Q < 1.0 / SUM_LIMIT) q.temperature = 1.0 / LARGER;
-    if (p.temperature != 0.0 || q.temperature != 0.0) s = F(pass)(which, source, 0, p, q, n, f);
+    if (s.P < 1.0 / SUM_LIMIT) w->a.temperature = 1.0 / LARGER;
+    if (s.Q < 1.0 / SUM_LIMIT) w->b.temperature = 1.0 / LARGER;
+    if (w->a.temperature != 0.0 || w->b.temperature != 0.0) s = F(pass)(which, source, 0, w->a, w->b, n, *f);
 #endif
     /* The order must not show in the last bit. */
-    if (symmetric(which) && (s.P < s.Q || (s.P == s.Q && s.S < 0.0))) exchange(&p, &q, &s);
-    int again;
-    double r = finish(member(which, 0), s.A[0], &s, &f.own, &again);
-    for (int tries = 0; tries < 5 && F(next_frame)(&f, &s, again, tries); tries++) {
-        s = F(pass)(which, source, 1, p, q, n, f);
-        r = finish(member(which, 0), s.A[0], &s, &f.own, &again);
+    if (symmetric(which) && (s.P < s.Q || (s.P == s.Q && s.S < 0.0))) exchange(&w->a, &w->b, &s);
+    w->s = s;
+    w->r = finish(member(which, 0), s.A[0], &s, &f->own, &w->again);
+    return 1;
+}
+
+/* What the sums of the pairs that are `left` became. */
+FD_INLINE void F(take)(int which, F(underway) *pairs, int left, const row_lanes *rows, const eight_sums *s, vd r, md again) {
+    double A[FD_ROWS], P[FD_ROWS], Q[FD_ROWS], S[FD_ROWS], found[FD_ROWS];
+    const int once_more = lane_bits(again);
+    vd_store(A, s->A);
+    vd_store(P, s->P);
+    vd_store(Q, s->Q);
+    vd_store(S, s->S);
+    vd_store(found, r);
+    for (int k = 0; k < FD_ROWS; k++) {
+        if (!(left >> k & 1)) continue;
+        F(underway) *w = &pairs[k];
+        w->s = (sums){.A = {A[k]}, .P = P[k], .Q = Q[k], .S = S[k], .unit = UNIT};
+        for (int i = 1; i < members(which); i++) w->s.A[i] = lanes_total(&rows[k].A[i]);
+        w->r = found[k];
+        w->again = once_more >> k & 1;
     }
-#if !COMPUTES_DOUBLE
-    /* What the scale's two floats leave of equal elements: the others feel it in its second order, if at all. */
-    if (which == FD_total_variation && r > 0.0 && r < 0x1p-24) return in_double(which, source)(p, q, n, f.parameter, result);
-#endif
-    *result = combined(which, source, r, &s);
-    return 0;
 }
 
 /* Up to FD_ROWS pairs of rows, each `step` bytes behind the one before.  What becomes of sums takes as long as a hundred elements do: it is
- * worked out for all at once, with the same operations, and only a pair that needs more goes on alone. */
+ * worked out for all at once, pass by pass. */
 FD_INLINE int F(divergences)(int which, int source, fd_row p, ptrdiff_t step_p, fd_row q, ptrdiff_t step_q, int count, ptrdiff_t n,
                              double parameter, double *results) {
     frame f = {.scale = 1.0, .high = 1.0, .parameter = parameter};
@@ -341,48 +363,82 @@ FD_INLINE int F(divergences)(int which, int source, fd_row p, ptrdiff_t step_p, 
     row_lanes rows[FD_ROWS];
     const row_lanes *each[FD_ROWS];
     fd_row a = p, b = q;
+    int odd = 0, less = 0, status = 0; /* pairs that are no plain ones; whose Q is more than P */
     for (int k = 0; k < FD_ROWS; k++) {
         each[k] = &rows[k < count ? k : 0];
         if (k >= count) continue;
         F(sums_of_pair)(which, source, 0, a, b, n, &f, &rows[k]);
+        odd |= (rows[k].invalid != 0) << k;
         a.data += step_p;
         b.data += step_q;
     }
     eight_sums s = row_totals(each);
     const vd zero = vd_set1(0.0);
-    md alone = vd_first(0);
     if (source != FD_RAW || !COMPUTES_DOUBLE) {
         md in = m_and(vd_lt(s.P, vd_set1(SUM_LIMIT)), vd_lt(s.Q, vd_set1(SUM_LIMIT)));
         in = m_and(in, m_and(vd_lt(vd_set1(1.0 / SUM_LIMIT), s.P), vd_lt(vd_set1(1.0 / SUM_LIMIT), s.Q)));
-        alone = m_not(m_and(in, vd_lt(vd_abs(s.A), vd_set1(INFINITY))));
+        odd |= lane_bits(m_not(m_and(in, vd_lt(vd_abs(s.A), vd_set1(INFINITY)))));
     }
 #if !COMPUTES_DOUBLE
-    alone = m_or(alone, m_and(vd_lt(s.A, vd_set1(TINY)), m_or(vd_lt(zero, s.A), vd_ne(s.S, zero))));
+    odd |= lane_bits(m_and(vd_lt(s.A, vd_set1(TINY)), m_or(vd_lt(zero, s.A), vd_ne(s.S, zero))));
 #endif
+    vd r = s.A;
+    md again = vd_first(0);
     if (source != FD_RAW) {
         if (symmetric(which)) {
             eight_sums other = exchanged(&s);
-            md less = m_or(vd_lt(s.P, s.Q), m_and(vd_eq(s.P, s.Q), vd_lt(s.S, zero)));
-            s.P = vd_sel(less, other.P, s.P);
-            s.Q = vd_sel(less, other.Q, s.Q);
-            s.S = vd_sel(less, other.S, s.S);
+            md q_is_more = m_or(vd_lt(s.P, s.Q), m_and(vd_eq(s.P, s.Q), vd_lt(s.S, zero)));
+            s.P = vd_sel(q_is_more, other.P, s.P);
+            s.Q = vd_sel(q_is_more, other.Q, s.Q);
+            s.S = vd_sel(q_is_more, other.S, s.S);
+            less = lane_bits(q_is_more);
         }
-        md again;
-        s.A = each_finished(member(which, 0), &s, UNIT, &f.own, &again);
-        alone = m_or(alone, again);
+        r = each_finished(member(which, 0), &s, UNIT, &f.own, &again);
     }
-    double values[8], is_alone[8];
-    vd_store(values, s.A);
-    vd_store(is_alone, vd_sel(alone, vd_set1(1.0), zero));
-    int status = 0;
+    double values[FD_ROWS];
+    vd_store(values, r);
+    for (int k = 0; k < count; k++) results[k] = values[k];
+    int left = (1 << count) - 1;
+    if (which != FD_bhattacharyya_distance) left &= odd | lane_bits(again);
+    if (!left) return 0;
+
+    F(underway) pairs[FD_ROWS];
+    F(take)(which, pairs, left & ~odd, rows, &s, r, again);
     for (int k = 0; k < count; k++, p.data += step_p, q.data += step_q) {
-        results[k] = values[k];
-        if (!rows[k].invalid && is_alone[k] == 0.0 && which != FD_bhattacharyya_distance) continue;
-        sums own = row_total(which, &rows[k], UNIT);
-        if (rows[k].invalid || is_alone[k] != 0.0)
-            status |= F(divergence_from)(own, f, which, source, p, q, n, results + k);
-        else
-            results[k] = combined(which, source, values[k], &own);
+        F(underway) *w = &pairs[k];
+        if (!(left >> k & 1)) continue;
+        const fd_row two[2] = {p, q}; /* which of them has more is nothing that a processor could foresee */
+        const int other_way = less >> k & ~odd >> k & 1;
+        w->a = two[other_way];
+        w->b = two[!other_way];
+        w->scale = w->high = 1.0;
+        w->low = 0.0;
+        if (!(odd >> k & 1)) continue;
+        w->s = row_total(which, &rows[k], UNIT);
+        if (!F(goes_on)(which, source, w, n, &f, results + k, &status)) left &= ~(1 << k);
+    }
+    for (int tries = 0; left; tries++) {
+        for (int k = 0; k < count; k++) {
+            F(underway) *w = &pairs[k];
+            if (!(left >> k & 1)) continue;
+            f.scale = w->scale, f.high = w->high, f.low = w->low;
+            if (source != FD_RAW && tries < 5 && F(next_frame)(&f, &w->s, w->again, tries)) {
+                F(sums_of_pair)(which, source, 1, w->a, w->b, n, &f, &rows[k]);
+                w->scale = f.scale, w->high = f.high, w->low = f.low;
+                continue;
+            }
+            left &= ~(1 << k);
+            results[k] = combined(which, source, w->r, &w->s);
+#if !COMPUTES_DOUBLE
+            /* What the scale's two floats leave of equal elements: the others feel it in its second order, if at all. */
+            if (which == FD_total_variation && source != FD_RAW && w->r > 0.0 && w->r < 0x1p-24)
+                status |= in_double(which, source)(w->a, w->b, n, parameter, results + k);
+#endif
+        }
+        if (!left) break;
+        s = row_totals(each);
+        r = each_finished(member(which, 0), &s, UNIT, &f.own, &again);
+        F(take)(which, pairs, left, rows, &s, r, again);
     }
     return status;
 }

@@ -280,7 +280,8 @@ def scipy_cases() -> list[Outcome]:
     package = Path(scipy.__file__).parent
     plugin = _InPlaceOfScipy()
     before = Path.cwd()
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, mock.patch.dict(os.environ):
+        os.environ.pop("PYTEST_ADDOPTS", None)  # options of the run that this one is part of
         os.chdir(place)
         try:
             code = pytest.main(

@@ -140,11 +140,10 @@ static void hash_row(const job *j, const room *r, int row) {
         int status = j->kernels->pair[d][where][in_double](p, is_unary[d] ? p : q, n, parameter(d, choice), &x);
         hash[d] = hashed(hashed(0, x), status);
         fd_rows_kernel several = j->kernels->rows[d][where][in_double];
-        for (int count = several ? 1 + (row + d) % FD_ROWS : 0, k = 0; k < count; k++) { /* of several pairs each has the bits of one */
-            double same[FD_ROWS];
-            int all = several(p, 0, q, 0, count, n, parameter(d, choice), same);
-            if (all != status || hashed(0, same[k]) != hashed(0, x)) hash[d]++;
-        }
+        int count = several ? 1 + (row + d) % FD_ROWS : 0;
+        double same[FD_ROWS];
+        if (several && several(p, 0, q, 0, count, n, parameter(d, choice), same) != status) hash[d]++;
+        for (int k = 0; k < count; k++) hash[d] += hashed(0, same[k]) != hashed(0, x); /* of several pairs each has the bits of one */
     }
     if (where == FD_LOGITS) hash_tokens(j, r, p, q, n, in_double, &s, hash);
     else hash_weights(j, r, p, q, placed(&place, r->gaps, FD_float64, r->gap, n), n, where, in_double, hash);

@@ -91,6 +91,7 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
     /* An infinite limit is infinite however small the other one is, and if that underflowed. */
     if (isinf(at_inf)) t = v_sel(o.no_q, v_sel(o.no_p, C(0.0), C(INFINITY)), t);
     if (isinf(at_0)) t = v_sel(o.no_p, v_sel(o.no_q, C(0.0), C(INFINITY)), t);
+    if (!logits) t = v_sel(m_or(v_ne(o.p, o.p), v_ne(o.q, o.q)), C(NAN), t); /* nor is that of no number, whatever the other one is */
     return t;
 }
 
@@ -298,6 +299,20 @@ FD_INLINE int F(next_frame)(frame *f, const sums *s, int again, int tries) {
 /* A pair of rows whose divergence takes more than one pass: its sums, as of the last one, and what they were added up in. */
 typedef struct { fd_row a, b; double scale, high, low, r; int again; sums s; } F(underway);
 
+/* What its sums become; the order of a symmetric pair must not show in the last bit. */
+FD_INLINE void F(in_order)(int which, F(underway) *w, const limits *own) {
+    sums *s = &w->s;
+    if (symmetric(which) && (s->P < s->Q || (s->P == s->Q && s->S < 0.0))) exchange(&w->a, &w->b, s);
+    w->r = finish(member(which, 0), s->A[0], s, own, &w->again);
+}
+/* Those of which both sums are beyond doubles, and no one knows which is more. */
+static __attribute__((unused)) int F(without_order)(const F(underway) *pairs, int left) {
+    int which = 0;
+    for (int k = 0; k < FD_ROWS; k++)
+        if (left >> k & 1) which |= (isinf(pairs[k].s.P) && isinf(pairs[k].s.Q)) << k;
+    return which;
+}
+
 /* The first sums of such a pair, weights as they stand or normalised; 0 if it goes no further. */
 FD_INLINE int F(goes_on)(int which, int source, F(underway) *w, ptrdiff_t n, const frame *f, double *result, int *status) {
     sums s = w->s;
@@ -327,10 +342,8 @@ FD_INLINE int F(goes_on)(int which, int source, F(underway) *w, ptrdiff_t n, con
     if (s.Q < 1.0 / SUM_LIMIT) w->b.temperature = 1.0 / LARGER;
     if (w->a.temperature != 0.0 || w->b.temperature != 0.0) s = F(pass)(which, source, 0, w->a, w->b, n, *f);
 #endif
-    /* The order must not show in the last bit. */
-    if (symmetric(which) && (s.P < s.Q || (s.P == s.Q && s.S < 0.0))) exchange(&w->a, &w->b, &s);
     w->s = s;
-    w->r = finish(member(which, 0), s.A[0], &s, &f->own, &w->again);
+    F(in_order)(which, w, &f->own);
     return 1;
 }
 
@@ -438,7 +451,10 @@ FD_INLINE int F(divergences)(int which, int source, fd_row p, ptrdiff_t step_p, 
         if (!left) break;
         s = row_totals(each);
         r = each_finished(member(which, 0), &s, UNIT, &f.own, &again);
+        const int without_order = COMPUTES_DOUBLE && symmetric(which) ? F(without_order)(pairs, left) : 0;
         F(take)(which, pairs, left, rows, &s, r, again);
+        for (int k = 0; k < count; k++)
+            if (without_order >> k & 1) F(in_order)(which, &pairs[k], &f.own);
     }
     return status;
 }

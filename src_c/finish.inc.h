@@ -28,9 +28,10 @@ FD_INLINE vd log_of_sum(vd x, vd rest) {
     return v_add(high, v_add(low, v_div(rest, x)));
 }
 static vd each_log(vd x) { /* x >= 0 */
-    md small = v_lt(x, C(LOW));
-    vd r = log_of_sum(v_sel(small, v_mul(x, C(LIFT)), x), C(0.0));
-    r = v_sel(small, v_sub(r, C(200.0 * LN2)), r);
+    md small = v_lt(x, C(LOW)), large = v_lt(C(IMMENSE), x);
+    vd times = v_sel(small, C(LIFT), v_sel(large, C(1.0 / LIFT), C(1.0)));
+    vd more = v_sel(small, C(-200.0 * LN2), v_sel(large, C(200.0 * LN2), C(0.0)));
+    vd r = v_add(log_of_sum(v_mul(x, times), C(0.0)), more);
     return v_sel(v_le(x, C(0.0)), C(-INFINITY), v_sel(v_eq(x, C(INFINITY)), x, r));
 }
 static double scalar_log(double x) { return first_lane(each_log(vd_set1(x))); }
@@ -52,7 +53,7 @@ FD_INLINE vd log1p_minus(vd x, vd one_plus_x) {
 static double scalar_log1p(double x) {
     if (x == 0.0) return x; /* with its sign, which the caller may turn */
     double whole = 1.0 + x, back = whole - 1.0;
-    if (!(whole > 0x1p-900 && whole < INFINITY)) return scalar_log(whole);
+    if (!(whole > LOW && whole < IMMENSE)) return scalar_log(whole);
     return first_lane(log_of_sum(vd_set1(whole), vd_set1((1.0 - (whole - back)) + (x - back))));
 }
 static double scalar_expm1(double x) { /* x <= 1 */

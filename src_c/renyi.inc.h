@@ -182,31 +182,43 @@ static int alpha_family(int renyi, int source, fd_row p, fd_row q, ptrdiff_t n, 
     }
     double beta = f.beta = swapped ? -alpha : alpha - 1.0, a = 1.0 + beta;
     sums s = powers_of_pair(source, p, q, n, f);
-    double mass = source == FD_RAW ? 1.0 : s.P;
+    int exponent = 0;
+    const int raw = source == FD_RAW;
+    if (raw && !isfinite(beta * (s.A[0] + s.A[2]))) { /* weights of any size: their sums may be beyond doubles */
+        exponent = 128;
+        f.scale = f.high = ldexp(1.0, -exponent);
+        source = FD_NORMALIZED; /* by these scales */
+        s = powers_of_pair(source, p, q, n, f);
+    }
+    double mass = raw ? 1.0 : s.P;
     double excess = (s.A[0] + s.A[2]) / mass, whole = s.A[1] / mass, only_p = s.A[3] / mass;
     const int lone_p = s.A[3] > 0.0; /* even if that is nothing beside the mass */
     if (isnan(excess) && !isinf(whole)) return status;
     if (!renyi) {
         if (isnan(excess)) excess = INFINITY;
         double lost = lone_p ? (beta < 0.0 ? only_p * (a / -beta) : INFINITY) : 0.0;
-        *result = (excess + lost) / a;
+        *result = ldexp((excess + lost) / a, exponent);
         return status;
     }
     if (!swapped && beta == 0.0) {
-        *result = lone_p ? INFINITY : excess;
+        *result = lone_p ? INFINITY : ldexp(excess, exponent);
         return status;
     }
     double shift = 0.0, logarithm;
     if (beta > 0.0 && lone_p) {
         logarithm = INFINITY;
-    } else if (isinf(excess) || isinf(whole) || (source != FD_RAW && whole < 0x1p-900)) {
+    } else if (raw ? !isfinite(beta * excess) : isinf(excess) || isinf(whole) || whole < 0x1p-900) {
         shift = f.power_shift = extremes_of_pair(source, p, q, n, &f).power;
         s = powers_of_pair(source, p, q, n, f);
-        logarithm = beyond_sums(shift) ? shift : scalar_log(s.A[1] / mass) + shift;
+        logarithm = beyond_sums(shift) ? shift : scalar_log(s.A[1] / mass) + (shift + exponent * LN2);
     } else {
         excess = beta * excess - a * only_p;
-        if (source == FD_RAW) whole = 1.0 + excess;
-        logarithm = whole > 0.0 ? log_of(excess, whole) : -INFINITY;
+        double lowered = excess;
+        if (raw) {
+            excess = ldexp(excess, exponent);
+            whole = 1.0 + excess;
+        }
+        logarithm = isinf(whole) && whole > 0.0 ? scalar_log(lowered) + exponent * LN2 : whole > 0.0 ? log_of(excess, whole) : -INFINITY;
     }
     *result = swapped ? (logarithm == 0.0 ? 0.0 : -logarithm / a) : logarithm / beta;
     return status;

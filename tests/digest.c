@@ -126,6 +126,19 @@ static void hash_tokens(const job *j, const room *r, fd_row a, fd_row b, int n, 
     for (int i = 0; i < FD_STATISTICS; i++) hash[STATISTICS] = hashed(hash[STATISTICS], known[i]);
 }
 
+/* Windows of both rows, each an element behind the one before; one of them alone has the bits it has among the others. */
+static uint64_t hash_several(const job *j, int d, fd_row p, fd_row q, int n, int where, int in_double, double number, int choice, uint64_t hash) {
+    int count = 1 + choice % FD_ROWS < n ? 1 + choice % FD_ROWS : n, one = choice / FD_ROWS % count;
+    const ptrdiff_t step_p = p.stride, step_q = q.stride;
+    double x[FD_ROWS], alone;
+    int status = j->kernels->rows[d][where][in_double](p, step_p, q, step_q, count, n - count + 1, number, x);
+    hash = hashed(hash, status);
+    for (int k = 0; k < count; k++) hash = hashed(hash, x[k]);
+    p.data += one * step_p, q.data += one * step_q;
+    int of_one = j->kernels->pair[d][where][in_double](p, q, n - count + 1, number, &alone);
+    return hashed(hash, hashed(0, alone) != hashed(0, x[one]) || (of_one & ~status));
+}
+
 static void hash_row(const job *j, const room *r, int row) {
     source s = {mixed((uint64_t)row)}, place = {mixed((uint64_t)row ^ mixed(j->placement))};
     uint64_t hash[COLUMNS] = {0};
@@ -139,11 +152,7 @@ static void hash_row(const job *j, const room *r, int row) {
         double x;
         int status = j->kernels->pair[d][where][in_double](p, is_unary[d] ? p : q, n, parameter(d, choice), &x);
         hash[d] = hashed(hashed(0, x), status);
-        fd_rows_kernel several = j->kernels->rows[d][where][in_double];
-        int count = several ? 1 + (row + d) % FD_ROWS : 0;
-        double same[FD_ROWS];
-        if (several && several(p, 0, q, 0, count, n, parameter(d, choice), same) != status) hash[d]++;
-        for (int k = 0; k < count; k++) hash[d] += hashed(0, same[k]) != hashed(0, x); /* of several pairs each has the bits of one */
+        if (j->kernels->rows[d][where][in_double]) hash[d] = hash_several(j, d, p, q, n, where, in_double, parameter(d, choice), row + d, hash[d]);
     }
     if (where == FD_LOGITS) hash_tokens(j, r, p, q, n, in_double, &s, hash);
     else hash_weights(j, r, p, q, placed(&place, r->gaps, FD_float64, r->gap, n), n, where, in_double, hash);

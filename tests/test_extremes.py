@@ -9,7 +9,7 @@ import sys
 import ml_dtypes
 import numpy as np
 import pytest
-from reference import ORACLES, exact, excess, generalised_bound, mp, softmax
+from reference import FAMILIES, ORACLES, exact, excess, generalised_bound, mp, softmax
 
 import fastdiv as fd
 from fastdiv import _core
@@ -104,6 +104,43 @@ def test_rows_that_span_the_doubles(isa):
     assert fd.renyi_divergence([1e60, 5e-324], [3e-310, 3e-310], 2) == pytest.approx(math.log(2))
     assert fd.kl_divergence([1e-290], [1.7e308], normalize=False) == 1.7e308
     assert fd.kl_divergence([1.7e308], [1.0], normalize=False) == math.inf
+
+
+ORDERS_OF_SUMS = (-1.5, -0.001, 0.3, 0.5, 0.9, 0.999, 1.001, 2.0, 6.0, 30.0)
+
+
+@pytest.mark.parametrize("name", ["renyi_divergence", "alpha_divergence"])
+@pytest.mark.parametrize("order", ORDERS_OF_SUMS)
+def test_orders_of_raw_weights_near_the_largest(isa, name, order):
+    """Sums and powers beyond doubles: logarithms of them are numbers, below order 1 infinite."""
+    generator = np.random.default_rng(5)
+    function, oracle = getattr(fd, name), FAMILIES[name][0](order)
+    below_0 = -math.inf if name == "renyi_divergence" and order < 0 else math.inf
+    for size in (1, 3, 9, 20):
+        p, q = generator.uniform(0.1e308, 1.7e308, (2, size))
+        q[0] *= 1e-300
+        nothing, least = p.copy(), q.copy()
+        nothing[0], least[-1] = 0.0, 5e-324
+        for x, y in [(p, q), (q, p), (p, p), (p, nothing), (nothing, p), (p, least), (least, p)]:
+            for a, b in [(x, y), (x, y * 1e-300), (x * 1e-30, y), (x * 1e-310, y)]:
+                with mp.workdps(80):
+                    want = oracle(exact(a), exact(b))
+                got = function(a, b, order, normalize=False)
+                if want > sys.float_info.max:
+                    assert got == (below_0 if want == math.inf else math.inf), (a, b, got)
+                else:
+                    assert got == pytest.approx(float(want), rel=1e-14, abs=0), (a, b)
+
+
+def test_renyi_of_sums_beyond_doubles(isa):
+    large = [1.5e308] * 3, [1.0] * 3
+    assert fd.renyi_divergence(*large, 0.5, normalize=False) == math.inf
+    many = [1.5e308] * 1000, [1e308] * 1000
+    want = math.log(2.5) + 310 * math.log(10)  # of 1 + the sum of (p - q)²/q
+    assert fd.renyi_divergence(*many, 2, normalize=False) == pytest.approx(want, rel=1e-14)
+    assert fd.renyi_divergence([0.0], [1.7e308], 2, normalize=False) == pytest.approx(
+        math.log(1.7e308), rel=1e-15
+    )
 
 
 def rows_from_end_to_end(count):

@@ -278,7 +278,8 @@ def test_arbitrary_rows(each_isa, divergences, dtype):
 
 @lru_cache(maxsize=36)
 def generated_rows(dtype, form, n):
-    """Sparse rows over most of the range, a third of them with a partner a few ulps away."""
+    """Sparse rows over most of the range, a third of them with a partner a few ulps away, a sixth
+    with one that has nothing in common with them."""
     count, rng = 10_000 if n <= 3 else 3_000, np.random.default_rng(n)
     lowest = layouts.ml_dtypes.finfo(DTYPES[dtype]).minexp
     p, q = np.ldexp(
@@ -290,6 +291,13 @@ def generated_rows(dtype, form, n):
     steps = rng.integers(-2, 3, (count, n)) * layouts.machine_epsilon(dtype)
     q[near] = (p * (1 + steps))[near]
     p[:, 0] = q[:, 0] = 1
+    if n > 1:
+        apart = np.arange(count) % 6 == 1
+        of_p = rng.random((apart.sum(), n)) < 0.5
+        of_p[:, 0], of_p[:, -1] = True, False
+        q[:, -1] = np.where(q[:, -1] == 0, 1, q[:, -1])
+        p[apart] = np.where(of_p, p[apart], 0)
+        q[apart] = np.where(of_p, 0, q[apart])
     if form == "logits":
         with np.errstate(divide="ignore"):
             p, q = np.log(p), np.log(q)

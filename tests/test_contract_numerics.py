@@ -357,7 +357,8 @@ def test_total_variation_of_hardly_anything(each_isa, worst):
         for _ in each_isa():
             for got in (fd.total_variation(a, b, from_logits=True), fd.compare_logits(a, b).tv):
                 error = np.where(want < 3e-17, abs(got - want), 0).max()
-                worst(error, "total variation of float64 logits, where it is below 3e-17", 2.0**-104)
+                of = "total variation of float64 logits where it is below 3e-17"
+                worst(error, of, 2.0**-104)
 
 
 @pytest.mark.promise("P4")

@@ -21,7 +21,8 @@ PROMISES = {
     "P1": "Elementary functions of the kernels: exp, log, log1p, ψ are within 1 ulp. All 65,536 "
     "float16 and bfloat16 inputs and float32's densely, all 2³² of them in `make contract-slow`, "
     "of which each function has those it is called with; float64 on random and hard cases. "
-    "log1p is needed once a row, so there is one, of float64 (`scalar_log1p`). Every polynomial is within the error beside it in `src_c/coefficients.h`.",
+    "log1p is needed once a row, so there is one, of float64 (`scalar_log1p`). Every polynomial is "
+    "within the error beside it in `src_c/coefficients.h`.",
     "P2": "Divergences of numbers as given (`normalize=False`), at any closeness: relative error "
     "≤ 16u against 50 digits. Perturbations 1…1e-13, lengths 2…262,144. Rényi's and "
     "Bhattacharyya's, D = log(1+y)/c with c = α−1 or −1, have the condition of that logarithm as "
@@ -49,8 +50,8 @@ PROMISES = {
     "P10": "Threads: safe without the GIL; no data race is reported.",
     "P11": "Process: safe to fork; Ctrl-C within 100 ms (what comes later is tried "
     "again, four times: a busy machine lets processes wait); MemoryError, never an abort, "
-    "whichever allocation of the extensions' own code fails (Python's and NumPy's for them are theirs); no "
-    "reference leaks.",
+    "whichever allocation of the extensions' own code fails (Python's and NumPy's for them are "
+    "theirs); no reference leaks.",
 }
 INTRODUCTION = """\
 # The contract

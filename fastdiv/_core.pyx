@@ -142,7 +142,9 @@ cdef enum:
     THREADED = 1 << 17  # elements below which a second thread costs more than it brings
     NO_MEMORY = 1 << 8  # a status bit beside FD_INVALID
     LINE = 64  # bytes of the cache that are fetched together
-    PACKED = 1 << 18  # bytes of rows that are packed together, where a line of each element is fewer
+    LINES = 2 * LINE  # and those that memory gives as one
+    PACKED = 1 << 16  # bytes of rows that are packed together, where four lines of each element are fewer
+    PACKED_BY_FOUR = 1 << 20  # bytes of four lines of each element, above which they are packed by two
     PACKED_AT_MOST = 1 << 26
 
 
@@ -393,13 +395,13 @@ cdef inline int is_apart(const Job *job, int operand) noexcept nogil:
 
 
 cdef inline Py_ssize_t packed_step(const Job *job, int operand) noexcept nogil:
-    # A line more, for rows that are a power of 2 apart would all want the same few places of the cache.
-    return (job.n * size_of(job, operand) + LINE - 1) // LINE * LINE + LINE
+    # An odd number of lines, for rows that are a power of 2 apart would all want the same few places of the cache.
+    return ((job.n * size_of(job, operand) + LINE - 1) // LINE | 1) * LINE
 
 
 cdef Py_ssize_t rows_to_pack(const Job *job, Py_ssize_t count) noexcept nogil:
     """How many rows are packed together: at least as many as have an element in a line; 0 where that is not worth it."""
-    cdef Py_ssize_t size = 0, in_a_line = 0
+    cdef Py_ssize_t size = 0, in_a_line = 0, lines
     cdef int i
     for i in range(job.loop.rows):
         if is_apart(job, i):
@@ -408,15 +410,19 @@ cdef Py_ssize_t rows_to_pack(const Job *job, Py_ssize_t count) noexcept nogil:
                 in_a_line = max(in_a_line, LINE // size_of(job, i))
     if in_a_line == 0 or count < in_a_line or size * in_a_line > PACKED_AT_MOST:
         return 0
-    return in_a_line * max(<Py_ssize_t>1, PACKED // (size * in_a_line))
+    size *= in_a_line
+    lines = PACKED // size
+    if lines < 4:
+        lines = 4 if 4 * size <= PACKED_BY_FOUR else 2 if 2 * size <= PACKED_AT_MOST else 1
+    return in_a_line * max(<Py_ssize_t>1, min(lines, count // (in_a_line * thread_count)))  # there is something for each thread
 
 
 cdef Py_ssize_t rows_before_line(const Job *job) noexcept nogil:
-    """How many rows more the first line would hold: groups that begin where lines do need no line twice."""
+    """How many rows more the first lines would hold: groups that begin where lines do need none twice."""
     cdef int i
     for i in range(job.loop.rows):
         if is_apart(job, i) and job.steps[i] == size_of(job, i):
-            return <Py_ssize_t>(<size_t>job.args[i] % LINE) // job.steps[i]
+            return <Py_ssize_t>(<size_t>job.args[i] % LINES) // job.steps[i]
     return 0
 
 

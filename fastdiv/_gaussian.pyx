@@ -84,6 +84,7 @@ def evaluate(tuple operands not None, tuple batch not None, bint diagonal, bint 
         raise ValueError(f"{len(batch)} axes of a batch; at most {FD_BATCH_AXES}")
     g.count = out.size
     g.k = operands[0].shape[-1]
+    diagonal = diagonal or g.k == 1  # fewer roundings: no root, and no inverse
     g.diagonal, g.factors = diagonal, factors
     g.result = <double *>cnp.PyArray_DATA(out)
     g.data[FD_ORDER] = NULL

@@ -9,7 +9,7 @@
 enum {
     LINE = 64,
     TOGETHER = 4, /* elements of each row that are copied at a time */
-    FORESEEN = 64 /* and how far ahead lines are asked for: what is a page apart, the processor does not foresee */
+    FORESEEN = 16 /* and how far ahead lines are asked for: what is a page apart, the processor does not foresee */
 };
 
 #define COPY(WORD)                                                                                                                             \
@@ -48,9 +48,11 @@ void fd_pack(int size, const char *from, ptrdiff_t inner, ptrdiff_t step, ptrdif
     for (ptrdiff_t j = 0; j < n; j += TOGETHER, from += TOGETHER * inner, to += TOGETHER * size) {
         int some = n - j < TOGETHER ? (int)(n - j) : TOGETHER;
         if (j && j % FD_PIECE == 0) fd_pause();
-        for (ptrdiff_t k = FORESEEN; k < FORESEEN + TOGETHER && j + k < n; k++) {
-            for (ptrdiff_t r = 0; r < rows; r += LINE / size) __builtin_prefetch(from + k * inner + r * step, 0, 2);
-            __builtin_prefetch(from + k * inner + (rows - 1) * step, 0, 2);
+        for (ptrdiff_t k = FORESEEN; k < FORESEEN + TOGETHER; k++) {
+            const ptrdiff_t left = n - j - k; /* none: what comes next are the first elements of as many rows more */
+            const char *there = from + (left > 0 ? k * inner : rows * step - left * inner - j * inner);
+            for (ptrdiff_t r = 0; r < rows; r += LINE / size) __builtin_prefetch(there + r * step, 0, 2);
+            __builtin_prefetch(there + (rows - 1) * step, 0, 2);
         }
         ptrdiff_t done = size == 4 && step == 4 && some == 4 ? copy_squares(from, inner, rows, to, to_step) : 0;
         const char *rest = from + done * step;

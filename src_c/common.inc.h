@@ -4,6 +4,7 @@
 #include "coefficients.h"
 
 #define LN2 0.693147180559945309417
+#define LN2_REST 0x1.abc9e3b39803fp-56 /* of log 2, beyond the double above */
 /* Elements that are read at once and summed in the lanes of V: so few that the next ones are on their way meanwhile.  Inside a block sums are
  * of so many vectors first, and then of those: rounding goes the same way in all additions of equal elements, and is felt once for each. */
 #define BLOCK 256

@@ -36,6 +36,15 @@ FD_INLINE V F(far_chi2)(int exchanged, F(pair) o, V t) {
     return v_sel(v_lt(C(1.0), ratio), far, v_sel(v_eq(numerator, C(0.0)), other, t));
 }
 
+/* For what only the lift makes overflow. */
+FD_INLINE F(pair) F(not_lifted)(F(pair) o) {
+    o.p = v_div(o.p, o.lift);
+    o.q = v_div(o.q, o.lift);
+    o.d = v_div(o.d, o.lift);
+    o.lift = C(1.0);
+    return o;
+}
+
 /* The limits of the generator take the place of terms in which p or q is 0. */
 FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
     if (of_one_row(which)) return v_div(F(term)(which, logits, 0, f, o), o.lift);
@@ -59,12 +68,7 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
     if (COMPUTES_DOUBLE && squares)
         t = F(far_chi2)(which == FD_neyman_divergence, o, t);
     else if (COMPUTES_DOUBLE && ((logits && (exact || isinf(at_0) || isinf(at_inf))) || which == FD_entropy_excess)) {
-        F(pair) plain = safe; /* what only the lift made overflow */
-        plain.p = v_div(safe.p, o.lift);
-        plain.q = v_div(safe.q, o.lift);
-        plain.d = v_div(safe.d, o.lift);
-        plain.lift = C(1.0);
-        t = v_sel(v_lt(t, C(INFINITY)), t, F(term)(which, logits, 0, f, plain));
+        t = v_sel(v_lt(t, C(INFINITY)), t, F(term)(which, logits, 0, f, F(not_lifted)(safe)));
     }
 #if COMPUTES_DOUBLE
     if (!logits && which == FD_cross_entropy) t = v_sel(F(most_of)(f, safe.q), t, v_mul(safe.p, F(surprisal)(f, safe.log_q)));
@@ -74,6 +78,10 @@ FD_INLINE V F(careful_term)(int which, int logits, const frame *f, F(pair) o) {
         if (m_any(wrong)) {
             F(pair) far = F(by_logarithms)(f, safe);
             V by_logs = v_div(F(term)(which, 1, 0, f, far), far.lift);
+            if (which == FD_power || which == FD_power_excess) {
+                V plain = F(term)(which, 1, 0, f, F(not_lifted)(far));
+                by_logs = v_sel(v_lt(by_logs, C(INFINITY)), by_logs, plain);
+            }
             if (which == FD_chi2_divergence || which == FD_neyman_divergence) by_logs = F(far_chi2)(which == FD_neyman_divergence, far, by_logs);
             if (!underflow_counts(which)) by_logs = v_sel(v_lt(v_add(far.p, far.q), C(LEAST)), C(0.0), by_logs); /* of nothing */
             t = v_sel(wrong, by_logs, t);

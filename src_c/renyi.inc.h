@@ -184,7 +184,7 @@ static int alpha_family(int renyi, int source, fd_row p, fd_row q, ptrdiff_t n, 
     sums s = powers_of_pair(source, p, q, n, f);
     int exponent = 0;
     const int raw = source == FD_RAW;
-    if (raw && !isfinite(beta * (s.A[0] + s.A[2]))) { /* weights of any size: their sums may be beyond doubles */
+    if (raw && beta != 0.0 && !isfinite(beta * (s.A[0] + s.A[2]))) { /* weights of any size: their sums may be beyond doubles */
         exponent = 128;
         f.scale = f.high = ldexp(1.0, -exponent);
         source = FD_NORMALIZED; /* by these scales */
@@ -196,33 +196,43 @@ static int alpha_family(int renyi, int source, fd_row p, fd_row q, ptrdiff_t n, 
     if (isnan(excess) && !isinf(whole)) return status;
     if (!renyi) {
         if (isnan(excess)) excess = INFINITY;
-        double lost = lone_p ? (beta < 0.0 ? only_p * (a / -beta) : INFINITY) : 0.0;
+        double lost = lone_p ? (beta < 0.0 ? only_p * a / -beta : INFINITY) : 0.0;
         *result = ldexp((excess + lost) / a, exponent);
         return status;
     }
     if (!swapped && beta == 0.0) {
-        *result = lone_p ? INFINITY : ldexp(excess, exponent);
+        *result = lone_p ? INFINITY : excess;
         return status;
     }
-    double shift = 0.0, logarithm;
+    /* 1 + moved is the sum of powers; in units of 2^exponent, but for the 1. */
+    double moved = (beta == 0.0 ? 0.0 : beta * excess) - a * only_p, logarithm;
     if (beta > 0.0 && lone_p) {
         logarithm = INFINITY;
-    } else if (raw ? !isfinite(beta * excess) : isinf(excess) || isinf(whole) || whole < 0x1p-900) {
-        shift = f.power_shift = extremes_of_pair(source, p, q, n, &f).power;
+    } else if (raw ? !(moved < INFINITY) : isinf(excess) || isinf(whole) || whole < 0x1p-900) {
+        double shift = f.power_shift = extremes_of_pair(source, p, q, n, &f).power;
         s = powers_of_pair(source, p, q, n, f);
         logarithm = beyond_sums(shift) ? shift : scalar_log(s.A[1] / mass) + (shift + exponent * LN2);
+    } else if (fabs(moved) < 0x1p-60 && !swapped && exponent == 0) { /* its logarithm, and as many digits as it had before it was multiplied */
+        *result = excess - only_p * (a / beta);
+        return status;
     } else {
-        excess = beta * excess - a * only_p;
-        double lowered = excess;
-        if (raw) {
-            excess = ldexp(excess, exponent);
-            whole = 1.0 + excess;
-        }
-        logarithm = isinf(whole) && whole > 0.0 ? scalar_log(lowered) + exponent * LN2 : whole > 0.0 ? log_of(excess, whole) : -INFINITY;
+        double all = ldexp(moved, exponent);
+        if (raw) whole = 1.0 + all;
+        if (isinf(whole) && whole > 0.0) logarithm = scalar_log(moved) + exponent * LN2;
+        else logarithm = whole > 0.0 ? log_of(all, whole) : -INFINITY;
     }
     *result = swapped ? (logarithm == 0.0 ? 0.0 : -logarithm / a) : logarithm / beta;
     return status;
 }
+
+/* Of all weights, whatever their size. */
+static double log_of_weights(fd_row p, ptrdiff_t n) {
+    double scale;
+    row_sum s = scaled_sum(&p, n, &scale);
+    return scalar_log(s.total) - (ilogb(scale) + (p.temperature != 0.0 ? ilogb(LARGER) : 0)) * LN2;
+}
+/* Far from both ends of the doubles. */
+static int inside(double x) { return x > LOW && x < 1.0 / LOW; }
 
 static int entropy_family(int renyi, int source, fd_row p, ptrdiff_t n, double alpha, double *result) {
     frame f = {.scale = 1.0, .high = 1.0, .beta = alpha - 1.0};
@@ -257,6 +267,13 @@ static int entropy_family(int renyi, int source, fd_row p, ptrdiff_t n, double a
         *result = INFINITY;
     } else if (!renyi) {
         *result = s.A[0] / (source == FD_RAW ? 1.0 : mass);
+        if (source == FD_RAW && isnan(*result)) { /* a weight whose logarithm is beyond the kernels: powers of small ones are more, or nothing */
+            int small_ones = alpha < 0.0 && extremes_of_row(source, p, n, &f).power > top;
+            *result = small_ones ? INFINITY : alpha < 0.0 ? mass / beta : -INFINITY;
+        }
+    } else if (source == FD_RAW && mass > 0.0 && !(inside(mass) && inside(s.A[1]) && inside(s.A[1] / mass))) {
+        status = entropy_family(renyi, FD_NORMALIZED, p, n, alpha, result);
+        *result -= log_of_weights(p, n);
     } else if (beta == 0.0) {
         *result = s.A[0] / mass;
     } else {

@@ -35,8 +35,10 @@ PROMISES = {
     "From float64 logits, the largest of size A, 16u(1+A·√(2/KL)), the total variation from 3e-17 "
     "on, below which it is within 2⁻¹⁰⁴; NLL and entropy 16u(1+A·min(1, √(2/x))) of their own "
     "value x. Vocabularies to 262,144, shifts to 1e4, masks.",
-    "P5": "Sign and range: ≥ +0, exactly 0 for equal rows, of normalised rows and "
-    "logits JS ≤ ln 2, TV and H² ≤ 1, on ≥ 10⁵ generated cases, far, near, sparse and disjoint.",
+    "P5": "Sign and range: ≥ +0, exactly 0 for equal rows; of normalised rows and logits "
+    "JS ≤ ln 2, TV and H² ≤ 1, on ≥ 10⁵ generated cases, far, near, sparse and disjoint. "
+    "Entropies of numbers as given, and Rényi's divergences of orders below 0, have the other sign "
+    "where they should.",
     "P6": "KL of Gaussians, at any closeness: ≤ 2k·u·cond(L₁) from factors, ≤ 2k·u·cond(Σ₁) from "
     "covariances; for k < 4, one variable included, as if k were 4. Tested for k of 1, 2, 3, 5, "
     "8 and 20, perturbations 1…1e-12, conditions 1…1e6.",

@@ -295,7 +295,7 @@ def generated_rows(dtype, form, n):
         apart = np.arange(count) % 6 == 1
         of_p = rng.random((apart.sum(), n)) < 0.5
         of_p[:, 0], of_p[:, -1] = True, False
-        q[:, -1] = np.where(q[:, -1] == 0, 1, q[:, -1])
+        q[apart, -1] = 1
         p[apart] = np.where(of_p, p[apart], 0)
         q[apart] = np.where(of_p, 0, q[apart])
     if form == "logits":

@@ -193,8 +193,8 @@ DOUBLE = {
     "surprisal_double": (lambda x: -mp.log(x), 2.0**-1000, 2.0**1000),
     "psi_double": (exact_psi, -1.0, 1.0),
     "scalar_exp": (mp.exp, -745.0, 709.0),
-    "scalar_log": (mp.log, 2.0**-899, 2.0**1000),
-    "scalar_log1p": (mp.log1p, -1.0, 2.0**1000),
+    "scalar_log": (mp.log, 5e-324, float(np.finfo(np.float64).max)),
+    "scalar_log1p": (mp.log1p, -1.0, float(np.finfo(np.float64).max)),
     "scalar_expm1": (mp.expm1, -750.0, 1.0),
 }
 
@@ -209,14 +209,14 @@ def double_inputs(least: float, most: float, count: int) -> np.ndarray:
     sign = rng.choice([-1.0, 1.0], count)
     near = np.concatenate([np.ldexp(1.0, -np.arange(1, 54)), -np.ldexp(1.0, -np.arange(1, 54))])
     multiples = np.float64(np.log(2) / 4) * np.arange(-4300, 4300, 17)
-    edges = np.ldexp(2.0**0.5, np.arange(-1000, 1000, 7))
+    edges = np.ldexp(2.0**0.5, np.arange(-1060, 1024, 7))
     random = [
         rng.uniform(max(least, -800), min(most, 800), count),
         rng.uniform(-1.5, 2, 2 * count),
         sign * np.exp(rng.uniform(-45, 6, count)),
         np.exp(rng.uniform(-690, 690, count)),
     ]
-    hard = [near, 1 + near, multiples, edges, np.ldexp(1.5, np.arange(-1000, 1000, 7))]
+    hard = [near, 1 + near, multiples, edges, np.ldexp(1.5, np.arange(-1060, 1024, 7))]
     hard += [np.nextafter(x, np.inf) for x in hard] + [np.nextafter(x, -np.inf) for x in hard]
     hard += [np.float64([least, most, 5e-324, 2.0**-1022, -5e-324, 1, np.nextafter(1, 0)])]
     x = np.unique(np.concatenate(random + hard))

@@ -109,13 +109,15 @@ def test_rows_that_span_the_doubles(isa):
 ORDERS_OF_SUMS = (-1.5, -0.001, 0.3, 0.5, 0.9, 0.999, 1.001, 2.0, 6.0, 30.0)
 
 
+@pytest.mark.promise("P2")
 @pytest.mark.parametrize("name", ["renyi_divergence", "alpha_divergence"])
 @pytest.mark.parametrize("order", ORDERS_OF_SUMS)
 def test_orders_of_raw_weights_near_the_largest(isa, name, order):
-    """Sums and powers beyond doubles: logarithms of them are numbers, below order 1 infinite."""
+    """Sums and powers beyond doubles: their logarithms are numbers, but for an order between 0 and
+    1, where nothing is left to take one of."""
     generator = np.random.default_rng(5)
     function, oracle = getattr(fd, name), FAMILIES[name][0](order)
-    below_0 = -math.inf if name == "renyi_divergence" and order < 0 else math.inf
+    none = -math.inf if name == "renyi_divergence" and order < 0 else math.inf
     for size in (1, 3, 9, 20):
         p, q = generator.uniform(0.1e308, 1.7e308, (2, size))
         q[0] *= 1e-300
@@ -127,20 +129,76 @@ def test_orders_of_raw_weights_near_the_largest(isa, name, order):
                     want = oracle(exact(a), exact(b))
                 got = function(a, b, order, normalize=False)
                 if want > sys.float_info.max:
-                    assert got == (below_0 if want == math.inf else math.inf), (a, b, got)
+                    assert got == (none if want == math.inf else math.inf), (a, b, got)
                 else:
-                    assert got == pytest.approx(float(want), rel=1e-14, abs=0), (a, b)
+                    assert got == pytest.approx(float(want), rel=6e-15, abs=0), (a, b)
 
 
-def test_renyi_of_sums_beyond_doubles(isa):
-    large = [1.5e308] * 3, [1.0] * 3
-    assert fd.renyi_divergence(*large, 0.5, normalize=False) == math.inf
-    many = [1.5e308] * 1000, [1e308] * 1000
-    want = math.log(2.5) + 310 * math.log(10)  # of 1 + the sum of (p - q)²/q
-    assert fd.renyi_divergence(*many, 2, normalize=False) == pytest.approx(want, rel=1e-14)
-    assert fd.renyi_divergence([0.0], [1.7e308], 2, normalize=False) == pytest.approx(
-        math.log(1.7e308), rel=1e-15
-    )
+RAW_ORDERS = [  # what a power alone, a sum alone, or a row that differs in nothing may hide
+    ([1e-212, 1.0], [4e-315, 1e307], 6.0),
+    ([1e-212, 1e307], [4e-315, 1e307], 6.0),
+    ([1e-212, *[1.7e308] * 3], [4e-315, *[1.7e308] * 3], 6.0),
+    ([1e-212, *[1.0] * 3], [4e-315, *[1.7e308] * 3], 6.0),
+    ([1.9 * 2.0**1002], [1.9 * 2.0**997], 31.0),  # 30 times a sum leaves the doubles, not the sum
+    ([1.5e308] * 1000, [1e308] * 1000, 2.0),
+    ([0.0], [1.7e308], 2.0),
+    ([0.0], [1e-300], 1 + 2.0**-52),
+    ([0.0], [1e-305], 1 + 1e-8),
+    ([1.5e308] * 3, [1.0] * 3, 0.5),
+]
+
+
+@pytest.mark.promise("P2")
+@pytest.mark.parametrize(("p", "q", "order"), RAW_ORDERS)
+@pytest.mark.parametrize("name", ["renyi_divergence", "alpha_divergence"])
+def test_orders_of_raw_weights(isa, name, p, q, order):
+    with mp.workdps(80):
+        want = FAMILIES[name][0](order)(exact(np.array(p)), exact(np.array(q)))
+    got = getattr(fd, name)(p, q, order, normalize=False)
+    if want > sys.float_info.max:
+        assert got == math.inf
+    else:
+        assert got == pytest.approx(float(want), rel=2e-15, abs=0)
+
+
+def test_orders_beside_0_of_raw_weights(isa):
+    rows = [1.7e308] * 2 + [0], [1, 1, 1e-290]
+    assert fd.renyi_divergence(*rows, 0, normalize=False) == pytest.approx(1e-290, rel=1e-15, abs=0)
+    for name, p, q in [
+        ("renyi_divergence", *rows),
+        ("alpha_divergence", [1.0, 0.0], [1.0, 1e-10]),
+        ("alpha_divergence", [1.0, 1e-10], [1.0, 0.0]),
+    ]:
+        with mp.workdps(400):
+            want = FAMILIES[name][0](1e-310)(exact(np.array(p)), exact(np.array(q)))
+        got = getattr(fd, name)(p, q, 1e-310, normalize=False)
+        assert got == pytest.approx(float(want), rel=2e-15, abs=0)
+
+
+@pytest.mark.promise("P2")
+@pytest.mark.parametrize("order", [-2.0, -1.0, 0.5, 1.0, 2.0, 3.0])
+def test_entropies_of_raw_weights_of_any_size(isa, order):
+    """As given, of a row of which the sum, its powers, or their ratio are no doubles."""
+    renyi, tsallis = FAMILIES["renyi_entropy"][0], FAMILIES["tsallis_entropy"][0]
+    for weights in [
+        *([x] * 2 for x in (1e110, 1e-110, 1e160, 1e-160, 1e200, 1e-200, 2.4e305, 1.7e308, 5e-324)),
+        [1.7e308, 1.7e308, 1.6e308],
+        [1e300, 1e-5, 1.0],
+        [1e150, 1e-150],
+    ]:
+        row = exact(np.array(weights))
+        total = mp.fsum(row)
+        if order == 1:
+            want = -mp.fsum(x * mp.log(x) for x in row) / total
+        else:
+            want = renyi(order)(row, row)
+        got = fd.renyi_entropy(weights, order, normalize=False)
+        assert got == pytest.approx(float(want), rel=2e-15), weights
+        if order != 1 and total < sys.float_info.max:
+            want = tsallis(order)(row, row)
+            got = fd.tsallis_entropy(weights, order, normalize=False)
+            terms = 1e-15 * float(total + mp.fsum(x**order for x in row))
+            assert got == pytest.approx(float(want), rel=2e-15, abs=terms + 5e-324), weights
 
 
 def rows_from_end_to_end(count):

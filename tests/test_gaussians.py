@@ -92,8 +92,8 @@ def off(found, exact):
 
 # --- the contract ---------------------------------------------------------------------------------
 
-# The least k of P6's bound: for k = 1, 2, 3 the worst of 630 pairs each is 6.5 u·cond, found at
-# cond = 1, where 2k would be 4 or 6 but a dozen roundings are as many for any k; so 8 it is.
+# The least k of P6's bound: of 40,000 pairs of one variable the worst is 5.7 u, of 630 of two and
+# three each 6.5 u·cond, where 2k would be 2 to 6 but a dozen roundings are as many for any k.
 LEAST_K = 4
 
 
@@ -104,7 +104,7 @@ def allowed(scale):
 
 @pytest.mark.promise("P6")
 @pytest.mark.parametrize("condition", [1.0, 1e3, 1e6])
-@pytest.mark.parametrize("k", [1, 2, 3, 5, 8, 20])
+@pytest.mark.parametrize("k", [2, 3, 5, 8, 20])
 def test_kl_keeps_its_digits(k, condition, worst, each_isa):
     """At any closeness, from covariances and from factors."""
     rng = np.random.default_rng(k)
@@ -127,20 +127,34 @@ def test_kl_keeps_its_digits(k, condition, worst, each_isa):
 
 
 @pytest.mark.promise("P6")
-def test_normal_kl_keeps_its_digits(worst, isa):
+def test_one_variable_keeps_its_digits(worst, each_isa):
     """What is promised of k < 4 is promised of one variable, whose condition is 1."""
-    rng = np.random.default_rng(1)
-    sigma_q, mu_q = np.exp(rng.standard_normal(400)), rng.standard_normal(400)
-    closeness = 10.0 ** rng.uniform(-13, 0, 400)
-    sigma_p = sigma_q * np.exp(closeness * rng.standard_normal(400))
-    mu_p = mu_q + closeness * sigma_q * rng.standard_normal(400)
-    found = fd.normal_kl(mu_p, sigma_p, mu_q, sigma_q)
-    errors = []
-    for a, b, c, d, x in zip(mu_p, sigma_p, mu_q, sigma_q, found, strict=True):
-        r, y = mp.mpf(b) / mp.mpf(d), (mp.mpf(a) - mp.mpf(c)) / mp.mpf(d)
-        errors.append(off(x, (r * r - 1 - 2 * mp.log(r) + y * y) / 2))
-    worst(max(errors), "units, one variable", allowed(np.eye(1)))
-    assert max(errors) <= allowed(np.eye(1))
+    rng, count = np.random.default_rng(1), 3000
+    scale_q, mu_q = np.exp(2 * rng.standard_normal(count)), rng.standard_normal(count)
+    closeness = 10.0 ** rng.uniform(-13, 0.3, count)
+    closeness[: count // 2] = 0.3  # where log 2 and the logarithm of the rest cancel
+    scale_p = scale_q * np.exp(closeness * rng.standard_normal(count))
+    moved = rng.standard_normal(count) * (rng.random(count) < 0.6)
+    mu_p = mu_q + closeness * np.sqrt(scale_q) * moved
+    exact = []  # of variances, and of deviations
+    for a, b, c, d in zip(mu_p, scale_p, mu_q, scale_q, strict=True):
+        r, apart = mp.mpf(b) / mp.mpf(d), mp.mpf(a) - mp.mpf(c)
+        exact.append(
+            (
+                (r - 1 - mp.log(r) + apart**2 / mp.mpf(d)) / 2,
+                (r * r - 1 - 2 * mp.log(r) + (apart / mp.mpf(d)) ** 2) / 2,
+            )
+        )
+    means, scales = (mu_p[:, None], mu_q[:, None]), (scale_p[:, None, None], scale_q[:, None, None])
+    full = means[0], scales[0], means[1], scales[1]
+    for _ in each_isa():
+        for name, which, found in [
+            ("from covariances", 0, fd.gaussian_kl(*full)),
+            ("from factors", 1, fd.gaussian_kl(*full, cholesky=True)),
+            ("normal_kl", 1, fd.normal_kl(mu_p, scale_p, mu_q, scale_q)),
+        ]:
+            errors = [off(x, y[which]) for x, y in zip(found, exact, strict=True)]
+            worst(max(errors), f"units, one variable, {name}", allowed(np.eye(1)))
 
 
 def test_a_million_times_wider_or_narrower():

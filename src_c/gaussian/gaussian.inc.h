@@ -30,7 +30,8 @@ FD_INLINE void divide_excess(excess_of *x, vd above, vd difference) {
     x->r = v_div(v_sel(same, v_sub(vd_set1(0.0), difference), x->s.d), v_sel(same, above, x->s.t));
 }
 FD_INLINE void sum_excess(excess_of *x) {
-    x->found = v_fma(v_mul(x->s.d, x->r), phi_double(x->r), v_fma(v_add(x->s.k, x->shift), vd_set1(LN2 / EXPONENT_ONE), v_sub(x->all, x->s.t)));
+    vd k = v_add(x->s.k, x->shift), rest = v_fma(k, vd_set1(LN2 / EXPONENT_ONE), v_sub(x->all, x->s.t)); /* log 2 in two pieces: they cancel */
+    x->found = v_fma(v_mul(x->s.d, x->r), phi_double(x->r), v_fma(k, vd_set1(LN2_REST / EXPONENT_ONE), rest));
 }
 FD_INLINE vd end_excess(const excess_of *x, vd above) {
     vd zero = vd_set1(0.0), found = v_sel(v_lt(x->u, vd_set1(INFINITY)), x->found, x->u);

@@ -10,10 +10,10 @@ test: build
 	$(PYTHON) -m pytest
 
 contract: build  ## every promise of docs/contract.md, which this writes
-	$(PYTHON) -m pytest -q -m promise --contract docs/contract.md
+	$(PYTHON) -m pytest -q -m promise --contract=docs/contract.md tests
 
 contract-slow: build  ## the same with every float32 and every length: about an hour more
-	$(PYTHON) -m pytest -q -m promise --contract docs/contract.md --exhaustive
+	$(PYTHON) -m pytest -q -m promise --contract=docs/contract.md --exhaustive tests
 
 bench: build  ## every public function against NumPy, and SciPy and torch where installed
 	mkdir -p build

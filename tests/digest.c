@@ -136,7 +136,7 @@ static uint64_t hash_several(const job *j, int d, fd_row p, fd_row q, int n, int
     for (int k = 0; k < count; k++) hash = hashed(hash, x[k]);
     p.data += one * step_p, q.data += one * step_q;
     int of_one = j->kernels->pair[d][where][in_double](p, q, n - count + 1, number, &alone);
-    return hashed(hash, hashed(0, alone) != hashed(0, x[one]) || (of_one & ~status));
+    return hashed(hash, hashed(0, alone) != hashed(0, x[one]) || (of_one & ~status) || (count == 1 && of_one != status));
 }
 
 static void hash_row(const job *j, const room *r, int row) {

@@ -50,11 +50,13 @@ long failing_blocks(void) { return count; }
 
 static int is_ours(void *caller) { return (uintptr_t)caller - low < high - low; }
 static int fails(void *caller) {
-    if (left > 0 && is_ours(caller) && atomic_fetch_sub(&left, 1) == 1) {
-        left = -1; /* it has happened, once */
-        errno = ENOMEM;
-        return 1;
-    }
+    if (!is_ours(caller)) return 0;
+    for (long k = left; k > 0;) /* of threads that ask at once each takes one number; -1: it has happened, once */
+        if (atomic_compare_exchange_weak(&left, &k, k == 1 ? -1 : k - 1)) {
+            if (k > 1) return 0;
+            errno = ENOMEM;
+            return 1;
+        }
     return 0;
 }
 

@@ -7,8 +7,8 @@ and :math:`y = L_1^{-1}(\mu_0 - \mu_1)`,
 
 where the first two terms are one sum of squares and of u − 1 − log u ≥ 0 over the Cholesky factor
 of I + B, which is kept as what it has beside I: nothing cancels, however close P and Q are. The
-relative error is a few k units of 2⁻⁵³ times the condition of Σ₁ (of its factor, if that is given);
-for P far from Q log abs(Σ₀) has the condition of Σ₀, too. Eight problems are computed side by side
+relative error is a few k units of 2⁻⁵³ times the condition of Σ₁, or of Σ₀ if that is more, as log
+abs(Σ₀) has it (of Q's factor alone, if factors are given). Eight problems are computed side by side
 by the kernels of ``src_c/gaussian``; a problem's result has the same bits in any batch, on any
 number of threads and on any instruction set. Wasserstein's distance is computed by NumPy.
 

@@ -22,12 +22,20 @@
 #define TRIANGLE(i) ((i) * ((i) + 1) / 2)
 
 /* u - 1 - log u of u = above / below, from it, from e = difference / below = u - 1 and from what they are made of.  In four steps, which
- * several vectors may take together; u is scaled where it is tiny, and `all` and `shift` say by what. */
-typedef struct { vd u, all, shift, r, found; ratio_double s; } excess_of;
-FD_INLINE void split_excess(excess_of *x, vd e) { x->s = split_double(0, vd_set1(1.0), x->u, v_sub(vd_set1(0.0), e)); }
-FD_INLINE void divide_excess(excess_of *x, vd above, vd difference) {
-    md same = v_eq(x->s.k, vd_set1(0.0)); /* then r = -e / u, without the rounding of either */
-    x->r = v_div(v_sel(same, v_sub(vd_set1(0.0), difference), x->s.d), v_sel(same, above, x->s.t));
+ * several vectors may take together; u is scaled where it is tiny, and `all` and `shift` say by what.
+ *
+ * `near`: where phi reaches u itself, of which split would take twice, beside a log 2 that cancels, below 3/4.  A scaled u near 1 is not. */
+typedef struct { vd u, all, shift, r, found; md near; ratio_double s; } excess_of;
+FD_INLINE void split_excess(excess_of *x, vd e) {
+    vd zero = vd_set1(0.0);
+    x->near = m_and(v_le(vd_set1(2.0 / 3.0), x->all), v_le(x->all, vd_set1(1.5)));
+    x->s = split_double(1, vd_set1(1.0), x->u, zero);
+    x->s.k = v_sel(x->near, zero, x->s.k);
+    x->s.t = v_sel(x->near, x->u, x->s.t);
+    x->s.d = v_sel(x->near, v_sub(zero, e), x->s.d);
+}
+FD_INLINE void divide_excess(excess_of *x, vd above, vd difference) { /* near, r = -e / u without the rounding of either */
+    x->r = v_div(v_sel(x->near, v_sub(vd_set1(0.0), difference), x->s.d), v_sel(x->near, above, x->s.t));
 }
 FD_INLINE void sum_excess(excess_of *x) {
     vd k = v_add(x->s.k, x->shift), rest = v_fma(k, vd_set1(LN2 / EXPONENT_ONE), v_sub(x->all, x->s.t)); /* log 2 in two pieces: they cancel */
@@ -42,9 +50,9 @@ FD_INLINE excess_of start_excess(vd u, vd above, vd below) {
     excess_of x = {.u = u, .all = u, .shift = zero};
     md tiny = v_lt(u, vd_set1(TINY_RATIO));
     if (m_any(tiny)) {
-        x.u = v_sel(tiny, v_div(v_mul(above, vd_set1(0x1p500)), v_mul(below, vd_set1(0x1p-500))), u);
+        x.u = v_sel(tiny, v_div(v_mul(above, vd_set1(0x1p600)), v_mul(below, vd_set1(0x1p-600))), u);
         x.all = v_sel(tiny, zero, u);
-        x.shift = v_sel(tiny, vd_set1(1000.0 * EXPONENT_ONE), zero);
+        x.shift = v_sel(tiny, vd_set1(1200.0 * EXPONENT_ONE), zero);
     }
     return x;
 }
@@ -64,6 +72,7 @@ typedef struct {
     vd bad[2];               /* 1 where a pivot of P, or of Q, is not what it should be */
     vd *p, *q, *e, *b;       /* lower triangles, row after row */
     vd *y, *inverse, *pivot; /* k of each, of y 3 k; pivot: the b_j of the last factor */
+    vd *square[2];           /* k of each: the pivots of P and of Q before their roots were rounded; of covariances only */
     const char *next[2][8];  /* scales of later problems, if they lie there: of the next 8, or of small ones that come in 4 rounds */
     ptrdiff_t row[2];
 } problem;
@@ -92,11 +101,12 @@ FD_INLINE void below_pivot(int rows, vd *a, ptrdiff_t i, ptrdiff_t j, vd inverse
 /* Steps of large matrices take so long that the caller may want to stop between them. */
 #define PAUSE_IF_LARGE(w) if ((w)->k > 64) fd_pause()
 
-/* a becomes its Cholesky factor L, one column of it. */
-FD_INLINE void pivot_of(problem *w, vd *a, vd *inverse, vd *bad, ptrdiff_t j) {
-    vd *row = a + TRIANGLE(j), given = row[j], s = given;
+/* P, or Q, becomes its Cholesky factor L, one column of it. */
+FD_INLINE void pivot_of(problem *w, int of_q, vd *inverse, ptrdiff_t j) {
+    vd *row = (of_q ? w->q : w->p) + TRIANGLE(j), given = row[j], s = given;
     minus_dots(1, &row, row, j, &s);
-    *bad = v_sel(v_lt(v_mul(vd_set1((double)w->k * 0x1p-52), given), s), *bad, vd_set1(1.0));
+    w->bad[of_q] = v_sel(v_lt(v_mul(vd_set1((double)w->k * 0x1p-52), given), s), w->bad[of_q], vd_set1(1.0));
+    w->square[of_q][j] = s;
     row[j] = v_sqrt(s);
     inverse[j] = v_div(vd_set1(1.0), row[j]);
 }
@@ -108,8 +118,8 @@ FD_INLINE void column_below(const problem *w, vd *a, const vd *inverse, ptrdiff_
 /* That of Q, and that of P unless it is not asked for: both at once, as a root is long to wait for. */
 FD_INLINE void factor_scales(problem *w, vd *inverse_p) {
     for (ptrdiff_t j = 0; j < w->k; j++) {
-        if (inverse_p) pivot_of(w, w->p, inverse_p, &w->bad[0], j);
-        pivot_of(w, w->q, w->inverse, &w->bad[1], j);
+        if (inverse_p) pivot_of(w, 0, inverse_p, j);
+        pivot_of(w, 1, w->inverse, j);
         ask_for_next(w, j);
         PAUSE_IF_LARGE(w);
         if (inverse_p) column_below(w, w->p, inverse_p, j);
@@ -161,7 +171,7 @@ FD_INLINE void whiten_both(const problem *w) {
     const vd *l = w->q;
     vd *x = w->pivot; /* a column at rest */
     for (ptrdiff_t j = 0; j < k; j++) {
-        vd inverse = w->inverse[j], head = w->b[TRIANGLE(j) + j] = v_mul(v_mul(w->b[TRIANGLE(j) + j], inverse), inverse);
+        vd inverse = w->inverse[j], head = w->b[TRIANGLE(j) + j] = v_div(w->b[TRIANGLE(j) + j], w->square[1][j]);
         vd half = v_mul(vd_set1(0.5), head);
         PAUSE_IF_LARGE(w);
         for (ptrdiff_t i = j + 1; i < k; i++) x[i] = v_fnma(half, l[TRIANGLE(i) + j], v_mul(w->b[TRIANGLE(i) + j], inverse));
@@ -206,13 +216,15 @@ FD_INLINE vd norm(ptrdiff_t k, const vd *x) {
     for (ptrdiff_t i = 0; i < k; i++) sum = v_fma(x[i], x[i], sum);
     return sum;
 }
-/* G(1) of e, the ratios of the factors' diagonals. */
-FD_INLINE vd gain_of_factors(const problem *w) {
+/* G(1) of e and of the ratios of the factors' diagonals; 2 (u - 1 - log u) + (u - 1)^2 is that of the pivots u^2, which have no root's
+ * rounding, if they are known. */
+FD_INLINE vd gain_of_factors(const problem *w, int given) {
     vd sum = squares_below(w->k, w->e);
     for (ptrdiff_t j = 0; j < w->k; j++) {
-        vd above = w->p[TRIANGLE(j) + j], below = w->q[TRIANGLE(j) + j], e = w->e[TRIANGLE(j) + j];
-        vd once = excess(v_mul(above, w->inverse[j]), e, above, below, v_sub(above, below));
-        sum = v_add(sum, v_fma(e, e, v_add(once, once)));
+        vd above = given ? w->p[TRIANGLE(j) + j] : w->square[0][j], below = given ? w->q[TRIANGLE(j) + j] : w->square[1][j];
+        vd difference = v_sub(above, below), e = v_div(difference, below);
+        vd once = excess(v_div(above, below), e, above, below, difference);
+        sum = v_add(sum, given ? v_fma(e, e, v_add(once, once)) : once);
     }
     return sum;
 }
@@ -389,7 +401,7 @@ FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, const problem *place, 
     for (ptrdiff_t i = 0; i < TRIANGLE(k); i++) w->e[i] = v_sub(w->p[i], w->q[i]);
     whiten(w);
     solve(k, w->q, w->inverse, w->y, 0);
-    vd whole = gain_of_factors(w), bad = v_add(w->bad[0], w->bad[1]);
+    vd whole = gain_of_factors(w, g->factors), bad = v_add(w->bad[0], w->bad[1]);
     md near = v_lt(whole, vd_set1(g->factors ? 0.0 : NEAR));
     vd *kept = w->p; /* of which only the diagonal is wanted any more */
     for (ptrdiff_t j = 0; j < k; j++) heads[j] = w->p[TRIANGLE(j) + j];
@@ -479,7 +491,7 @@ int FD_GAUSSIANS(void *context, ptrdiff_t first, ptrdiff_t last) {
     if (g->diagonal) {
         return (g->data[FD_ORDER] ? all_diagonal_renyi : all_diagonal)(g, first, last);
     }
-    char *place = fd_scratch((size_t)(4 * triangle + 5 * k + 1) * sizeof(vd));
+    char *place = fd_scratch((size_t)(4 * triangle + 7 * k + 1) * sizeof(vd));
     if (!place) return FD_NO_SCRATCH;
     place += -(uintptr_t)place % sizeof(vd);
     vd *at = (vd *)(void *)place;
@@ -487,6 +499,8 @@ int FD_GAUSSIANS(void *context, ptrdiff_t first, ptrdiff_t last) {
     w.y = at + 4 * triangle;
     w.inverse = w.y + 3 * k;
     w.pivot = w.inverse + k;
+    w.square[0] = w.pivot + k;
+    w.square[1] = w.square[0] + k;
     int (*all)(const fd_gaussians *, ptrdiff_t, ptrdiff_t, const problem *) = g->data[FD_ORDER] ? all_full_renyi : all_full;
 #if !defined(FD_COMPACT)
     if (all == all_full) all = k == 2 ? all_full_2 : k == 3 ? all_full_3 : k == 4 ? all_full_4 : k == 8 ? all_full_8 : all;

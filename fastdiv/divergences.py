@@ -516,7 +516,8 @@ def bhattacharyya_distance(
 
     .. math:: -\log \sum_i \sqrt{p_i q_i} = -\log(1 - H^2(P, Q))
 
-    Half of the Rényi divergence of order 1/2; infinite for disjoint supports. Not a metric.
+    Half of the Rényi divergence of order 1/2; infinite for disjoint supports. Not a metric. With
+    ``normalize=False`` it is −log(1 − H²) of the weights as given, infinite where H² ≥ 1.
 
     {parameters}
 
@@ -777,7 +778,9 @@ def renyi_divergence(
     logarithm of the largest p/q at ∞. For α < 0, where it is
     :math:`\tfrac{\alpha}{1-\alpha} D_{1-\alpha}(Q\|P)`, it is not positive; at −∞ it is the
     logarithm of the least p/q. Always computed in float64; sums beyond its range are taken as
-    logarithms.
+    logarithms. With ``normalize=False`` it is log(1 + α(α − 1) A)/(α − 1), A the divergence of
+    order α of the weights as given, and infinite (for α < 0, −∞) where that logarithm is of 0 or
+    less.
 
     {parameters}
 

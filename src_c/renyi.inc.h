@@ -93,6 +93,14 @@ static sums powers_of_row(int source, fd_row p, ptrdiff_t n, frame f) {
 #undef PASS
 }
 
+/* Where p, or p/q, or what a lift left of them, has no place among the doubles but by its logarithm.  The scale of an entropy's row comes
+ * before its lift, and may have rounded what is so small. */
+FD_INLINE md only_by_logarithms(int which, pair_double o) {
+    md needs = needs_logarithms_double(o);
+    if (which != ENTROPY_POWERS) return needs;
+    return vd_m_or(needs, vd_m_or(vd_lt(vd_set1(1.0), o.lift), vd_lt(vd_set1(IMMENSE), o.p)));
+}
+
 /* The extremes of log(p/q) where both are positive; only_p, only_q: there are others. */
 typedef struct { double least, most, power; int only_p, only_q; } extremes; /* power: of log p + beta x */
 FD_INLINE extremes extremes_over(int which, int source, fd_row p, fd_row q, ptrdiff_t from, ptrdiff_t to, const frame *f) {
@@ -117,7 +125,7 @@ FD_INLINE extremes extremes_over(int which, int source, fd_row p, fd_row q, ptrd
         vd log_p = o.log_p;
         if (source != FD_LOGITS) {
             pair_double far = by_logarithms_double(f, o);
-            x = vd_sel(needs_logarithms_double(o), far.x, x);
+            x = vd_sel(only_by_logarithms(which, o), far.x, x);
             log_p = far.log_p;
         }
         vd y = vd_fma(vd_set1(f->beta), x, log_p);
@@ -234,10 +242,100 @@ static double log_of_weights(fd_row p, ptrdiff_t n) {
 /* Far from both ends of the doubles. */
 static int inside(double x) { return x > LOW && x < 1.0 / LOW; }
 
+/* The sums of ENTROPY_POWERS where the plain ones have lost digits: weights that their scale, or whose powers a lift, takes out of the doubles,
+ * and orders of which beta = alpha - 1 is rounded, as powers of what is small would feel by its logarithm.  A summand is
+ * -(p^alpha - p) / beta, of probabilities; and where |beta x| is small, -p expm1(beta x) / beta. */
+typedef struct { lanes excess, power, mass; int zeros; } order_sums;
+FD_INLINE order_sums order_over(int source, fd_row p, ptrdiff_t from, ptrdiff_t to, const frame *f, double beta_low) {
+    order_sums r = {lanes_zero(), lanes_zero(), lanes_zero(), 0};
+    const vd zero = vd_set1(0.0), one = vd_set1(1.0), beta = vd_set1(f->beta);
+    int exponent;
+    frexp(f->beta, &exponent);
+    /* Powers by it, which is 1 / |beta| or up to twice as much: they may be no doubles, or few digits of subnormals, where the summand is one. */
+    const double by = ldexp(1.0, fabs(f->beta) < 0x1p-20 ? 0 : -exponent), by_more = by < 1.0 ? by : 1.0;
+    EACH_VECTOR(p, p) {
+        int some = count - i < 8 ? count - i : 8;
+        pair_double o = pair_at(ENTROPY_POWERS, source, f, a + i, b + i, some);
+        md here = vd_m_and(vd_first(some), m_not(o.no_p)), far;
+        vd x = o.x, x_low = o.x_low, log_p = o.log_p, log_p_low = o.log_p_low;
+        r.zeros |= vd_m_any(vd_m_and(vd_first(some), o.no_p));
+        if (source == FD_LOGITS) {
+            far = vd_lt(o.p, vd_set1(LOW));
+        } else {
+            o.p = vd_sel(here, o.p, one);
+            o.q = vd_sel(here, o.q, one);
+            o.d = vd_sel(here, o.d, zero);
+            o.log_p = vd_sel(here, o.log_p, one);
+            o.log_q = vd_sel(here, o.log_q, one);
+            far = only_by_logarithms(ENTROPY_POWERS, o);
+            x = log_pieces_double(o.p, o.q, o.d, &x_low);
+            if (vd_m_any(far)) {
+                pair_double by_logs = by_logarithms_double(f, o);
+                x = vd_sel(far, by_logs.x, x);
+                x_low = vd_sel(far, by_logs.x_low, x_low);
+                log_p = by_logs.log_p;
+                log_p_low = by_logs.log_p_low;
+            }
+        }
+        /* p is weight e^(above + rest) */
+        vd weight = vd_sel(far, one, o.p), above = vd_sel(far, log_p, zero), rest = vd_sel(far, log_p_low, zero), less, more;
+        vd mass = vd_div(o.p, o.lift);
+        if (vd_m_any(far)) mass = vd_sel(vd_m_and(far, vd_lt(mass, vd_set1(LOW))), times_exp_double(one, above, rest), mass);
+        vd y = vd_mul(beta, x), y_low = vd_fma(beta, x, vd_sub(zero, y));
+        y_low = vd_add(y_low, vd_fma(beta, x_low, vd_mul(vd_set1(beta_low), x)));
+        vd slope = vd_mul(x, vd_fma(y, psi_double(y), one)); /* x expm1(y) / y */
+        vd near = vd_mul(weight, slope);
+        if (vd_m_any(far)) near = vd_sel(far, times_exp_double(slope, above, rest), near);
+        vd sum = difference_double(y, vd_set1(f->power_shift), &less);
+        sum = difference_double(sum, vd_sub(zero, above), &more);
+        md large = vd_lt(one, mass);
+        vd times = vd_sel(large, vd_set1(by_more), vd_set1(by));
+        vd part = times_exp_double(vd_mul(weight, times), sum, vd_add(vd_add(y_low, less), vd_add(more, rest)));
+        vd power = vd_mul(part, vd_sel(large, vd_set1(1.0 / by_more), vd_set1(1.0 / by)));
+        vd left = vd_sel(large, vd_set1(1.0 / (by_more * f->beta)), vd_set1(1.0 / (by * f->beta)));
+        vd apart = vd_mul(vd_sub(part, vd_mul(mass, times)), left);
+        vd term = vd_sub(zero, vd_sel(vd_le(vd_abs(y), one), near, apart));
+        lanes_add(&r.excess, vd_sel(here, term, zero));
+        lanes_add(&r.power, vd_sel(here, power, zero));
+        lanes_add(&r.mass, vd_sel(here, mass, zero));
+    }
+    return r;
+}
+static void order_join(order_sums *r, const order_sums *more) {
+    lanes_join(&r->excess, &more->excess);
+    lanes_join(&r->power, &more->power);
+    lanes_join(&r->mass, &more->mass);
+    r->zeros |= more->zeros;
+}
+FD_INLINE sums order_in(int source, fd_row p, ptrdiff_t n, const frame *f, double beta_low) {
+    order_sums r = {lanes_zero(), lanes_zero(), lanes_zero(), 0}, part;
+    BY_SEGMENTS(n, r, part, *into = order_over(source, p, from, to, f, beta_low), order_join);
+    return (sums){.A = {lanes_total(&r.excess), lanes_total(&r.power), r.zeros}, .P = lanes_total(&r.mass)};
+}
+static sums orders_of_row(int source, fd_row p, ptrdiff_t n, frame f, double beta_low) {
+#define FIND(source) order_in(source, p, n, &f, beta_low)
+    return IN_SOURCE(source, FIND);
+#undef FIND
+}
+
+/* log of the sum of raw powers over that of the weights, where they are near to each other though neither need be a double; else NaN.
+ * The powers are taken by e^-shift, the weights by a power of two. */
+static double log_of_powers(fd_row p, ptrdiff_t n, frame f, double beta_low) {
+    fd_row row = p;
+    double scale;
+    row_sum t = scaled_sum(&row, n, &scale);
+    double exponent = -(ilogb(scale) + (row.temperature != 0.0 ? ilogb(LARGER) : 0));
+    f.power_shift = exponent * LN2;
+    double rest = -fma(exponent, LN2, -f.power_shift) - exponent * LN2_REST; /* that shift is no logarithm of a power of two */
+    double ratio = orders_of_row(FD_RAW, p, n, f, beta_low).A[1] / t.total;
+    return ratio > 0x1p-40 && ratio < 0x1p40 ? scalar_log(ratio) + rest : NAN;
+}
+
 static int entropy_family(int renyi, int source, fd_row p, ptrdiff_t n, double alpha, double *result) {
     frame f = {.scale = 1.0, .high = 1.0, .beta = alpha - 1.0};
     double beta = f.beta, top; /* log of the largest probability */
-    int status = 0, stop;
+    const double moved = beta - alpha, beta_low = (alpha - (beta - moved)) - (1.0 + moved); /* what alpha - 1 has beside beta, exactly */
+    int status = 0, stop, careful = beta_low != 0.0;
     *result = NAN;
     if (source == FD_LOGITS) {
         log_sum_double s = log_sum_exp_double(p, n);
@@ -253,6 +351,7 @@ static int entropy_family(int renyi, int source, fd_row p, ptrdiff_t n, double a
         if (f.q.invalid || (source == FD_NORMALIZED && f.q.total == 0.0)) status = FD_INVALID;
         stop = status || isnan(f.q.total);
         top = source == FD_RAW ? scalar_log(f.q.largest) : -scalar_log1p(f.q.others / f.q.largest);
+        careful |= f.scale != 1.0 || f.q.largest > IMMENSE;
         if (source == FD_RAW) f.q = (row_sum){.largest = -1.0, .total = 1.0};
     }
     if (stop) return status;
@@ -261,7 +360,17 @@ static int entropy_family(int renyi, int source, fd_row p, ptrdiff_t n, double a
         *result = alpha > 0.0 ? (top == 0.0 ? 0.0 : -top) : x.only_q ? INFINITY : -x.least;
         return status;
     }
-    sums s = powers_of_row(source, p, n, f);
+    sums s = careful ? orders_of_row(source, p, n, f, beta_low) : powers_of_row(source, p, n, f);
+    if (!careful && s.A[0] != 0.0 && !inside(fabs(s.A[0]))) { /* or it would be in units of another size */
+        if (source == FD_NORMALIZED) {
+            int exponent;
+            frexp(f.q.total, &exponent);
+            f.scale = f.high = ldexp(1.0, -exponent);
+            f.q = sum_row_double(p, n, f.scale);
+        }
+        careful = 1;
+        s = orders_of_row(source, p, n, f, beta_low);
+    }
     double mass = s.P, zeros = s.A[2];
     if (alpha < 0.0 && zeros > 0.0 && extremes_of_row(source, p, n, &f).only_q) { /* padding is no zero */
         *result = INFINITY;
@@ -272,18 +381,25 @@ static int entropy_family(int renyi, int source, fd_row p, ptrdiff_t n, double a
             *result = small_ones ? INFINITY : alpha < 0.0 ? mass / beta : -INFINITY;
         }
     } else if (source == FD_RAW && mass > 0.0 && !(inside(mass) && inside(s.A[1]) && inside(s.A[1] / mass))) {
+        double logarithm = fabs(beta) < 0x1p-4 ? NAN : log_of_powers(p, n, f, beta_low);
+        if (!isnan(logarithm)) {
+            *result = logarithm == 0.0 ? 0.0 : -logarithm / beta;
+            return status;
+        }
         status = entropy_family(renyi, FD_NORMALIZED, p, n, alpha, result);
         *result -= log_of_weights(p, n);
-    } else if (beta == 0.0) {
-        *result = s.A[0] / mass;
     } else {
-        double excess = -beta * (s.A[0] / mass), logarithm;
-        if (s.A[1] < 0x1p-900 || isinf(s.A[1])) {
+        double excess = -beta * (s.A[0] / mass), whole = s.A[1] / mass, logarithm;
+        if (fabs(excess) < 0x1p-60) { /* its logarithm, and as many digits as it had before it was multiplied; or beta is 0 */
+            *result = s.A[0] / mass;
+            return status;
+        }
+        if (!(s.A[1] >= LOW && whole >= LOW && whole < INFINITY)) {
             f.power_shift = extremes_of_row(source, p, n, &f).power;
-            s = powers_of_row(source, p, n, f);
+            s = orders_of_row(source, p, n, f, beta_low);
             logarithm = beyond_sums(f.power_shift) ? f.power_shift : scalar_log(s.A[1] / mass) + f.power_shift;
         } else {
-            logarithm = log_of(excess, s.A[1] / mass);
+            logarithm = log_of(excess, whole);
         }
         *result = logarithm == 0.0 ? 0.0 : -logarithm / beta;
     }

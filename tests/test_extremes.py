@@ -9,10 +9,22 @@ import sys
 import ml_dtypes
 import numpy as np
 import pytest
-from reference import FAMILIES, ORACLES, exact, excess, generalised_bound, mp, softmax
+from reference import (
+    FAMILIES,
+    ORACLES,
+    amplification,
+    exact,
+    excess,
+    generalised_bound,
+    mp,
+    mpf,
+    softmax,
+)
 
 import fastdiv as fd
 from fastdiv import _core
+
+UNIT = 2.0**-53
 
 
 @pytest.mark.parametrize("order", [1.4, 2.0, 3.0])
@@ -131,7 +143,8 @@ def test_orders_of_raw_weights_near_the_largest(isa, name, order):
                 if want > sys.float_info.max:
                     assert got == (none if want == math.inf else math.inf), (a, b, got)
                 else:
-                    assert got == pytest.approx(float(want), rel=6e-15, abs=0), (a, b)
+                    allowed = 16 * UNIT * amplification(f"{name}({order})", want) * abs(want)
+                    assert abs(got - want) <= allowed + 4 * size * 5e-324, (a, b)
 
 
 RAW_ORDERS = [  # what a power alone, a sum alone, or a row that differs in nothing may hide
@@ -175,30 +188,113 @@ def test_orders_beside_0_of_raw_weights(isa):
         assert got == pytest.approx(float(want), rel=2e-15, abs=0)
 
 
+ORDERS_OF_ENTROPIES = [-5.0, -2.05, -2.0, -1.0, -0.95, -0.5, 0.0, 0.01, 0.1, 0.3, 0.45, 0.5]
+ORDERS_OF_ENTROPIES += [0.9, 1.0, 1 + 1e-9, 1.003, 1.7, 2.0, 3.0, 6.0]
+WEIGHTS_OF_ANY_SIZE = [
+    *([x] * 2 for x in (1e110, 1e-110, 1e160, 1e-160, 1e200, 1e-200, 2.4e305, 1.7e308, 5e-324)),
+    *([x] for x in (1e-30, 1e-300, 1e-309, 1.39e308, 1.4e308)),
+    [1.7e308, 1.7e308, 1.6e308],
+    [1.5e308, 1e308],
+    [1.4e308, 1e-150],
+    [1e300, 1e-5, 1.0],
+    [1e150, 1e-150],
+    [1e200, 1e-130],
+    [1e300, 1e-300],
+    [1e300, 1e-20],
+    [1e100, 1e-160],
+    [0.5, 3.25e-155],
+    [1e-12, 1e-172],
+    [1.0, 1e-307],
+    [1e200, *[3e-120] * 40],
+    [2e-62, 8e-62, 3.5e-62],
+    [2.85e51, 8e-179],
+    [5.563e-321],
+    [
+        4.5e-151,
+        0.29,
+        0.22,
+        1.3e300,
+        4.9e300,
+    ],  # at order -2 both sums are beyond, and their ratio near 1
+]
+
+
+def sum_of_powers(row, order):
+    return mp.fsum(mp.exp(mpf(order) * mp.log(x)) for x in row)
+
+
 @pytest.mark.promise("P2")
-@pytest.mark.parametrize("order", [-2.0, -1.0, 0.5, 1.0, 2.0, 3.0])
-def test_entropies_of_raw_weights_of_any_size(isa, order):
-    """As given, of a row of which the sum, its powers, or their ratio are no doubles."""
-    renyi, tsallis = FAMILIES["renyi_entropy"][0], FAMILIES["tsallis_entropy"][0]
-    for weights in [
-        *([x] * 2 for x in (1e110, 1e-110, 1e160, 1e-160, 1e200, 1e-200, 2.4e305, 1.7e308, 5e-324)),
-        [1.7e308, 1.7e308, 1.6e308],
-        [1e300, 1e-5, 1.0],
-        [1e150, 1e-150],
-    ]:
+@pytest.mark.parametrize("order", ORDERS_OF_ENTROPIES)
+def test_entropies_of_raw_weights_of_any_size(isa, order, worst):
+    """As given, of a row of which the sum, its powers, or their ratio are no doubles; orders of
+    which alpha - 1 is none."""
+    errors = []
+    for weights in WEIGHTS_OF_ANY_SIZE:
         row = exact(np.array(weights))
-        total = mp.fsum(row)
-        if order == 1:
-            want = -mp.fsum(x * mp.log(x) for x in row) / total
-        else:
-            want = renyi(order)(row, row)
+        with mp.workdps(700):
+            total = mp.fsum(row)
+            powers = sum_of_powers(row, order)
+            if order == 1:
+                by_order = -mp.fsum(x * mp.log(x) for x in row)
+                size, apart = mp.fsum(abs(x * mp.log(x)) for x in row), None
+                renyi = by_order / total
+            else:
+                by_order = (total - powers) / (mpf(order) - 1)
+                size = mp.fsum(abs(x - x ** mpf(order)) for x in row) / abs(mpf(order) - 1)
+                renyi = mp.log(powers / total) / (1 - mpf(order))
+                # Two logarithms; beside order 1, where they cancel, the terms again.
+                apart = (abs(mp.log(powers)) + abs(mp.log(total))) / abs(1 - mpf(order))
+                apart = min(apart, size / total * max(1, total / powers))
+        of_ratio = size / total if apart is None or abs(order - 1) < 1e-3 else apart
         got = fd.renyi_entropy(weights, order, normalize=False)
-        assert got == pytest.approx(float(want), rel=2e-15), weights
-        if order != 1 and total < sys.float_info.max:
-            want = tsallis(order)(row, row)
-            got = fd.tsallis_entropy(weights, order, normalize=False)
-            terms = 1e-15 * float(total + mp.fsum(x**order for x in row))
-            assert got == pytest.approx(float(want), rel=2e-15, abs=terms + 5e-324), weights
+        errors.append(abs(got - renyi) / (16 * UNIT * of_ratio + 5e-324))
+        assert errors[-1] <= 1, (weights, got)
+        got = fd.tsallis_entropy(weights, order, normalize=False)
+        if abs(by_order) > sys.float_info.max:
+            assert got == math.copysign(math.inf, by_order), (weights, got)
+        elif max(size, total) < sys.float_info.max:
+            errors.append(abs(got - by_order) / (16 * UNIT * size + 4 * len(row) * 5e-324))
+            assert errors[-1] <= 1, (weights, got)
+    worst(max(errors), "16 u of the terms' sizes, entropies of weights of any size", 1)
+
+
+@pytest.mark.parametrize("order", ORDERS_OF_ENTROPIES)
+def test_entropies_of_rows_of_any_size(isa, order):
+    """What the scale of a row's sum makes subnormal, or nothing, counts where its power does."""
+    for weights in WEIGHTS_OF_ANY_SIZE:
+        with mp.workdps(700):
+            row = exact(np.array(weights))
+            row = [x / mp.fsum(row) for x in row]
+            powers = sum_of_powers(row, order)
+            if order == 1:
+                renyi = tsallis = -mp.fsum(x * mp.log(x) for x in row)
+            else:
+                tsallis = (powers - 1) / (1 - mpf(order))
+                renyi = mp.log(powers) / (1 - mpf(order))
+        for function, want in [(fd.renyi_entropy, renyi), (fd.tsallis_entropy, tsallis)]:
+            got = function(weights, order)
+            if want > sys.float_info.max:
+                assert got == math.inf, (weights, got)
+            else:
+                assert abs(got - want) <= 32 * UNIT * want + 4 * len(row) * 5e-324, (
+                    weights,
+                    got,
+                    want,
+                )
+
+
+def test_extremes_of_weights_near_the_largest(isa):
+    got = fd.renyi_entropy([1.4e308], -math.inf, normalize=False)
+    assert got == pytest.approx(-math.log(1.4e308), rel=1e-15)
+    got = fd.renyi_entropy([1e300, 1e-20], -math.inf)
+    assert got == pytest.approx(320 * math.log(10), rel=1e-15)
+
+
+def test_subnormals_near_the_largest_result(isa):
+    got = fd.tsallis_entropy([1e-309], -0.95, normalize=False)
+    with mp.workdps(50):
+        want = (mpf(1e-309) - mpf(1e-309) ** mpf(-0.95)) / (mpf(-0.95) - 1)
+    assert abs(got - want) <= 16 * UNIT * want
 
 
 def rows_from_end_to_end(count):

@@ -251,7 +251,7 @@ FD_INLINE order_sums order_over(int source, fd_row p, ptrdiff_t from, ptrdiff_t 
     const vd zero = vd_set1(0.0), one = vd_set1(1.0), beta = vd_set1(f->beta);
     int exponent;
     frexp(f->beta, &exponent);
-    /* Powers by it, which is 1 / |beta| or up to twice as much: they may be no doubles, or few digits of subnormals, where the summand is one. */
+    /* Powers are taken by this power of two, 1 / |beta| or down to half of it: a summand may be a double where its power is none, or subnormal. */
     const double by = ldexp(1.0, fabs(f->beta) < 0x1p-20 ? 0 : -exponent), by_more = by < 1.0 ? by : 1.0;
     EACH_VECTOR(p, p) {
         int some = count - i < 8 ? count - i : 8;
@@ -280,7 +280,8 @@ FD_INLINE order_sums order_over(int source, fd_row p, ptrdiff_t from, ptrdiff_t 
         /* p is weight e^(above + rest) */
         vd weight = vd_sel(far, one, o.p), above = vd_sel(far, log_p, zero), rest = vd_sel(far, log_p_low, zero), less, more;
         vd mass = vd_div(o.p, o.lift);
-        if (vd_m_any(far)) mass = vd_sel(vd_m_and(far, vd_lt(mass, vd_set1(LOW))), times_exp_double(one, above, rest), mass);
+        md tiny = vd_m_and(far, vd_lt(mass, vd_set1(LOW)));
+        if (vd_m_any(tiny)) mass = vd_sel(tiny, times_exp_double(one, above, rest), mass);
         vd y = vd_mul(beta, x), y_low = vd_fma(beta, x, vd_sub(zero, y));
         y_low = vd_add(y_low, vd_fma(beta, x_low, vd_mul(vd_set1(beta_low), x)));
         vd slope = vd_mul(x, vd_fma(y, psi_double(y), one)); /* x expm1(y) / y */
@@ -293,7 +294,9 @@ FD_INLINE order_sums order_over(int source, fd_row p, ptrdiff_t from, ptrdiff_t 
         vd part = times_exp_double(vd_mul(weight, times), sum, vd_add(vd_add(y_low, less), vd_add(more, rest)));
         vd power = vd_mul(part, vd_sel(large, vd_set1(1.0 / by_more), vd_set1(1.0 / by)));
         vd left = vd_sel(large, vd_set1(1.0 / (by_more * f->beta)), vd_set1(1.0 / (by * f->beta)));
-        vd apart = vd_mul(vd_sub(part, vd_mul(mass, times)), left);
+        vd lost = vd_mul(mass, times);
+        if (vd_m_any(tiny)) lost = vd_sel(tiny, times_exp_double(times, above, rest), lost);
+        vd apart = vd_mul(vd_sub(part, lost), left);
         vd term = vd_sub(zero, vd_sel(vd_le(vd_abs(y), one), near, apart));
         lanes_add(&r.excess, vd_sel(here, term, zero));
         lanes_add(&r.power, vd_sel(here, power, zero));

@@ -72,7 +72,7 @@ def evaluate(tuple operands not None, tuple batch not None, bint diagonal, bint 
     """Divergence of each problem of a batch, as an array of its shape; and whether NaN is among them.
 
     Operands are float64, of the batch's shape and then (k) or (k, k): mean and scale of P and of Q, and the order (of the batch's shape
-    alone) of Renyi's divergence, if that is meant.
+    alone) of Renyi's divergence, if that is meant: at least 1/2, or 1 - order, if that is below 1/2.
     """
     cdef fd_gaussians g
     cdef cnp.ndarray x, out = np.empty(batch)

@@ -691,8 +691,7 @@ def _judge(
         values[known & (least <= tolerance)] = np.inf
     with np.errstate(all="ignore"):
         apart = mean_p - mean_q
-    far = np.isinf(apart).any(axis=-1) & ~np.isnan(apart).any(axis=-1)
-    values[known & far] = np.inf
+    values[known & ~np.isnan(apart).any(axis=-1)] = np.inf  # as numbers on the way were
     found[asked] = values
 
 
@@ -741,15 +740,15 @@ def _renyi(
         )
 
     def above_half(given: tuple[ArrayLike, ...], names: tuple[str, ...], order: _Floats) -> _Floats:
-        one = order == 1  # a limit that the kernels do not take
-        found = of(given, names, np.where(one, 0.5, order))
-        return np.where(one, of(given, names, None), found) if one.any() else found
+        limit = (order == 0) | (order == 1)  # that the kernels do not take
+        found = of(given, names, np.where(limit, 0.5, order))
+        return np.where(limit, of(given, names, None), found) if limit.any() else found
 
-    # (1 − α) D_α(P‖Q) = α D_{1−α}(Q‖P)
+    # (1 − α) D_α(P‖Q) = α D_{1−α}(Q‖P); kernels know by what is below 1/2 that it is 1 − order
     low = order < 0.5
     found = above_half(there, names, np.where(low, 0.5, order))
     if low.any():
-        reverse = above_half(back, _exchanged(names), np.where(low, 1.0 - order, 0.5))
+        reverse = above_half(back, _exchanged(names), np.where(low, order, 0.5))
         with np.errstate(all="ignore"):
             reverse = np.where(np.isinf(reverse), np.inf, order / (1.0 - order) * reverse)
         found = np.where(low, reverse, found)

@@ -261,6 +261,104 @@ def test_a_million_times_wider_or_narrower():
             )
 
 
+def overflows(found, exact):
+    """Or both are 0; a half, or a share of 1e-12, is taken of what may be no double by then."""
+    return found == exact or (exact > 1e290 and found == np.inf)
+
+
+def apart(rng, correlated, exponent):
+    """Lower factors of two variables, 2^-exponent to 2^exponent, and a difference of means."""
+
+    def numbers():
+        return 2.0 ** rng.uniform(-exponent, exponent, 2) * rng.uniform(1, 2, 2)
+
+    factors = [np.diag(numbers()) for _ in range(2)]
+    for factor in factors[:correlated]:
+        factor[1, 0] = rng.normal() * factor[1, 1]
+    if rng.random() < 0.3:
+        factors[1] = factors[0] * 2.0 ** rng.integers(-3, 4) * (1 + rng.normal(size=(2, 2)) / 1e3)
+    return numbers() * rng.integers(-1, 2, 2), *factors
+
+
+@pytest.mark.parametrize("exponent", [3, 60, 300, 500])
+@pytest.mark.parametrize("correlated", [0, 1, 2])
+def test_scales_however_far_apart(exponent, correlated, each_isa):
+    """Factors whose ratios, or whose squares, are no doubles; rows nearly parallel beside Q's."""
+    rng = np.random.default_rng(exponent + correlated)
+    orders = [1.0, 1e-12, 0.3, 0.7, 1 - 1e-9, 1 + 1e-9, 2.5]
+    problems = [apart(rng, correlated, exponent) for _ in range(24)]
+    m, l0, l1 = (np.array(x) for x in zip(*problems, strict=True))
+    zero = np.zeros(2)
+    found = fd.gaussian_renyi(m, l0, zero, l1, np.array(orders)[:, None], cholesky=True)
+    np.testing.assert_array_equal(found[0], fd.gaussian_kl(m, l0, zero, l1, cholesky=True))
+    alone = []
+    if not correlated:  # in the other order of the variables, and as diagonals
+        turned = [x[:, ::-1, ::-1] for x in (l0, l1)]
+        alone.append((m[:, ::-1], *turned, {}))
+        straight = [np.diagonal(x, axis1=1, axis2=2) for x in (l0, l1)]
+        alone.append((m, *straight, {"covariance": "diagonal"}))
+    others = [
+        fd.gaussian_renyi(x, a, zero, b, np.array(orders)[:, None], cholesky=True, **how)
+        for x, a, b, how in alone
+    ]
+    with mp.workdps(1400):
+        for i, order in enumerate(orders):
+            for j in range(len(problems)):
+                s0, s1 = square(l0[j]), square(l1[j])
+                mixed = order * s1 + (1 - mp.mpf(order)) * s0
+                if order == 1:
+                    exact = kl(m[j], s0, zero, s1)
+                elif mixed[0, 0] > 0 and mp.det(mixed) > 0:
+                    exact = renyi(m[j], s0, zero, s1, order)
+                else:
+                    exact = mp.inf
+                for x in (found, *others):
+                    if exact > mp.mpf(np.finfo(float).max):
+                        assert x[i, j] == np.inf, (order, problems[j])
+                    else:
+                        good = overflows(x[i, j], exact) or off(x[i, j], exact) <= 1000
+                        assert good, (order, problems[j])
+
+
+def test_factors_at_the_ends_of_the_doubles():
+    """Every pair of numbers from the least subnormal on, beside a variable that is the same."""
+    numbers = np.array([5e-324, 1e-310, 1e-308, 1e-200, 1e-154, 1e-100, 1, 1e154, 1e200, 1.7e308])
+    a, b = (x.ravel() for x in np.meshgrid(numbers, numbers))
+    ones, zero = np.ones_like(a), np.zeros(2)
+    rows = [np.stack([x, ones], -1) for x in (a, b)]
+    full = [x[:, :, None] * np.eye(2) for x in rows]
+    turned = [x[:, ::-1, ::-1] for x in full]
+    for order in [1.0, 1e-9, 0.3, 0.5, 0.9, 1 - 1e-9, 1.5]:
+        found = [
+            fd.gaussian_renyi(zero, x, zero, y, order, cholesky=True) for x, y in (full, turned)
+        ]
+        found.append(
+            fd.gaussian_renyi(
+                zero, rows[0], zero, rows[1], order, covariance="diagonal", cholesky=True
+            )
+        )
+        with mp.workdps(1400):
+            for i in range(a.size):
+                p, q, alpha = mp.mpf(a[i]), mp.mpf(b[i]), mp.mpf(order)
+                mixed = (1 - alpha) * p * p + alpha * q * q
+                if order == 1:
+                    exact = ((p / q) ** 2 - 1 - 2 * mp.log(p / q)) / 2
+                elif mixed <= 0:
+                    exact = mp.inf
+                else:
+                    logs = mp.log(mixed) - 2 * (1 - alpha) * mp.log(p) - 2 * alpha * mp.log(q)
+                    exact = logs / (2 * (1 - alpha))
+                for x in found:
+                    if exact > mp.mpf(np.finfo(float).max):
+                        assert x[i] == np.inf, (order, a[i], b[i])
+                    else:
+                        assert overflows(x[i], exact) or off(x[i], exact) <= 32, (order, a[i], b[i])
+    assert (
+        fd.gaussian_kl([1.0, 2.0], np.diag([1e-310, 1]), zero, np.diag([2e-310, 1]), cholesky=True)
+        == np.inf
+    )
+
+
 # --- the others -----------------------------------------------------------------------------------
 
 

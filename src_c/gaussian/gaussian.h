@@ -7,7 +7,7 @@ enum { FD_MEAN_P, FD_SCALE_P, FD_MEAN_Q, FD_SCALE_Q, FD_ORDER, FD_GAUSSIAN_OPERA
 enum { FD_BATCH_AXES = 64 };
 
 /* Broadcast operands over a batch; strides in bytes.  `scale` is a covariance, full or its diagonal, or a lower factor of it.  The
- * order of Renyi's divergence is at least 1/2, and NULL for that of Kullback and Leibler. */
+ * order of Renyi's divergence, at least 1/2, or 1 - order, if that is below 1/2; NULL for that of Kullback and Leibler. */
 typedef struct {
     const char *data[FD_GAUSSIAN_OPERANDS];
     ptrdiff_t steps[FD_GAUSSIAN_OPERANDS][FD_BATCH_AXES];

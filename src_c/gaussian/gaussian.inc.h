@@ -18,6 +18,8 @@
 
 #define NEAR 0.5
 #define TINY_RATIO 0x1p-900
+#define FAR_RATIO 0x1p400
+#define FAR_MIXTURE 64.0 /* of (1 - order) G(1): where units of Q would begin to cost digits of (1 - order) P + order Q */
 #define CHAINS 4 /* sums that are under way together: an addition waits for the last one */
 #define TRIANGLE(i) ((i) * ((i) + 1) / 2)
 
@@ -63,8 +65,24 @@ FD_INLINE vd excess(vd u, vd e, vd above, vd below, vd difference) {
     sum_excess(&x);
     return end_excess(&x, above);
 }
+FD_INLINE int all_are(md m) { return !m_any(v_eq(v_sel(m, vd_set1(1.0), vd_set1(0.0)), vd_set1(0.0))); }
+/* A power of two that takes x to where its inverse, and its ratio to any other such number, is a normal double. */
+FD_INLINE vd unit_of(vd x) {
+    return v_sel(v_lt(x, vd_set1(0x1p-500)), vd_set1(0x1p540), v_sel(v_lt(vd_set1(0x1p500), x), vd_set1(0x1p-540), vd_set1(1.0)));
+}
+FD_INLINE md between(double low, vd x, double high) { return m_and(v_lt(vd_set1(low), x), v_lt(x, vd_set1(high))); }
 FD_INLINE vd log_of_ratio(vd above, vd below, vd difference) {
-    return log_ratio_double(above, below, difference, v_div(vd_set1(1.0), above));
+    vd shift = vd_set1(0.0);
+    if (!all_are(m_and(between(0x1p-500, above, 0x1p500), between(0x1p-500, below, 0x1p500)))) {
+        md near = between(1.0 / FAR_RATIO, v_div(above, below), FAR_RATIO);
+        vd of_below = unit_of(below), of_above = v_sel(near, of_below, unit_of(above)), none = vd_set1(1.0);
+        vd log_unit = vd_set1(540.0 * LN2);
+        shift = v_sub(v_sel(v_lt(none, of_below), log_unit, v_sel(v_lt(of_below, none), v_sub(shift, log_unit), shift)),
+                      v_sel(v_lt(none, of_above), log_unit, v_sel(v_lt(of_above, none), v_sub(shift, log_unit), shift)));
+        above = v_mul(above, of_above), below = v_mul(below, of_below);
+        difference = v_sel(near, v_mul(difference, of_below), v_sub(above, below));
+    }
+    return v_add(log_ratio_double(above, below, difference, v_div(vd_set1(1.0), above)), shift);
 }
 
 typedef struct {
@@ -272,6 +290,13 @@ FD_INLINE vd eight(const fd_gaussians *g, int operand, ptrdiff_t first, const ch
     return lanes_at(at, offset);
 }
 
+/* Renyi's order and 1 - order: what is below 1/2 is the latter, of which no digit is lost beside 1. */
+FD_INLINE vd order_of(vd given, vd *c) {
+    vd one = vd_set1(1.0), rest = v_sub(one, given);
+    md beside_one = v_lt(given, vd_set1(0.5));
+    *c = v_sel(beside_one, given, rest);
+    return v_sel(beside_one, rest, given);
+}
 /* Renyi's from G(1), G(c) and the logarithms in its place; those are of the far, and then of an order below 1. */
 FD_INLINE vd without_means(vd order, vd whole, vd part, vd logs) {
     vd c = v_sub(vd_set1(1.0), order), near = v_mul(vd_set1(0.5), v_sub(whole, v_div(part, c)));
@@ -288,21 +313,21 @@ FD_INLINE vd of_one(const fd_gaussians *g, int operand, ptrdiff_t first) {
 }
 FD_INLINE void diagonal(const fd_gaussians *g, ptrdiff_t first, int renyi, int factors, int dense, vd *found) {
     const char *at[FD_GAUSSIAN_OPERANDS][8];
-    vd zero = vd_set1(0.0), one = vd_set1(1.0), half = vd_set1(0.5), sum[TWO], bad[TWO], order = one;
+    vd zero = vd_set1(0.0), one = vd_set1(1.0), half = vd_set1(0.5), sum[TWO], bad[TWO], order = one, c = zero;
     if (!dense)
         for (int o = 0; o < FD_ORDER + renyi; o++)
             if (g->axes != 1 || (g->steps[o][0] && (g->steps[o][0] != sizeof(double) || first + 8 > g->count))) places(g, o, first, at[o]);
-    if (renyi) order = eight(g, FD_ORDER, first, at[FD_ORDER], 0);
-    vd c = v_sub(one, order);
+    if (renyi) order = order_of(eight(g, FD_ORDER, first, at[FD_ORDER], 0), &c);
     BOTH sum[i] = bad[i] = zero;
     for (ptrdiff_t j = 0; j < (dense ? 1 : g->k); j++) {
-        vd p[TWO], q[TWO], difference[TWO], e[TWO], y[TWO];
+        vd p[TWO], q[TWO], apart[TWO], difference[TWO], e[TWO], y[TWO];
         excess_of x[TWO];
 #define OPERAND(o) (dense ? of_one(g, o, first + 8 * i) : eight(g, o, first, at[o], j * g->row[o]))
         BOTH {
             p[i] = OPERAND(FD_SCALE_P), q[i] = OPERAND(FD_SCALE_Q);
-            vd apart = v_sub(OPERAND(FD_MEAN_P), OPERAND(FD_MEAN_Q)), scaled = v_div(apart, q[i]);
-            y[i] = v_mul(factors ? scaled : apart, scaled);
+            apart[i] = v_sub(OPERAND(FD_MEAN_P), OPERAND(FD_MEAN_Q));
+            vd scaled = v_div(apart[i], q[i]);
+            y[i] = v_mul(factors ? scaled : apart[i], scaled);
             difference[i] = v_sub(p[i], q[i]);
             e[i] = v_div(difference[i], q[i]);
             x[i] = start_excess(v_div(p[i], q[i]), p[i], q[i]);
@@ -325,8 +350,16 @@ FD_INLINE void diagonal(const fd_gaussians *g, ptrdiff_t first, int renyi, int f
             }
             vd moved = v_mul(c, lambda), u = v_add(one, moved), part = excess(u, moved, u, one, moved), log_u = log_of_ratio(u, one, moved);
             vd log_r = log_of_ratio(p[i], q[i], difference[i]);
-            vd logs = v_sub(v_div(log_u, c), factors ? v_add(log_r, log_r) : log_r);
-            vd one_more = v_fma(v_mul(half, order), v_div(y[i], u), without_means(order, whole, part, logs));
+            log_r = factors ? v_add(log_r, log_r) : log_r;
+            vd logs = v_sub(v_div(log_u, c), log_r), share = v_div(y[i], u);
+            md far = m_and(v_lt(vd_set1(FAR_RATIO), x[i].u), v_lt(zero, c)), endless = v_eq(y[i], vd_set1(INFINITY));
+            if (m_any(m_or(far, endless))) { /* no double on the way: the mixture in units of P, and its root */
+                vd ratio = v_div(q[i], p[i]), mixed = v_fma(order, factors ? v_mul(ratio, ratio) : ratio, c), unit = v_sel(far, p[i], q[i]);
+                vd root = v_div(v_div(apart[i], factors ? unit : v_sqrt(unit)), v_sqrt(v_sel(far, mixed, u)));
+                share = v_sel(m_or(far, endless), v_mul(root, root), share);
+                logs = v_sel(far, v_div(v_fma(order, log_r, log_of_ratio(mixed, one, v_sub(mixed, one))), c), logs);
+            }
+            vd one_more = v_fma(v_mul(half, order), share, without_means(order, whole, part, logs));
             sum[i] = v_add(sum[i], v_sel(v_le(u, zero), vd_set1(INFINITY), one_more));
         }
     }
@@ -362,7 +395,51 @@ FD_INLINE vd gain_of_difference(problem *w, vd *inverse) {
     factor_beside_one(w, w->b, inverse);
     return gain(w, w->b);
 }
-FD_INLINE int all_are(md m) { return !m_any(v_eq(v_sel(m, vd_set1(1.0), vd_set1(0.0)), vd_set1(0.0))); }
+
+/* Renyi's of an order below 1 from the factor of (1 - order) P + order Q itself, for where P is much wider than Q: then what is small in it
+ * beside P would be lost in units of Q, or its square is no double.  Q's columns are turned into P's factor one after the other, which
+ * cancels nothing; y and the rows are in units of each row's largest number, times TALL: what is small beside that stays a double. */
+#define TALL 0x1p1000
+#define TALL_Y 0x1p400 /* of y, whose squares are to be doubles, too */
+FD_INLINE vd of_mixture(problem *w, vd order, vd c, vd *x, vd *y) {
+    ptrdiff_t k = w->k;
+    vd zero = vd_set1(0.0), one = vd_set1(1.0), logs = zero, root_p = v_sqrt(c), root_q = v_sqrt(order), *unit = w->pivot, *tall = y + k, all = vd_set1(TALL);
+    for (ptrdiff_t i = 0; i < k; i++) {
+        vd *p = w->p + TRIANGLE(i), *q = w->q + TRIANGLE(i), most = v_max(p[i], q[i]);
+        for (ptrdiff_t j = 0; j < i; j++) most = v_max(most, v_max(v_abs(p[j]), v_abs(q[j])));
+        logs = v_fma(c, log_of_ratio(most, p[i], v_sub(most, p[i])), logs);
+        logs = v_fma(order, log_of_ratio(most, q[i], v_sub(most, q[i])), logs);
+        md above_one = v_lt(one, most);
+        unit[i] = v_sel(above_one, v_mul(most, vd_set1(1.0 / TALL)), most);
+        tall[i] = v_sel(above_one, one, vd_set1(TALL));
+        for (ptrdiff_t j = 0; j <= i; j++) p[j] = v_mul(root_p, v_div(v_mul(p[j], tall[i]), unit[i]));
+        y[i] = v_div(v_mul(y[i], v_mul(tall[i], vd_set1(TALL_Y / TALL))), unit[i]);
+    }
+    for (ptrdiff_t m = 0; m < k; m++) {
+        PAUSE_IF_LARGE(w);
+        for (ptrdiff_t i = m; i < k; i++) x[i] = v_mul(root_q, v_div(v_mul(w->q[TRIANGLE(i) + m], tall[i]), unit[i]));
+        for (ptrdiff_t j = m; j < k; j++) {
+            vd *a = w->p + TRIANGLE(j) + j, most = v_max(*a, v_abs(x[j])), cosine = v_div(*a, most), sine = v_div(x[j], most);
+            vd length = v_sqrt(v_fma(cosine, cosine, v_mul(sine, sine)));
+            md turned = m_or(v_lt(x[j], zero), v_lt(zero, x[j]));
+            cosine = v_sel(turned, v_div(cosine, length), one), sine = v_sel(turned, v_div(sine, length), zero);
+            *a = v_sel(turned, v_mul(most, length), *a);
+            for (ptrdiff_t i = j + 1; i < k; i++) {
+                vd *p = w->p + TRIANGLE(i) + j, old = *p;
+                *p = v_fma(cosine, old, v_mul(sine, x[i]));
+                x[i] = v_fnma(sine, old, v_mul(cosine, x[i]));
+            }
+        }
+    }
+    for (ptrdiff_t j = 0; j < k; j++) {
+        vd pivot = w->p[TRIANGLE(j) + j];
+        logs = v_add(logs, log_of_ratio(pivot, all, v_sub(pivot, all)));
+        x[j] = v_div(one, pivot);
+    }
+    solve(k, w->p, x, y, 0);
+    for (ptrdiff_t i = 0; i < k; i++) y[i] = v_mul(y[i], vd_set1(TALL / TALL_Y));
+    return v_fma(v_mul(vd_set1(0.5), order), norm(k, y), v_div(logs, c));
+}
 
 FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, const problem *place, ptrdiff_t k, int renyi) {
     const char *at[8];
@@ -380,6 +457,18 @@ FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, const problem *place, 
     if (g->factors) {
         for (ptrdiff_t j = 0; j < k; j++) {
             vd p = w->p[TRIANGLE(j) + j], q = w->q[TRIANGLE(j) + j];
+            if (!all_are(between(0x1p-500, q, 0x1p500))) { /* 1 / q, or products, would be no normal doubles: another unit of this variable */
+                vd most = v_abs(w->y[j]), unit = v_sel(v_lt(one, q), vd_set1(0x1p-500), vd_set1(0x1p500));
+                for (ptrdiff_t i = 0; i <= j; i++) most = v_max(most, v_max(v_abs(w->p[TRIANGLE(j) + i]), v_abs(w->q[TRIANGLE(j) + i])));
+                md down = m_and(v_lt(vd_set1(0x1p500), q), v_lt(vd_set1(0x1p-500), p)), up = m_and(v_lt(zero, q), v_lt(most, vd_set1(0x1p500)));
+                unit = v_sel(m_or(down, m_and(up, v_lt(q, vd_set1(0x1p-500)))), unit, one);
+                for (ptrdiff_t i = 0; i <= j; i++) {
+                    w->p[TRIANGLE(j) + i] = v_mul(w->p[TRIANGLE(j) + i], unit);
+                    w->q[TRIANGLE(j) + i] = v_mul(w->q[TRIANGLE(j) + i], unit);
+                }
+                w->y[j] = v_mul(w->y[j], unit);
+                p = w->p[TRIANGLE(j) + j], q = w->q[TRIANGLE(j) + j];
+            }
             w->bad[0] = v_sel(m_and(v_lt(zero, p), v_lt(zero, q)), w->bad[0], one);
             w->inverse[j] = v_div(one, q);
         }
@@ -400,11 +489,24 @@ FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, const problem *place, 
     }
     for (ptrdiff_t i = 0; i < TRIANGLE(k); i++) w->e[i] = v_sub(w->p[i], w->q[i]);
     whiten(w);
-    solve(k, w->q, w->inverse, w->y, 0);
-    vd whole = gain_of_factors(w, g->factors), bad = v_add(w->bad[0], w->bad[1]);
-    md near = v_lt(whole, vd_set1(g->factors ? 0.0 : NEAR));
+    vd whole = gain_of_factors(w, g->factors), bad = v_add(w->bad[0], w->bad[1]), order = one, c = zero, mixture = zero;
+    md near = v_lt(whole, vd_set1(g->factors ? 0.0 : NEAR)), far = v_lt(one, zero);
     vd *kept = w->p; /* of which only the diagonal is wanted any more */
     for (ptrdiff_t j = 0; j < k; j++) heads[j] = w->p[TRIANGLE(j) + j];
+    if (renyi) {
+        places(g, FD_ORDER, first, at);
+        order = order_of(eight(g, FD_ORDER, first, at, 0), &c);
+        md close = v_lt(v_mul(c, whole), vd_set1(FAR_MIXTURE));
+        if (!all_are(close)) {
+            vd none = zero, *y = w->square[1] + k; /* 0, or NaN if something is not finite */
+            for (ptrdiff_t i = 0; i < TRIANGLE(k); i++) none = v_add(none, v_add(v_sub(w->p[i], w->p[i]), v_sub(w->q[i], w->q[i])));
+            far = v_lt(v_sel(close, one, none), one);
+            bad = v_add(bad, none);
+            memcpy(y, w->y, (size_t)k * sizeof(vd));
+            mixture = v_sel(v_lt(zero, c), of_mixture(w, order, c, inverse, y), vd_set1(INFINITY));
+        }
+    }
+    solve(k, w->q, w->inverse, w->y, 0);
     if (m_any(m_or(near, beside))) {
         vd again = gain_of_difference(w, inverse);
         md alone = m_and(beside, v_lt(again, vd_set1(NEAR))); /* as where all are */
@@ -413,8 +515,6 @@ FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, const problem *place, 
     }
     vd norm_1 = norm(k, w->y), found = v_mul(half, v_add(whole, norm_1));
     if (renyi) {
-        places(g, FD_ORDER, first, at);
-        vd order = eight(g, FD_ORDER, first, at, 0), c = v_sub(one, order);
         square(w);
         for (ptrdiff_t i = 0; i < TRIANGLE(k); i++) w->b[i] = v_mul(c, m_any(near) ? v_sel(near, kept[i], w->b[i]) : w->b[i]);
         factor_beside_one(w, w->b, inverse);
@@ -427,7 +527,7 @@ FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, const problem *place, 
         }
         solve(k, w->b, inverse, w->y, 0);
         found = v_fma(v_mul(half, order), norm(k, w->y), without_means(order, whole, part, logs));
-        found = v_sel(v_eq(outside, zero), found, vd_set1(INFINITY));
+        found = v_sel(far, mixture, v_sel(v_eq(outside, zero), found, vd_set1(INFINITY)));
     }
     return v_sel(v_eq(bad, zero), found, vd_set1(NAN));
 }
@@ -491,7 +591,7 @@ int FD_GAUSSIANS(void *context, ptrdiff_t first, ptrdiff_t last) {
     if (g->diagonal) {
         return (g->data[FD_ORDER] ? all_diagonal_renyi : all_diagonal)(g, first, last);
     }
-    char *place = fd_scratch((size_t)(4 * triangle + 7 * k + 1) * sizeof(vd));
+    char *place = fd_scratch((size_t)(4 * triangle + 9 * k + 1) * sizeof(vd));
     if (!place) return FD_NO_SCRATCH;
     place += -(uintptr_t)place % sizeof(vd);
     vd *at = (vd *)(void *)place;

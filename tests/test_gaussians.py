@@ -263,7 +263,7 @@ def test_a_million_times_wider_or_narrower():
 
 def overflows(found, exact):
     """Or both are 0; a half, or a share of 1e-12, is taken of what may be no double by then."""
-    return (found == 0 and abs(exact) < 1e-999) or (found == np.inf and exact > 1e290)
+    return (found == 0 and abs(exact) < 1e-320) or (found == np.inf and exact > 1e290)
 
 
 def apart(rng, correlated, exponent):

@@ -740,15 +740,17 @@ def _renyi(
         )
 
     def above_half(given: tuple[ArrayLike, ...], names: tuple[str, ...], order: _Floats) -> _Floats:
-        limit = (order == 0) | (order == 1)  # that the kernels do not take
-        found = of(given, names, np.where(limit, 0.5, order))
-        return np.where(limit, of(given, names, None), found) if limit.any() else found
+        one = order == 1  # a limit that the kernels do not take
+        found = of(given, names, np.where(one, 0.5, order))
+        return np.where(one, of(given, names, None), found) if one.any() else found
 
     # (1 − α) D_α(P‖Q) = α D_{1−α}(Q‖P); kernels know by what is below 1/2 that it is 1 − order
     low = order < 0.5
     found = above_half(there, names, np.where(low, 0.5, order))
     if low.any():
-        reverse = above_half(back, _exchanged(names), np.where(low, order, 0.5))
+        # Of order 0 all that counts is whether one is degenerate, which any order tells.
+        known = np.where(low & (order > 0), order, 0.5)
+        reverse = above_half(back, _exchanged(names), known)
         with np.errstate(all="ignore"):
             reverse = np.where(np.isinf(reverse), np.inf, order / (1.0 - order) * reverse)
         found = np.where(low, reverse, found)

@@ -298,9 +298,9 @@ FD_INLINE vd order_of(vd given, vd *c) {
     return v_sel(beside_one, rest, given);
 }
 /* Renyi's from G(1), G(c) and the logarithms in its place; those are of the far, and then of an order below 1. */
-FD_INLINE vd without_means(vd order, vd whole, vd part, vd logs) {
-    vd c = v_sub(vd_set1(1.0), order), near = v_mul(vd_set1(0.5), v_sub(whole, v_div(part, c)));
-    return v_sel(m_and(v_le(vd_set1(NEAR), whole), v_lt(order, vd_set1(1.0))), v_mul(vd_set1(0.5), logs), near);
+FD_INLINE vd without_means(vd c, vd whole, vd part, vd logs) {
+    vd near = v_mul(vd_set1(0.5), v_sub(whole, v_div(part, c)));
+    return v_sel(m_and(v_le(vd_set1(NEAR), whole), v_lt(vd_set1(0.0), c)), v_mul(vd_set1(0.5), logs), near);
 }
 
 /* Eight problems; or two times eight of one variable, where that is `dense`: every operand a row without gaps, or one number for all.
@@ -352,14 +352,14 @@ FD_INLINE void diagonal(const fd_gaussians *g, ptrdiff_t first, int renyi, int f
             vd log_r = log_of_ratio(p[i], q[i], difference[i]);
             log_r = factors ? v_add(log_r, log_r) : log_r;
             vd logs = v_sub(v_div(log_u, c), log_r), share = v_div(y[i], u);
-            md far = m_and(v_lt(vd_set1(FAR_RATIO), x[i].u), v_lt(zero, c)), endless = v_eq(y[i], vd_set1(INFINITY));
+            md far = m_and(v_lt(vd_set1(FAR_RATIO), x[i].u), v_lt(vd_set1(0x1p64), moved)), endless = v_eq(y[i], vd_set1(INFINITY));
             if (m_any(m_or(far, endless))) { /* no double on the way: the mixture in units of P, and its root */
                 vd ratio = v_div(q[i], p[i]), mixed = v_fma(order, factors ? v_mul(ratio, ratio) : ratio, c), unit = v_sel(far, p[i], q[i]);
                 vd root = v_div(v_div(apart[i], factors ? unit : v_sqrt(unit)), v_sqrt(v_sel(far, mixed, u)));
                 share = v_sel(m_or(far, endless), v_mul(root, root), share);
                 logs = v_sel(far, v_div(v_fma(order, log_r, log_of_ratio(mixed, one, v_sub(mixed, one))), c), logs);
             }
-            vd one_more = v_fma(v_mul(half, order), share, without_means(order, whole, part, logs));
+            vd one_more = v_fma(v_mul(half, order), share, without_means(c, whole, part, logs));
             sum[i] = v_add(sum[i], v_sel(v_le(u, zero), vd_set1(INFINITY), one_more));
         }
     }
@@ -526,7 +526,7 @@ FD_INLINE vd full(const fd_gaussians *g, ptrdiff_t first, const problem *place, 
             outside = v_sel(v_lt(zero, u), outside, one);
         }
         solve(k, w->b, inverse, w->y, 0);
-        found = v_fma(v_mul(half, order), norm(k, w->y), without_means(order, whole, part, logs));
+        found = v_fma(v_mul(half, order), norm(k, w->y), without_means(c, whole, part, logs));
         found = v_sel(far, mixture, v_sel(v_eq(outside, zero), found, vd_set1(INFINITY)));
     }
     return v_sel(v_eq(bad, zero), found, vd_set1(NAN));

@@ -65,6 +65,7 @@ cdef extern from "fastdiv.h" nogil:
     ctypedef int (*fd_work)(void *, Py_ssize_t, Py_ssize_t) noexcept nogil
     ctypedef int (*fd_poll)() noexcept nogil
     enum: FD_PIECE
+    enum: FD_SEGMENT
     int fd_parallel(fd_work work, void *context, Py_ssize_t count, Py_ssize_t cost, int threads, int can_share, fd_poll poll)
     int fd_leads()
     void fd_pause()

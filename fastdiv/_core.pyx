@@ -143,6 +143,7 @@ cdef enum:
     NO_MEMORY = 1 << 8  # a status bit beside FD_INVALID
     LINE = 64  # bytes of the cache that are fetched together
     LINES = 2 * LINE  # and those that memory gives as one
+    ABREAST = LINES // 4  # rows whose elements fill them
     PACKED = 1 << 16  # bytes of rows that are packed together, where four lines of each element are fewer
     PACKED_BY_FOUR = 1 << 20  # bytes of four lines of each element, above which they are packed by two
     PACKED_AT_MOST = 1 << 26
@@ -166,7 +167,8 @@ cdef struct Job:  # one call of a loop
     Py_ssize_t inner[3]
     Py_ssize_t n
     Py_ssize_t reserved  # bytes at the beginning of the worker's scratch that hold its rows
-    Py_ssize_t count, group, lead  # rows, how many are packed together, and how many fewer at first
+    Py_ssize_t count, group, lead  # rows, how many are taken together, and how many fewer at first
+    int is_packed  # they are made contiguous first
 
 
 cdef inline fd_row row(const Job *job, int operand, Py_ssize_t i) noexcept nogil:
@@ -207,6 +209,22 @@ cdef inline int in_double(const Job *job, int rows) noexcept nogil:
     return job.loop.dtype[0] == FD_float64 or (rows == 2 and job.loop.dtype[1] == FD_float64)
 
 
+cdef inline int goes_across(const Job *job) noexcept nogil:
+    """Whether kernels take rows that lie in the columns of an array as they are."""
+    cdef int which = job.loop.which, source = job.loop.source, dtype = job.loop.dtype[0], i, columns = 0
+    cdef Py_ssize_t size = size_of(job, 0)
+    if job.loop.work != pair_work or job.loop.rows != 2 or job.loop.parameters or job.n > FD_SEGMENT:
+        return False
+    if dtype != job.loop.dtype[1] or dtype not in (FD_float32, FD_float64) or kernels.rows[which][source][dtype == FD_float64] == NULL:
+        return False
+    for i in range(2):
+        if job.steps[i] == size and job.inner[i] != size:
+            columns += 1
+        elif job.steps[i] != 0:
+            return False
+    return columns > 0
+
+
 cdef int pair_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef const Job *job = <const Job *>context
     cdef int status = 0, rows = job.loop.rows  # a unary kernel takes its row twice
@@ -216,7 +234,7 @@ cdef int pair_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept no
     cdef double result, parameter = 0.0
     cdef double[FD_ROWS] results
     cdef Py_ssize_t i = first
-    if several != NULL and job.n * FD_ROWS <= FD_PIECE:  # longer rows gain nothing, and some are shared by threads
+    if several != NULL and (goes_across(job) or job.n * 8 <= FD_PIECE):  # longer rows gain nothing, and some are shared by threads
         while i < last:
             count = <int>min(<Py_ssize_t>FD_ROWS, last - i)
             status |= several(
@@ -426,19 +444,20 @@ cdef Py_ssize_t rows_before_line(const Job *job) noexcept nogil:
     return 0
 
 
-cdef int packed_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """Groups of rows, which are made contiguous before the work gets them."""
+cdef int grouped_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Groups of rows, which are made contiguous before work that needs that gets them."""
     cdef const Job *job = <const Job *>context
     cdef Job packed = job[0]
     cdef Py_ssize_t k, start, rows, size = 0
-    cdef char *scratch
+    cdef char *scratch = NULL
     cdef int i, status = 0
-    for i in range(job.loop.rows):
-        if is_apart(job, i):
-            size += packed_step(job, i) * (job.group if job.steps[i] else 1)
-    scratch = <char *>fd_scratch(size + FD_SCRATCH(job.n))  # the work may ask for more, which must not move what is here
-    if scratch == NULL:
-        return NO_MEMORY
+    if job.is_packed:
+        for i in range(job.loop.rows):
+            if is_apart(job, i):
+                size += packed_step(job, i) * (job.group if job.steps[i] else 1)
+        scratch = <char *>fd_scratch(size + FD_SCRATCH(job.n))  # the work may ask for more, which must not move what is here
+        if scratch == NULL:
+            return NO_MEMORY
     packed.reserved = size
     for k in range(first, last):
         start = max(<Py_ssize_t>0, k * job.group - job.lead)
@@ -446,7 +465,7 @@ cdef int packed_work(void *context, Py_ssize_t first, Py_ssize_t last) noexcept 
         size = 0
         for i in range(job.loop.operands):
             packed.args[i] = job.args[i] + start * job.steps[i]
-            if i < job.loop.rows and is_apart(job, i):
+            if job.is_packed and i < job.loop.rows and is_apart(job, i):
                 packed.steps[i] = packed_step(job, i) if job.steps[i] else 0
                 fd_pack(
                     size_of(job, i), packed.args[i], job.inner[i], job.steps[i], rows if job.steps[i] else 1, job.n, scratch + size,
@@ -463,7 +482,12 @@ cdef int all_rows(Job *job, Py_ssize_t count) noexcept nogil:
     """The kernels of a job, on as many threads as its rows are worth; the status bits."""
     cdef int status, threads = thread_count
     cdef PyThreadState *held = NULL
-    cdef Py_ssize_t group = rows_to_pack(job, count)
+    cdef Py_ssize_t group
+    job.is_packed = count == 1 or not goes_across(job)
+    if job.is_packed:
+        group = rows_to_pack(job, count)
+    else:  # there is something for each thread
+        group = min(<Py_ssize_t>FD_ROWS, max(<Py_ssize_t>ABREAST, count // threads // ABREAST * ABREAST))
     job.reserved = 0
     if count * job.n < THREADED:
         threads = 1
@@ -473,7 +497,7 @@ cdef int all_rows(Job *job, Py_ssize_t count) noexcept nogil:
         job.count = count
         job.group = group
         job.lead = rows_before_line(job)
-        status = fd_parallel(packed_work, job, (count + job.lead + group - 1) // group, group * job.n, threads, False, interrupted)
+        status = fd_parallel(grouped_work, job, (count + job.lead + group - 1) // group, group * job.n, threads, False, interrupted)
     else:
         status = fd_parallel(job.loop.work, job, count, job.n, threads, job.loop.can_share, interrupted)
     if held != NULL:

@@ -88,7 +88,7 @@ typedef struct { int64_t label, wanted, top; double weight; void *scratch; } fd_
 
 typedef int (*fd_pair_kernel)(fd_row p, fd_row q, ptrdiff_t n, double parameter, double *result);
 /* Of `count` pairs, 1 to FD_ROWS, each so many bytes behind the one before: the bits of one pair at a time, in less time if they are short. */
-enum { FD_ROWS = 8 };
+enum { FD_ROWS = 64 };
 typedef int (*fd_rows_kernel)(fd_row p, ptrdiff_t step_p, fd_row q, ptrdiff_t step_q, int count, ptrdiff_t n, double parameter, double *results);
 
 /* f of an f-divergence that is not on the list, and its limits f(0) and f'(inf). */

@@ -13,7 +13,7 @@ typedef struct {
 } sums;
 
 /* The sums of eight pairs of rows: what a divergence becomes of them is worked out for all at once. */
-typedef struct { vd A, P, Q, S; } eight_sums;
+typedef struct { vd A, P, Q, S, second; /* member, if there is one */ } eight_sums;
 
 /* Elementary functions of one double: lane 0 of the vector ones, so that they have the same bits everywhere. */
 static double first_lane(vd x) {
@@ -75,7 +75,7 @@ FD_INLINE vd each_at_most(double bound, vd x, double unit) {
 static __attribute__((unused)) double at_most(double bound, double x, double unit) { return first_lane(each_at_most(bound, vd_set1(x), unit)); }
 
 /* The same pairs of rows the other way round. */
-FD_INLINE eight_sums exchanged(const eight_sums *s) { return (eight_sums){s->A, s->Q, s->P, NEG(s->S)}; }
+FD_INLINE eight_sums exchanged(const eight_sums *s) { return (eight_sums){s->A, s->Q, s->P, NEG(s->S), s->second}; }
 
 #define FINISH(name) FD_INLINE vd finish_##name(const eight_sums *s, double unit, md *again)
 #define ASK_AGAIN(condition) *again = m_or(*again, condition)
@@ -197,7 +197,7 @@ FD_INLINE vd each_finished(int which, const eight_sums *s, double unit, const li
     return each_at_most(most, r, unit);
 }
 static double finish(int which, double A, const sums *s, const limits *own, int *again) {
-    const eight_sums all = {vd_set1(A), vd_set1(s->P), vd_set1(s->Q), vd_set1(s->S)};
+    const eight_sums all = {vd_set1(A), vd_set1(s->P), vd_set1(s->Q), vd_set1(s->S), vd_set1(A)};
     md once_more;
     double r = first_lane(each_finished(which, &all, s->unit, own, &once_more));
     *again = m_any(once_more);
@@ -308,7 +308,7 @@ FD_INLINE void row_join(int which, row_lanes *r, const row_lanes *more) {
     lanes_join(&r->S, &more->S);
     r->invalid |= more->invalid;
 }
-FD_INLINE eight_sums row_totals(const row_lanes *const *r) {
+FD_INLINE eight_sums row_totals(int which, const row_lanes *const *r) {
     eight_sums s;
 #define TOTALS(sum)                                                                                                            \
     (lanes_totals((const lanes *const[]){&r[0]->sum, &r[1]->sum, &r[2]->sum, &r[3]->sum, &r[4]->sum, &r[5]->sum, &r[6]->sum, &r[7]->sum}))
@@ -316,6 +316,7 @@ FD_INLINE eight_sums row_totals(const row_lanes *const *r) {
     s.P = TOTALS(P);
     s.Q = TOTALS(Q);
     s.S = TOTALS(S);
+    s.second = members(which) > 1 ? TOTALS(A[1]) : s.A;
 #undef TOTALS
     return s;
 }

@@ -10,6 +10,8 @@
 #include "pairs.inc.h"
 #include "power.inc.h"
 #include "reduce.inc.h"
+#include "across.inc.h"
+#include "divergences.inc.h"
 #include "logits.inc.h"
 #include "entropy.inc.h"
 #include "fused.inc.h"
@@ -26,6 +28,8 @@
 #include "pairs.inc.h"
 #include "power.inc.h"
 #include "reduce.inc.h"
+#include "across.inc.h"
+#include "divergences.inc.h"
 #include "logits.inc.h"
 #include "entropy.inc.h"
 #include "fused.inc.h"
@@ -45,8 +49,12 @@
     }                                                                                                                          \
     static int name##_##source##_##type(ARGUMENTS) { return name##_##source##_##type##_rows(p, 0, q, 0, 1, n, parameter, r); }
 #define PAIR_KERNELS(name, type)                                                                                               \
-    ROWS_KERNEL(name, normalized, type, normalized_##type(FD_##name, GIVEN_ROWS))                                              \
-    ROWS_KERNEL(name, raw, type, divergences_##type(FD_##name, FD_RAW, GIVEN_ROWS))                                            \
+    static uint64_t name##_across_##type(const columns_##type *c, ptrdiff_t n, const frame *f, const own_frames_##type *frames, \
+                                         eight_sums *s) {                                                                      \
+        return sums_across_##type(FD_##name, c, n, f, frames, s);                                                              \
+    }                                                                                                                          \
+    ROWS_KERNEL(name, normalized, type, normalized_##type(FD_##name, name##_across_##type, GIVEN_ROWS))                                              \
+    ROWS_KERNEL(name, raw, type, divergences_##type(FD_##name, FD_RAW, name##_across_##type, GIVEN_ROWS))                                            \
     static int js_divergence_logits_##type(ARGUMENTS);                                                                         \
     static int name##_logits_##type(ARGUMENTS) {                                                                               \
         if (HALF_JS(name)) return js_divergence_logits_##type(p, q, n, parameter, r);                                          \
@@ -67,12 +75,12 @@ FD_INLINE int near_or_far(int which, int status, ROWS) {
         if (isnan(*r)) status |= far_bhattacharyya(FD_NORMALIZED, p, q, n, r);
     return status;
 }
-FD_INLINE int normalized_float(int which, ROWS) {
-    return near_or_far(which, divergences_float(which, FD_NORMALIZED, GIVEN_ROWS), GIVEN_ROWS);
+FD_INLINE int normalized_float(int which, across_kernel_float *across, ROWS) {
+    return near_or_far(which, divergences_float(which, FD_NORMALIZED, across, GIVEN_ROWS), GIVEN_ROWS);
 }
-FD_INLINE int normalized_double(int which, ROWS) {
+FD_INLINE int normalized_double(int which, across_kernel_double *across, ROWS) {
     int status = 0;
-    if (which != FD_js_divergence) return near_or_far(which, divergences_double(which, FD_NORMALIZED, GIVEN_ROWS), GIVEN_ROWS);
+    if (which != FD_js_divergence) return near_or_far(which, divergences_double(which, FD_NORMALIZED, across, GIVEN_ROWS), GIVEN_ROWS);
     for (; count > 0; count--, r++, p.data += step_p, q.data += step_q) status |= js_pair(p, q, n, parameter, r);
     return status;
 }
@@ -150,7 +158,10 @@ const fd_kernels FD_TABLE = {
         [FD_entropy] = ENTROPY,
     },
     .rows = {
-#define ROWS_OF(name) [FD_##name] = {{name##_normalized_float_rows, name##_normalized_double_rows}, {name##_raw_float_rows, name##_raw_double_rows}},
+#define ONE_BY_ONE(name) (FD_##name == FD_js_divergence || FD_##name == FD_js_distance) /* js_pair */
+#define ROWS_OF(name)                                                                                                          \
+    [FD_##name] = {{name##_normalized_float_rows, ONE_BY_ONE(name) ? NULL : name##_normalized_double_rows},                    \
+                   {name##_raw_float_rows, name##_raw_double_rows}},
 #define FD_DIVERGENCE(name, ...) ROWS_OF(name)
 #define FD_ROOT(name, of) ROWS_OF(name)
 #include "divergences.def"

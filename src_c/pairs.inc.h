@@ -11,6 +11,10 @@
  * Each exists in two strengths.  The fast one is right for numbers inside the window [LOW, HIGH]; the careful one for anything: it
  * marks zeros, lifts subnormals, notes what is no weight.  Outside the window a block is redone carefully, in double.
  */
+#if COMPUTES_DOUBLE
+enum { OF_EACH = 2 }; /* `scaled`: each lane has its own frame */
+#endif
+typedef struct { T scale[N], high[N], low[N], exchanged[N]; } F(own_frames);
 typedef struct {
     V p, q, d, x;
     M no_p, no_q; /* careful only: a true zero, not one that underflowed */
@@ -26,12 +30,15 @@ typedef struct {
     double parameter;
     limits own;                        /* of a divergence with a parameter */
     double beta, power_shift;          /* powers: e^(beta x - power_shift) */
+    const void *of_each;               /* weights side by side: a scale, a high and a low for each lane (across.inc.h) */
 } frame;
 #endif
 
 FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f, V p, V q, int *invalid) {
     F(pair) o;
-    const V scale = C(scaled ? f->scale : 1.0), high = C(scaled ? f->high : 1.0), raw_p = p;
+    const F(own_frames) *own = f->of_each;
+    const V scale = scaled == OF_EACH ? VNAME(load)(own->scale) : C(scaled ? f->scale : 1.0);
+    const V high = scaled == OF_EACH ? VNAME(load)(own->high) : C(scaled ? f->high : 1.0), raw_p = p;
     V raw_q = q;
     o.lift = C(1.0);
     if (careful) {
@@ -59,7 +66,7 @@ FD_INLINE F(pair) F(weights)(int which, int scaled, int careful, const frame *f,
             o.d = v_mul(o.d, o.lift);
         }
     } else {
-        V times_p = scale, times_q = high, low = C(f->low);
+        V times_p = scale, times_q = high, low = scaled == OF_EACH ? VNAME(load)(own->low) : C(f->low);
         if (careful) { /* what is small before the scale, which would round a subnormal; what is large after it */
             V one = C(1.0), there_p = v_sel(o.no_p, q, p), there_q = v_sel(o.no_q, p, q), least = v_min(there_p, there_q);
             if (scaled) least = v_min(least, v_min(v_mul(there_p, scale), v_mul(there_q, high)));

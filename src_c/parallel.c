@@ -47,7 +47,7 @@ static fp_state fp_default(void) {
 static void fp_restore(fp_state saved) { fesetenv(&saved); }
 #endif
 
-enum { MAX_THREADS = 256, NANOSECONDS_BETWEEN_POLLS = 20000000, SEGMENTS_EACH = 4 };
+enum { MAX_THREADS = 256, NANOSECONDS_BETWEEN_POLLS = 20000000, SEGMENTS_EACH = 4, STACK = 1 << 20 };
 
 typedef struct {
     fd_work work;
@@ -247,11 +247,17 @@ int fd_parallel(fd_work work, void *context, ptrdiff_t count, ptrdiff_t cost, in
     t.running = threads - 1;
     if (t.is_shared) t.members = 0;
     int members = 1;
+    pthread_attr_t attributes;
+    size_t stack;
+    /* Some C libraries give threads hardly more than what kernels have in their frames. */
+    const int has_attributes = pthread_attr_init(&attributes) == 0;
+    if (has_attributes && pthread_attr_getstacksize(&attributes, &stack) == 0 && stack < STACK) pthread_attr_setstacksize(&attributes, STACK);
     for (int i = 1; i < threads; i++) {
         shares[i].index = members;
-        made[i] = pthread_create(&thread[i], NULL, run_beside, &shares[i]) == 0;
+        made[i] = pthread_create(&thread[i], has_attributes ? &attributes : NULL, run_beside, &shares[i]) == 0;
         members += made[i];
     }
+    if (has_attributes) pthread_attr_destroy(&attributes);
     if (t.is_shared) {
         pthread_mutex_lock(&t.lock);
         t.members = members;

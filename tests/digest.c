@@ -126,16 +126,20 @@ static void hash_tokens(const job *j, const room *r, fd_row a, fd_row b, int n, 
     for (int i = 0; i < FD_STATISTICS; i++) hash[STATISTICS] = hashed(hash[STATISTICS], known[i]);
 }
 
-/* Windows of both rows, each an element behind the one before; one of them alone has the bits it has among the others. */
+/* Several pairs out of two rows of n elements: windows, each an element behind the one before; columns; or either of one row and the others.
+ * One pair alone has the bits that it has among the others. */
 static uint64_t hash_several(const job *j, int d, fd_row p, fd_row q, int n, int where, int in_double, double number, int choice, uint64_t hash) {
-    int count = 1 + choice % FD_ROWS < n ? 1 + choice % FD_ROWS : n, one = choice / FD_ROWS % count;
-    const ptrdiff_t step_p = p.stride, step_q = q.stride;
+    int count = 1 + choice % FD_ROWS < n ? 1 + choice % FD_ROWS : n, one = choice / FD_ROWS % count, lie = choice % 4;
+    int length = lie % 2 ? n / count : n - count + 1;
+    const ptrdiff_t step_p = p.stride, step_q = lie < 2 ? q.stride : 0;
     double x[FD_ROWS], alone;
-    int status = j->kernels->rows[d][where][in_double](p, step_p, q, step_q, count, n - count + 1, number, x);
+    if (lie % 2) p.stride *= count;
+    if (lie == 1) q.stride *= count;
+    int status = j->kernels->rows[d][where][in_double](p, step_p, q, step_q, count, length, number, x);
     hash = hashed(hash, status);
     for (int k = 0; k < count; k++) hash = hashed(hash, x[k]);
     p.data += one * step_p, q.data += one * step_q;
-    int of_one = j->kernels->pair[d][where][in_double](p, q, n - count + 1, number, &alone);
+    int of_one = j->kernels->pair[d][where][in_double](p, q, length, number, &alone);
     return hashed(hash, hashed(0, alone) != hashed(0, x[one]) || (of_one & ~status) || (count == 1 && of_one != status));
 }
 

@@ -143,7 +143,7 @@ cdef enum:
     NO_MEMORY = 1 << 8  # a status bit beside FD_INVALID
     LINE = 64  # bytes of the cache that are fetched together
     LINES = 2 * LINE  # and those that memory gives as one
-    ABREAST = LINES // 4  # rows whose elements fill them
+    ABREAST = 32  # rows whose elements fill them
     PACKED = 1 << 16  # bytes of rows that are packed together, where four lines of each element are fewer
     PACKED_BY_FOUR = 1 << 20  # bytes of four lines of each element, above which they are packed by two
     PACKED_AT_MOST = 1 << 26

@@ -77,21 +77,30 @@ FD_INLINE int F(goes_on)(int which, int source, F(underway) *w, ptrdiff_t n, con
     return 1;
 }
 
-/* The sums of those of eight pairs that are in `these`, row by row; a bit for each that had what is no weight. */
-FD_INLINE int F(sums_by_rows)(int which, int source, int scaled, const F(underway) *pairs, int these, ptrdiff_t n, frame f, eight_sums *s) {
+#if COMPUTES_DOUBLE
+FD_INLINE fd_row nth(fd_row row, ptrdiff_t step, int k) {
+    row.data += k * step;
+    return row;
+}
+#endif
+/* The sums of those of eight pairs, the first of them `first`, that are in `these`, row by row; a bit for each that had what is no weight.
+ * The others' stay as they are if they were added up side by side. */
+FD_INLINE int F(sums_by_rows)(int which, int source, int scaled, const F(columns) *c, const F(underway) *pairs, int first, int these, int is_across,
+                              ptrdiff_t n, frame f, eight_sums *s) {
     row_lanes rows[8];
     const row_lanes *each[8];
     int invalid = 0;
     for (int k = 0; k < 8; k++) {
-        const F(underway) *w = &pairs[k];
+        const F(underway) *w = &pairs[first + k];
         each[k] = &rows[these >> k & 1 ? k : __builtin_ctz((unsigned)these)];
         if (!(these >> k & 1)) continue;
         if (scaled) f.scale = w->scale, f.high = w->high, f.low = w->low;
-        F(sums_of_pair)(which, source, scaled, w->a, w->b, n, &f, &rows[k]);
+        const fd_row a = scaled ? w->a : nth(c->p, c->step_p, first + k), b = scaled ? w->b : nth(c->q, c->step_q, first + k);
+        F(sums_of_pair)(which, source, scaled, a, b, n, &f, &rows[k]);
         invalid |= (rows[k].invalid != 0) << k;
     }
     eight_sums found = row_totals(which, each);
-    if (these != 255) { /* the others' stay as they are */
+    if (is_across && these != 255) {
         double in[8];
         for (int k = 0; k < 8; k++) in[k] = these >> k & 1;
         const md is_in = vd_ne(vd_load(in), vd_set1(0.0));
@@ -126,8 +135,10 @@ FD_INLINE void F(take)(int which, F(underway) *pairs, int left, int invalid, con
 }
 
 /* The next pass over those of eight pairs that are `left`. */
-FD_INLINE void F(goes_through)(int which, int source, F(underway) *pairs, int left, int by_rows, ptrdiff_t n, const frame *f, eight_sums *s) {
-    if (left & by_rows) F(sums_by_rows)(which, source, 1, pairs, left & by_rows, n, *f, s);
+FD_INLINE void F(goes_through)(int which, int source, const F(columns) *c, F(underway) *all, int first, int left, int by_rows, int is_across,
+                               ptrdiff_t n, const frame *f, eight_sums *s) {
+    F(underway) *pairs = all + first;
+    if (left & by_rows) F(sums_by_rows)(which, source, 1, c, all, first, left & by_rows, is_across, n, *f, s);
     md again;
     vd r = each_finished(member(which, 0), s, UNIT, &f->own, &again);
     int without_order = 0; /* both sums are beyond doubles, and no one knows which is more */
@@ -140,8 +151,8 @@ FD_INLINE void F(goes_through)(int which, int source, F(underway) *pairs, int le
 }
 
 /* The first sums of eight pairs are there: the results of those that need no more, and the others, which are left. */
-FD_INLINE int F(begun)(int which, int source, F(underway) *pairs, int all, int odd, ptrdiff_t n, const frame *f, eight_sums *s, double *results,
-                       int *status) {
+FD_INLINE int F(begun)(int which, int source, const F(columns) *c, F(underway) *pairs, int first, int all, int odd, ptrdiff_t n, const frame *f,
+                       eight_sums *s, double *results, int *status) {
     const int invalid = odd; /* odd: pairs that are no plain ones */
     const vd zero = vd_set1(0.0);
     if (source != FD_RAW || !COMPUTES_DOUBLE) {
@@ -169,8 +180,8 @@ FD_INLINE int F(begun)(int which, int source, F(underway) *pairs, int all, int o
     }
     double values[8];
     vd_store(values, r);
-    for (int k = 0; k < 8; k++)
-        if (all >> k & 1) results[k] = values[k];
+    pairs += first, results += first;
+    for (int k = 0; all >> k; k++) results[k] = values[k];
     int left = all;
     if (which != FD_bhattacharyya_distance) left &= odd | lane_bits(again);
     if (!left) return 0;
@@ -180,7 +191,7 @@ FD_INLINE int F(begun)(int which, int source, F(underway) *pairs, int all, int o
     for (int k = 0; k < 8; k++) {
         F(underway) *w = &pairs[k];
         if (!(left >> k & 1)) continue;
-        const fd_row two[2] = {w->a, w->b}; /* which of them has more is nothing that a processor could foresee */
+        const fd_row two[2] = {nth(c->p, c->step_p, first + k), nth(c->q, c->step_q, first + k)}; /* which of them has more is nothing that a processor could foresee */
         w->exchanged = less >> k & ~odd >> k & 1;
         w->a = two[w->exchanged];
         w->b = two[!w->exchanged];
@@ -219,17 +230,14 @@ FD_INLINE int F(divergences)(int which, int source, F(across_kernel) *across, fd
     eight_sums s[FD_ROWS / 8];
     uint64_t left = 0, by_rows = all;
     int status = 0;
-    fd_row a = p, b = q;
-    for (int k = 0; k < count; k++, a.data += step_p, b.data += step_q) pairs[k].a = a, pairs[k].b = b;
-    for (int k = 0; k < count; k += 8) s[k / 8] = (eight_sums){vd_set1(0.0), vd_set1(0.0), vd_set1(0.0), vd_set1(0.0), vd_set1(0.0)};
     if (is_across) {
         F(fill_frames)(pairs, 0, count, frames);
         by_rows = across(&columns, n, &f, frames, s);
     }
     for (int k = 0; k < count; k += 8) {
         const int these = (int)(all >> k & 255), rows = these & (int)(by_rows >> k);
-        int invalid = rows ? F(sums_by_rows)(which, source, 0, pairs + k, rows, n, f, &s[k / 8]) : 0;
-        left |= (uint64_t)F(begun)(which, source, pairs + k, these, invalid, n, &f, &s[k / 8], results + k, &status) << k;
+        int invalid = rows ? F(sums_by_rows)(which, source, 0, &columns, pairs, k, rows, is_across, n, f, &s[k / 8]) : 0;
+        left |= (uint64_t)F(begun)(which, source, &columns, pairs, k, these, invalid, n, &f, &s[k / 8], results, &status) << k;
     }
     for (int tries = 0; left; tries++) {
         for (int k = 0; k < count; k++) {
@@ -257,7 +265,8 @@ FD_INLINE int F(divergences)(int which, int source, F(across_kernel) *across, fd
                 if (left >> k & 1) by_rows |= (uint64_t)(pairs[k].a.temperature != 0.0 || pairs[k].b.temperature != 0.0) << k;
         }
         for (int k = 0; k < count; k += 8)
-            if (left >> k & 255) F(goes_through)(which, source, pairs + k, (int)(left >> k & 255), (int)(by_rows >> k & 255), n, &f, &s[k / 8]);
+            if (left >> k & 255)
+                F(goes_through)(which, source, &columns, pairs, k, (int)(left >> k & 255), (int)(by_rows >> k & 255), is_across, n, &f, &s[k / 8]);
     }
     return status;
 }

@@ -48,8 +48,8 @@ FD_INLINE ptrdiff_t F(ahead_of)(const fd_row *row, ptrdiff_t step, int count, pt
 }
 
 /* The sums that lane l of EIGHT elements would have. */
-FD_INLINE F(few) F(lane_of)(int which, int careful, const frame *f, const F(columns) *c, int g, ptrdiff_t start, int l, int some, const ptrdiff_t *ahead, V *least,
-                            V *most) {
+FD_INLINE F(few) F(lane_of)(int which, int careful, const frame *f, const F(columns) *c, int g, ptrdiff_t start, int l, int some,
+                            const ptrdiff_t *ahead, V *least, V *most) {
     const F(own_frames) *own = f->of_each;
     const M other_way = v_ne(VNAME(load)(own->exchanged), C(0.0));
     const int rows = c->count - g * N < N ? c->count - g * N : N;
@@ -134,7 +134,8 @@ FD_INLINE uint64_t F(sums_across)(int which, const F(columns) *c, ptrdiff_t n, c
         if (start > 0 && start % (FD_PIECE / FD_ROWS) == 0) fd_pause();
         for (int g = 0; g < groups; g++) least[g] = most[g] = C(1.0);
         for (int l = 0; l < N; l++) {
-            const ptrdiff_t ahead[2] = {F(ahead_of)(&c->p, c->step_p, c->count, start, l, n), F(ahead_of)(&c->q, c->step_q, c->count, start, l, n)};
+            const ptrdiff_t ahead[2] = {F(ahead_of)(&c->p, c->step_p, c->count, start, l, n),
+                                        F(ahead_of)(&c->q, c->step_q, c->count, start, l, n)};
             for (int g = 0; g < groups; g++) {
                 f.of_each = frames + g;
                 now[g][l] = F(lane_of)(which, 0, &f, c, g, start, l, some, ahead, &least[g], &most[g]);
@@ -171,7 +172,9 @@ FD_INLINE uint64_t F(sums_across)(int which, const F(columns) *c, ptrdiff_t n, c
 }
 
 /* Whether rows lie so: both in columns, or one of them, and the other one is the same for all. */
-FD_INLINE int F(lies_across)(const fd_row *row, ptrdiff_t step) { return row->dtype == NATIVE && step == (ptrdiff_t)sizeof(T) && row->stride != step; }
+FD_INLINE int F(lies_across)(const fd_row *row, ptrdiff_t step) {
+    return row->dtype == NATIVE && step == (ptrdiff_t)sizeof(T) && row->stride != step;
+}
 FD_INLINE int F(goes_across)(const F(columns) *c, ptrdiff_t n) {
     const int p = F(lies_across)(&c->p, c->step_p), q = F(lies_across)(&c->q, c->step_q);
     const int one_p = c->p.dtype == NATIVE && c->step_p == 0, one_q = c->q.dtype == NATIVE && c->step_q == 0;

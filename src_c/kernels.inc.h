@@ -53,8 +53,8 @@
                                          eight_sums *s) {                                                                      \
         return sums_across_##type(FD_##name, c, n, f, frames, s);                                                              \
     }                                                                                                                          \
-    ROWS_KERNEL(name, normalized, type, normalized_##type(FD_##name, name##_across_##type, GIVEN_ROWS))                                              \
-    ROWS_KERNEL(name, raw, type, divergences_##type(FD_##name, FD_RAW, name##_across_##type, GIVEN_ROWS))                                            \
+    ROWS_KERNEL(name, normalized, type, normalized_##type(FD_##name, name##_across_##type, GIVEN_ROWS))                        \
+    ROWS_KERNEL(name, raw, type, divergences_##type(FD_##name, FD_RAW, name##_across_##type, GIVEN_ROWS))                      \
     static int js_divergence_logits_##type(ARGUMENTS);                                                                         \
     static int name##_logits_##type(ARGUMENTS) {                                                                               \
         if (HALF_JS(name)) return js_divergence_logits_##type(p, q, n, parameter, r);                                          \

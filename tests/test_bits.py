@@ -148,14 +148,14 @@ def test_columns(isa, dtype, divergences, form):
     def rows(p, q):
         return [d(p, q, **FORMS[form]) for d in divergences]
 
-    for n, count in ((1, 70), (7, 150), (31, 33), (97, 2), (259, 130), (2051, 67)):
+    for n, count in ((1, 70), (7, 150), (31, 33), (97, 2), (259, 66), (2051, 10)):
         p, q = (x.copy() for x in batch(dtype, form, n, count))
         p[1::9], q[5::11] = -1.0, np.inf  # as weights they are refused
         down = [np.asfortranarray(x) for x in (p, q)]
         with np.errstate(invalid="ignore"):
             same(rows(*down), rows(p, q))
             same(rows(down[0][1:], q[1:]), rows(p[1:], q[1:]))
-            for one in range(8) if n == 31 else [n % 8]:
+            for one in range(4) if n == 31 else [n % 2]:
                 all_one = np.broadcast_to(q[one], p.shape)
                 same(rows(down[0], all_one), rows(p, all_one))
                 same(rows(all_one, down[0]), rows(all_one, p))

@@ -191,7 +191,8 @@ FD_INLINE int F(begun)(int which, int source, const F(columns) *c, F(underway) *
     for (int k = 0; k < 8; k++) {
         F(underway) *w = &pairs[k];
         if (!(left >> k & 1)) continue;
-        const fd_row two[2] = {nth(c->p, c->step_p, first + k), nth(c->q, c->step_q, first + k)}; /* which of them has more is nothing that a processor could foresee */
+        /* Which of them has more is nothing that a processor could foresee. */
+        const fd_row two[2] = {nth(c->p, c->step_p, first + k), nth(c->q, c->step_q, first + k)};
         w->exchanged = less >> k & ~odd >> k & 1;
         w->a = two[w->exchanged];
         w->b = two[!w->exchanged];

@@ -129,7 +129,8 @@ static void hash_tokens(const job *j, const room *r, fd_row a, fd_row b, int n, 
 /* Several pairs out of two rows of n elements: windows, each an element behind the one before; columns; or either of one row and the others.
  * One pair alone has the bits that it has among the others. */
 static uint64_t hash_several(const job *j, int d, fd_row p, fd_row q, int n, int where, int in_double, double number, int choice, uint64_t hash) {
-    int count = 1 + choice % FD_ROWS < n ? 1 + choice % FD_ROWS : n, one = choice / FD_ROWS % count, lie = choice % 4;
+    int lie = choice / 6 % 4, most = lie % 2 ? FD_ROWS : 9, wanted = 1 + choice / 24 % most, count = wanted < n ? wanted : n;
+    int one = choice / 24 / most % count;
     int length = lie % 2 ? n / count : n - count + 1;
     const ptrdiff_t step_p = p.stride, step_q = lie < 2 ? q.stride : 0;
     double x[FD_ROWS], alone;
